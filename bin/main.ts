@@ -1,0 +1,44 @@
+/**
+ * The `tsvisor` command. Each verb is a file in bin/verbs; this one declares their options and turns whatever ends a verb into an exit
+ * status and at most one sentence on standard error.
+ *
+ * Exit status: that of the verb (for `do`: as a shell gives it), 2 for wrong usage, 125 when tsvisor itself fails.
+ */
+import { Command, CommanderError } from 'commander';
+import { EXIT_FAILURE, EXIT_USAGE, UserError } from './errors.ts';
+import { doCommand } from './verbs/do.ts';
+import { featuresCommand } from './verbs/features.ts';
+import { syscallsCommand } from './verbs/syscalls.ts';
+import { VERSION } from './version.ts';
+
+function program(): Command {
+  const command = new Command('tsvisor');
+  command
+    .description('Runs programs on a Linux kernel of their own, in user space.')
+    .version(VERSION)
+    .enablePositionalOptions()
+    .exitOverride()
+    .showHelpAfterError(false);
+  for (const verb of [doCommand(), syscallsCommand(), featuresCommand()]) {
+    verb.exitOverride();
+    command.addCommand(verb);
+  }
+  return command;
+}
+
+function report(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE;
+  if (error instanceof UserError) {
+    process.stderr.write(`tsvisor: ${error.message}\n`);
+    return error.exitCode;
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  process.stderr.write(`tsvisor: internal error: ${message}; run again with --debug-log FILE for details\n`);
+  return EXIT_FAILURE;
+}
+
+try {
+  program().parse();
+} catch (error) {
+  process.exitCode = report(error);
+}

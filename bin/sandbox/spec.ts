@@ -1,0 +1,38 @@
+/**
+ * What a sandbox is to be: the product of a command line (later also of an OCI configuration or a program that embeds tsvisor).
+ * Strings that reach the guest are byte strings, one character per byte.
+ */
+
+/** A host directory shown to the guest. */
+export interface BindMount {
+  readonly host: string;
+  readonly guest: string;
+  readonly readOnly: boolean;
+}
+
+export interface UserSpec {
+  readonly uid: number;
+  readonly gid: number;
+  readonly groups: readonly number[];
+}
+
+export interface SandboxSpec {
+  /** Host directory that becomes `/`, read-only beneath a throw-away overlay. */
+  readonly root: string;
+  readonly mounts: readonly BindMount[];
+  /** Working directory inside. */
+  readonly cwd: string;
+  readonly args: readonly string[];
+  /** `NAME=value`. */
+  readonly environment: readonly string[];
+  readonly user: UserSpec;
+  readonly hostname: string;
+  readonly platform: 'ptrace';
+  /** Bytes of memory the guests may use together, or null. */
+  readonly memoryLimit: number | null;
+  /** Milliseconds after which everything is ended, or null. */
+  readonly timeoutMs: number | null;
+  /** Where strace lines go: a file, standard error, or nowhere. */
+  readonly strace: { readonly kind: 'off' } | { readonly kind: 'stderr' } | { readonly kind: 'file'; readonly path: string };
+  readonly debugLog: string | null;
+}

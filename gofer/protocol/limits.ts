@@ -1,0 +1,23 @@
+/**
+ * Bounds of the protocol, known to both sides. A message that exceeds one of them is malformed.
+ */
+
+/** Longest message, header included. One datagram of a SOCK_SEQPACKET socket. */
+export const MESSAGE_MAX = 61_440;
+/** Names in one walk or open: as many components as a path of PATH_MAX bytes can have is 2,048; nobody needs more than this at once. */
+export const NAMES_MAX = 128;
+/** Attributes of that many components must fit a reply beside a link target. */
+export const LINK_TARGET_MAX = 4_095;
+/** Longest name of an extended attribute (XATTR_NAME_MAX). */
+export const XATTR_NAME_MAX = 255;
+/** Longest value of an extended attribute that is carried; Linux allows 65,536, which no message could hold. */
+export const XATTR_VALUE_MAX = 57_344;
+/** Fids let go in one message. */
+export const RELEASES_MAX = 1_024;
+/** Most fids a server ever offers; it says the actual number in its hello. */
+export const FIDS_MAX = 4_096;
+/** Roots one gofer serves. */
+export const MOUNTS_MAX = 256;
+/** Lines in the hello that say how the gofer is confined, and their length. */
+export const REPORT_LINES_MAX = 64;
+export const REPORT_LINE_MAX = 400;

@@ -1,0 +1,162 @@
+/**
+ * The messages between the sentry (client) and the gofer (server), over one SOCK_SEQPACKET socket, one message a datagram.
+ *
+ *     server → client   Hello                                     once, before anything else
+ *     client → server   header, body of `request`                 one at a time
+ *     server → client   header, errno, body of `reply` if errno is 0; perhaps one descriptor (SCM_RIGHTS)
+ *
+ * Header: length u32 (of the whole message), type u16, tag u16 (returned as it came). A reply has REPLY set in its type. `Release` has no
+ * reply. Files are named by fids: numbers from 1 to the hello's `fids`, chosen by the client. Binding a fid that is in use lets go what it
+ * was bound to; so an LRU in the client needs no messages of its own. Fid 0 as `newFid` means: do not keep.
+ *
+ * Model: 9P2000.L and the multi-component walks of later protocols; own numbers and layout.
+ */
+import { PATH_MAX } from '#sentry/abi/fs.ts';
+import { attributes } from './attributes.ts';
+import { cText, i64, list, name, record, text, u16, u32, words } from './codec.ts';
+import type { WireField } from './codec.ts';
+import { FIDS_MAX, LINK_TARGET_MAX, NAMES_MAX, RELEASES_MAX, REPORT_LINE_MAX, REPORT_LINES_MAX, XATTR_NAME_MAX, XATTR_VALUE_MAX } from './limits.ts';
+
+export const PROTOCOL_VERSION = 1;
+
+export const HEADER_SIZE = 8;
+/** Header and errno. */
+export const REPLY_HEADER_SIZE = 12;
+/** Set in the type of every message from the server. */
+export const REPLY = 0x8000;
+
+export interface Message<Q, P> {
+  readonly type: number;
+  readonly name: string;
+  readonly request: WireField<Q>;
+  readonly reply: WireField<P>;
+}
+
+function message<Q, P>(type: number, messageName: string, request: WireField<Q>, reply: WireField<P>): Message<Q, P> {
+  return { type, name: messageName, request, reply };
+}
+
+const nothing = record({});
+const names = list(name, NAMES_MAX);
+const withAttributes = record({ attributes });
+
+/** How a mount is served. */
+export const MOUNT_READ_ONLY = 1;
+/** The root is a file, not a directory. */
+export const MOUNT_FILE = 2;
+
+/** The server's first message. `report`: what was done to confine it, and what could not be. */
+export const Hello = message(
+  0, 'hello', nothing,
+  record({ version: u32, fids: u32, mounts: u32, report: list(text(REPORT_LINE_MAX), REPORT_LINES_MAX) }),
+);
+
+/** Binds `fid` to the root of mount `mount`. */
+export const Attach = message(1, 'attach', record({ mount: u16, fid: u32 }), record({ mountFlags: u32, attributes }));
+
+/**
+ * Goes from `fid` along `names`. `reached` are the attributes of each component found, in order. It stops behind a component that is not
+ * a directory (`stop` 0 or ENOTDIR) or at one that cannot be reached (`stop`: its errno). Symbolic links are never followed: if the last
+ * component reached is one, `target` is where it points. `newFid` is bound only if every name was reached.
+ */
+export const Walk = message(
+  2, 'walk',
+  record({ fid: u32, newFid: u32, names }),
+  record({ reached: list(attributes, NAMES_MAX), stop: u32, target: text(PATH_MAX) }),
+);
+
+export const GetAttributes = message(3, 'getattr', record({ fid: u32 }), withAttributes);
+
+/**
+ * Opens what `names` lead to from `fid` (no names: `fid` itself), a regular file or a directory; the descriptor comes with the reply.
+ * `flags`: the access mode and what OPEN_FLAGS allows. Intermediate components must be directories.
+ */
+export const Open = message(4, 'open', record({ fid: u32, newFid: u32, names, flags: u32 }), withAttributes);
+
+/** A new regular file, exclusively; the descriptor comes with the reply. */
+export const Create = message(
+  5, 'create',
+  record({ directory: u32, name, newFid: u32, flags: u32, mode: u32, uid: u32, gid: u32 }),
+  withAttributes,
+);
+
+export const Mkdir = message(6, 'mkdir', record({ directory: u32, name, newFid: u32, mode: u32, uid: u32, gid: u32 }), withAttributes);
+
+export const Symlink = message(
+  7, 'symlink',
+  record({ directory: u32, name, target: cText(LINK_TARGET_MAX), uid: u32, gid: u32 }),
+  withAttributes,
+);
+
+export const Link = message(8, 'link', record({ fid: u32, directory: u32, name }), withAttributes);
+
+/** Only regular files and FIFOs can be made. */
+export const Mknod = message(9, 'mknod', record({ directory: u32, name, newFid: u32, mode: u32, uid: u32, gid: u32 }), withAttributes);
+
+/** `flags`: 0 or AT_REMOVEDIR. */
+export const Unlink = message(10, 'unlink', record({ directory: u32, name, flags: u32 }), nothing);
+
+/** `flags`: RENAME_NOREPLACE or RENAME_EXCHANGE. */
+export const Rename = message(11, 'rename', record({ directory: u32, name, newDirectory: u32, newName: name, flags: u32 }), nothing);
+
+export const Readlink = message(12, 'readlink', record({ fid: u32 }), record({ target: text(PATH_MAX) }));
+
+/** Bits of `mask`. */
+export const SET_MODE = 1;
+export const SET_UID = 2;
+export const SET_GID = 4;
+export const SET_SIZE = 8;
+export const SET_ATIME = 16;
+export const SET_MTIME = 32;
+export const SET_ALL = 63;
+
+export const SetAttributes = message(
+  13, 'setattr',
+  record({
+    fid: u32, mask: u32, mode: u32, uid: u32, gid: u32, size: i64,
+    atimeSec: i64, atimeNsec: u32, mtimeSec: i64, mtimeNsec: u32,
+  }),
+  withAttributes,
+);
+
+export const Statfs = message(
+  14, 'statfs', record({ fid: u32 }),
+  record({ type: u32, blockSize: u32, blocks: i64, blocksFree: i64, blocksAvailable: i64, files: i64, filesFree: i64, nameLength: u32 }),
+);
+
+export const DirectoryEntry: WireField<{
+  readonly cookie: readonly [number, number];
+  readonly type: number;
+  readonly name: string;
+  readonly attributes: ReturnType<typeof attributes.read>;
+}> = record({ cookie: words, type: u16, name, attributes });
+
+/** End of a directory: `end` of a Readdir reply. */
+export const READDIR_END = 1;
+
+/**
+ * Entries from `cookie` on ([0, 0]: the beginning), without '.' and '..', each with its attributes; as many as fit a message. Go on with the
+ * last entry's cookie until `end` is READDIR_END. An entry that vanished meanwhile is left out, so a reply may be empty without being the end;
+ * `next` is where to go on.
+ */
+export const Readdir = message(
+  15, 'readdir',
+  record({ fid: u32, cookie: words }),
+  record({ entries: list(DirectoryEntry, 0xffff), end: u16, next: words }),
+);
+
+const xattrName = cText(XATTR_NAME_MAX);
+const xattrValue = text(XATTR_VALUE_MAX);
+
+export const Getxattr = message(16, 'getxattr', record({ fid: u32, name: xattrName }), record({ value: xattrValue }));
+export const Setxattr = message(17, 'setxattr', record({ fid: u32, name: xattrName, value: xattrValue, flags: u32 }), nothing);
+/** Names, each ended by NUL, as listxattr(2) gives them. */
+export const Listxattr = message(18, 'listxattr', record({ fid: u32 }), record({ names: xattrValue }));
+export const Removexattr = message(19, 'removexattr', record({ fid: u32, name: xattrName }), nothing);
+
+/** `dataOnly` 1: fdatasync. */
+export const Fsync = message(20, 'fsync', record({ fid: u32, dataOnly: u32 }), nothing);
+
+/** Lets go of fids. No reply. */
+export const Release = message(21, 'release', record({ fids: list(u32, Math.min(RELEASES_MAX, FIDS_MAX)) }), nothing);
+

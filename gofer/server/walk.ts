@@ -1,0 +1,209 @@
+/**
+ * Operations that find files and read about them: attach, walk, getattr, open, readlink, statfs.
+ */
+import { EACCES, EBADF, EINVAL, EISDIR, ELOOP, ENOENT, ENOTDIR, ENXIO, EROFS } from '#sentry/abi/errno.ts';
+import {
+  O_ACCMODE, O_APPEND, O_DIRECT, O_DIRECTORY, O_DSYNC, O_NOATIME, O_RDONLY, O_SYNC, O_TRUNC,
+  PATH_MAX, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK,
+} from '#sentry/abi/fs.ts';
+import { u32 } from '#gofer/protocol/codec.ts';
+import type { ValueOf, Writer } from '#gofer/protocol/codec.ts';
+import { getU64 } from '#sentry/abi/layout.ts';
+import { MOUNT_FILE, MOUNT_READ_ONLY, Readlink, Statfs } from '#gofer/protocol/messages.ts';
+import type { Attach, GetAttributes, Open, Walk } from '#gofer/protocol/messages.ts';
+import { close, fstatfs, readlinkat } from '#platform/host/files.ts';
+import { BULK } from './server.ts';
+import type { Server } from './server.ts';
+
+export function attach(server: Server, request: ValueOf<typeof Attach.request>, reply: Writer): number {
+  const root = server.roots[request.mount];
+  if (root === undefined) return -EINVAL;
+  if (!server.table.isValid(request.fid)) return -EBADF;
+  const fd = server.reopenPath(root.fd);
+  if (fd < 0) return fd;
+  const error = server.stat(fd);
+  if (error < 0) {
+    close(fd);
+    return error;
+  }
+  u32.write(reply, (root.readOnly ? MOUNT_READ_ONLY : 0) | (root.directory ? 0 : MOUNT_FILE));
+  server.putStat(reply);
+  server.keep(request.fid, fd, request.mount);
+  return 0;
+}
+
+/** A walk in progress: the descriptor reached and who owns it. */
+interface Position {
+  fd: number;
+  /** Whether `fd` was opened on the way, and is to be closed; else it belongs to a fid. */
+  temporary: boolean;
+  mode: number;
+  sealed: boolean;
+}
+
+/** Where fid `fid` stands, or null. */
+function start(server: Server, fid: number): Position | null {
+  const { table } = server;
+  const fd = table.descriptor(fid);
+  if (fd < 0) return null;
+  const mode = table.isDirectory(fid) ? S_IFDIR : table.isSymlink(fid) ? S_IFLNK : S_IFREG;
+  return { fd, temporary: false, mode, sealed: table.isSealed(fid) };
+}
+
+/** Goes to the entry `name`; afterwards `server.stat` describes it. 0 or -errno; on failure the position stays. */
+function step(server: Server, position: Position, name: string): number {
+  if ((position.mode & S_IFMT) !== S_IFDIR) return -ENOTDIR;
+  if (position.sealed) return -ENOENT;
+  const fd = server.openPath(position.fd, name);
+  if (fd < 0) return fd;
+  const error = server.stat(fd);
+  if (error < 0) {
+    close(fd);
+    return error;
+  }
+  leave(position);
+  position.fd = fd;
+  position.temporary = true;
+  position.mode = server.statMode;
+  position.sealed = server.statSealed(fd);
+  return 0;
+}
+
+function leave(position: Position): void {
+  if (position.temporary) close(position.fd);
+  position.temporary = false;
+}
+
+export function walk(server: Server, request: ValueOf<typeof Walk.request>, reply: Writer): number {
+  const { fid, newFid, names } = request;
+  const position = start(server, fid);
+  if (position === null || server.checkNewFid(newFid) < 0) return -EBADF;
+  const mount = server.table.mount(fid);
+  const countAt = reply.reserve(2);
+  let reached = 0;
+  let stop = 0;
+  while (reached < names.length) {
+    if (reached > 0 && isLink(position.mode)) break;
+    stop = -step(server, position, names[reached]!);
+    if (stop !== 0) break;
+    server.putStat(reply);
+    reached++;
+  }
+  reply.memory!.view.setUint16(countAt, reached, true);
+  u32.write(reply, stop);
+  Readlink.reply.write(reply, { target: reached > 0 && isLink(position.mode) ? linkTarget(server, position.fd) : '' });
+  if (newFid === 0 || stop !== 0 || reached < names.length) leave(position);
+  else return keepWalked(server, position, newFid, mount);
+  return 0;
+}
+
+function isLink(mode: number): boolean {
+  return (mode & S_IFMT) === S_IFLNK;
+}
+
+/** Binds where a walk ended to a fid. A walk along no names makes a second fid for the same file. */
+function keepWalked(server: Server, position: Position, newFid: number, mount: number): number {
+  const fd = position.temporary ? position.fd : server.reopenPath(position.fd);
+  if (fd < 0) return fd;
+  const error = server.stat(fd);
+  if (error < 0) close(fd);
+  else server.keep(newFid, fd, mount);
+  return error;
+}
+
+/** Where a symbolic link points; empty if that cannot be said. */
+function linkTarget(server: Server, fd: number): string {
+  const { memory } = server;
+  const length = readlinkat(fd, server.emptyNameAt, memory.address + BULK, PATH_MAX);
+  return length < 0 ? '' : memory.latin1(BULK, BULK + length);
+}
+
+export function getAttributes(server: Server, request: ValueOf<typeof GetAttributes.request>, reply: Writer): number {
+  const fd = server.table.descriptor(request.fid);
+  return fd < 0 ? fd : server.putAttributes(fd, reply);
+}
+
+export function readlink(server: Server, request: ValueOf<typeof Readlink.request>, reply: Writer): number {
+  const { fid } = request;
+  const fd = server.table.descriptor(fid);
+  if (fd < 0) return fd;
+  if (!server.table.isSymlink(fid)) return -EINVAL;
+  const { memory } = server;
+  const length = readlinkat(fd, server.emptyNameAt, memory.address + BULK, PATH_MAX);
+  if (length < 0) return length;
+  Readlink.reply.write(reply, { target: memory.latin1(BULK, BULK + length) });
+  return 0;
+}
+
+const OPEN_FLAGS = O_ACCMODE | O_APPEND | O_DIRECT | O_DIRECTORY | O_DSYNC | O_NOATIME | O_SYNC | O_TRUNC;
+
+/** Whether `flags` are those of an open that may change the file. */
+export function opensForWriting(flags: number): boolean {
+  return (flags & O_ACCMODE) !== O_RDONLY || (flags & O_TRUNC) !== 0;
+}
+
+export function checkOpenFlags(flags: number): number {
+  return (flags & ~OPEN_FLAGS) !== 0 || (flags & O_ACCMODE) === O_ACCMODE ? -EINVAL : 0;
+}
+
+/** Whether a file of this type may be opened with these flags: 0 or -errno. */
+function checkOpenable(mode: number, flags: number): number {
+  switch (mode & S_IFMT) {
+    case S_IFREG:
+      return (flags & O_DIRECTORY) === 0 ? 0 : -ENOTDIR;
+    case S_IFDIR:
+      return opensForWriting(flags) ? -EISDIR : 0;
+    case S_IFLNK:
+      return -ELOOP;
+    case S_IFSOCK:
+      return -ENXIO;
+    default:
+      return -EACCES;
+  }
+}
+
+export function open(server: Server, request: ValueOf<typeof Open.request>, reply: Writer): number {
+  const { fid, newFid, names, flags } = request;
+  const position = start(server, fid);
+  if (position === null || server.checkNewFid(newFid) < 0) return -EBADF;
+  const mount = server.table.mount(fid);
+  let error = checkOpenFlags(flags);
+  if (error === 0 && opensForWriting(flags) && server.isReadOnly(fid)) error = -EROFS;
+  for (let i = 0; i < names.length && error === 0; i++) {
+    if (i > 0 && isLink(position.mode)) error = -ELOOP;
+    else error = step(server, position, names[i]!);
+  }
+  if (error === 0) error = openReached(server, position, flags, reply);
+  if (error === 0 && newFid !== 0) error = keepWalked(server, position, newFid, mount);
+  else leave(position);
+  return error;
+}
+
+function openReached(server: Server, position: Position, flags: number, reply: Writer): number {
+  const error = position.sealed ? -EACCES : server.stat(position.fd);
+  if (error < 0) return error;
+  const refused = checkOpenable(server.statMode, flags);
+  if (refused < 0) return refused;
+  const fd = server.reopen(position.fd, flags);
+  if (fd < 0) return fd;
+  server.donate(fd);
+  return server.putAttributes(position.fd, reply); // after the open: it may have truncated the file
+}
+
+export function statfs(server: Server, request: ValueOf<typeof Statfs.request>, reply: Writer): number {
+  const fd = server.table.descriptor(request.fid);
+  if (fd < 0) return fd;
+  const { view, address } = server.memory;
+  const at = server.statfsOffset;
+  const error = fstatfs(fd, address + at);
+  if (error < 0) return error;
+  // Some file systems say "all ones" for unlimited; a double holds 53 bits.
+  const count = (offset: number): number => Number.isSafeInteger(getU64(view, at + offset)) ? getU64(view, at + offset) : Number.MAX_SAFE_INTEGER;
+  Statfs.reply.write(reply, {
+    type: view.getUint32(at, true),
+    blockSize: view.getUint32(at + 8, true),
+    blocks: count(16), blocksFree: count(24), blocksAvailable: count(32), files: count(40), filesFree: count(48),
+    nameLength: view.getUint32(at + 64, true),
+  });
+  return 0;
+}

@@ -1,0 +1,242 @@
+/**
+ * `LinuxHost`: the host contract on a Linux host, through libc.
+ *
+ *     const host = createHost({ debugLog: (line) => … });
+ *     const platform = createPtracePlatform(host);
+ *
+ * Ranges given as (memory, offset, length) are checked here once, so that no caller can make the host write outside of a mapping.
+ * Main thread only (errno and the ptrace platform both belong to it).
+ */
+import type { Host, HostFd, HostMemory, HostStat, Timestamp } from '../contract/host.ts';
+import * as libc from './libc.ts';
+import { HostEvents } from './events.ts';
+import { allocateMemory, mapSharedMemory } from './memory.ts';
+import { received, receiveMessage, sendMessage } from './messages.ts';
+import { allowedCpus } from './process.ts';
+
+export interface HostOptions {
+  /** Receives lines of the debug log; without it they are dropped. */
+  readonly debugLog?: ((line: string) => void) | undefined;
+}
+
+const CLOCK_REALTIME = 0;
+const MFD_CLOEXEC = 1;
+const EFD_FLAGS = 0x80800; // EFD_CLOEXEC | EFD_NONBLOCK
+const EFAULT = 14;
+const NO_DESCRIPTORS: readonly HostFd[] = [];
+
+// Offsets in the host's page of memory.
+const STAT = 0;
+const CLOCK = 256;
+const POLLFD = 288;
+const OFFSETS = 304;
+
+function outside(memory: HostMemory, offset: number, length: number): boolean {
+  return !(offset >= 0 && length >= 0 && offset + length <= memory.bytes.length);
+}
+
+export class LinuxHost implements Host {
+  readonly events = new HostEvents();
+  readonly cpuCount: number;
+  readonly #page = allocateMemory(4096);
+  readonly #view = this.#page.view;
+  readonly #debugLog: ((line: string) => void) | undefined;
+
+  constructor(options: HostOptions) {
+    this.#debugLog = options.debugLog;
+    this.cpuCount = allowedCpus().cpus.length;
+  }
+
+  allocate(bytes: number): HostMemory {
+    return allocateMemory(bytes);
+  }
+
+  mapShared(fd: HostFd, offset: number, length: number): HostMemory | number {
+    return mapSharedMemory(fd, offset, length);
+  }
+
+  pread(fd: HostFd, memory: HostMemory, offset: number, length: number, position: number): number {
+    if (outside(memory, offset, length)) return -EFAULT;
+    // SAFETY: the range lies within a permanent mapping.
+    return libc.checked(libc.pread(fd, memory.address + offset, length, position));
+  }
+
+  pwrite(fd: HostFd, memory: HostMemory, offset: number, length: number, position: number): number {
+    if (outside(memory, offset, length)) return -EFAULT;
+    // SAFETY: the range lies within a permanent mapping.
+    return libc.checked(libc.pwrite(fd, memory.address + offset, length, position));
+  }
+
+  read(fd: HostFd, memory: HostMemory, offset: number, length: number): number {
+    if (outside(memory, offset, length)) return -EFAULT;
+    // SAFETY: the range lies within a permanent mapping.
+    return libc.checked(libc.read(fd, memory.address + offset, length));
+  }
+
+  write(fd: HostFd, memory: HostMemory, offset: number, length: number): number {
+    if (outside(memory, offset, length)) return -EFAULT;
+    // SAFETY: the range lies within a permanent mapping.
+    return libc.checked(libc.write(fd, memory.address + offset, length));
+  }
+
+  ftruncate(fd: HostFd, length: number): number {
+    // SAFETY: touches no memory of ours. A file that is mapped by mapShared is never shortened by its owner.
+    return libc.checked(libc.ftruncate(fd, length));
+  }
+
+  fallocate(fd: HostFd, mode: number, offset: number, length: number): number {
+    // SAFETY: touches no memory.
+    return libc.checked(libc.fallocate(fd, mode, offset, length));
+  }
+
+  lseek(fd: HostFd, offset: number, whence: number): number {
+    // SAFETY: touches no memory.
+    return libc.checked(libc.lseek(fd, offset, whence));
+  }
+
+  fstat(fd: HostFd, into: HostStat): number {
+    // SAFETY: struct stat (144 bytes) fits our page.
+    const result = libc.checked(libc.fstat(fd, this.#page.address + STAT));
+    if (result === 0) decodeStat(this.#view, into);
+    return result;
+  }
+
+  fsync(fd: HostFd, dataOnly: boolean): number {
+    // SAFETY: touches no memory.
+    return libc.checked(dataOnly ? libc.fdatasync(fd) : libc.fsync(fd));
+  }
+
+  copyFileRange(from: HostFd, fromOffset: number, to: HostFd, toOffset: number, length: number): number {
+    setU64(this.#view, OFFSETS, fromOffset);
+    setU64(this.#view, OFFSETS + 8, toOffset);
+    const address = this.#page.address + OFFSETS;
+    // SAFETY: both offsets are words of our own page.
+    return libc.checked(libc.copyFileRange(from, address, to, address + 8, length, 0));
+  }
+
+  close(fd: HostFd): void {
+    // SAFETY: the caller owns the descriptor. The host frees the number even when it reports an error.
+    libc.close(fd);
+  }
+
+  memfd(name: string): HostFd {
+    // SAFETY: koffi copies the name for the duration of the call.
+    return libc.checked(libc.memfdCreate(name, MFD_CLOEXEC));
+  }
+
+  eventCounter(): HostFd {
+    // SAFETY: touches no memory.
+    return libc.checked(libc.eventfd(0, EFD_FLAGS));
+  }
+
+  poll(fd: HostFd, events: number): number {
+    const view = this.#view;
+    view.setInt32(POLLFD, fd, true);
+    view.setInt32(POLLFD + 4, events & 0xffff, true);
+    // SAFETY: one pollfd in our own page.
+    const ready = libc.checked(libc.poll(this.#page.address + POLLFD, 1, 0));
+    return ready <= 0 ? ready : view.getUint16(POLLFD + 6, true);
+  }
+
+  ioctl(fd: HostFd, request: number, memory: HostMemory, offset: number): number {
+    // The size of the argument is not known here; terminal requests use at most 64 bytes.
+    if (outside(memory, offset, 64)) return -EFAULT;
+    // SAFETY: 64 bytes of a permanent mapping follow the address.
+    return libc.checked(libc.ioctl(fd, request, memory.address + offset));
+  }
+
+  send(fd: HostFd, memory: HostMemory, offset: number, length: number, descriptors?: readonly HostFd[]): number {
+    return sendMessage(fd, memory, offset, length, descriptors ?? NO_DESCRIPTORS);
+  }
+
+  receive(fd: HostFd, memory: HostMemory, offset: number, length: number, descriptors: Int32Array | null, timeoutMs: number): number {
+    return receiveMessage(fd, memory, offset, length, descriptors, timeoutMs).length;
+  }
+
+  get receivedDescriptors(): number {
+    return received.descriptors;
+  }
+
+  monotonicNs(): number {
+    return this.events.monotonicNs();
+  }
+
+  realtime(into: Timestamp): void {
+    // SAFETY: one timespec in our own page.
+    libc.clockGettime(CLOCK_REALTIME, this.#page.address + CLOCK);
+    into.sec = getU64(this.#view, CLOCK);
+    into.nsec = this.#view.getUint32(CLOCK + 8, true);
+  }
+
+  random(memory: HostMemory, offset: number, length: number): void {
+    if (outside(memory, offset, length)) throw new RangeError('random: range outside of the memory');
+    let done = 0;
+    while (done < length) {
+      // SAFETY: the rest of a range checked above.
+      const count = libc.getrandom(memory.address + offset + done, length - done, 0);
+      if (count > 0) done += count;
+    }
+  }
+
+  watch(fd: HostFd, events: number, token: number): number {
+    return this.events.watch(fd, events, token);
+  }
+
+  unwatch(fd: HostFd): number {
+    return this.events.unwatch(fd);
+  }
+
+  takeEvents(into: Int32Array): number {
+    return this.events.takeEvents(into);
+  }
+
+  setAlarm(deadlineNs: number): void {
+    this.events.setAlarm(deadlineNs);
+  }
+
+  takeSignal(): number {
+    return this.events.takeSignal();
+  }
+
+  log(line: string): void {
+    this.#debugLog?.(line);
+  }
+}
+
+export function createHost(options: HostOptions = {}): LinuxHost {
+  return new LinuxHost(options);
+}
+
+function getU64(view: DataView, offset: number): number {
+  return view.getUint32(offset, true) + view.getUint32(offset + 4, true) * 0x1_0000_0000;
+}
+
+/** Signed: times before 1970 and sizes share this. */
+function getI64(view: DataView, offset: number): number {
+  return view.getUint32(offset, true) + view.getInt32(offset + 4, true) * 0x1_0000_0000;
+}
+
+function setU64(view: DataView, offset: number, value: number): void {
+  view.setUint32(offset, value >>> 0, true);
+  view.setUint32(offset + 4, Math.floor(value / 0x1_0000_0000), true);
+}
+
+/** struct stat of x86-64. */
+function decodeStat(view: DataView, into: HostStat): void {
+  into.dev = getU64(view, STAT);
+  into.ino = getU64(view, STAT + 8);
+  into.nlink = getU64(view, STAT + 16);
+  into.mode = view.getUint32(STAT + 24, true);
+  into.uid = view.getUint32(STAT + 28, true);
+  into.gid = view.getUint32(STAT + 32, true);
+  into.rdev = getU64(view, STAT + 40);
+  into.size = getU64(view, STAT + 48);
+  into.blksize = getU64(view, STAT + 56);
+  into.blocks = getU64(view, STAT + 64);
+  into.atimeSec = getI64(view, STAT + 72);
+  into.atimeNsec = view.getUint32(STAT + 80, true);
+  into.mtimeSec = getI64(view, STAT + 88);
+  into.mtimeNsec = view.getUint32(STAT + 96, true);
+  into.ctimeSec = getI64(view, STAT + 104);
+  into.ctimeNsec = view.getUint32(STAT + 112, true);
+}

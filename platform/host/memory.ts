@@ -1,0 +1,56 @@
+/**
+ * Memory outside the V8 heap whose address is known, so that host calls can be given pieces of it without copying or pinning.
+ *
+ * Mappings are anonymous (or a shared file mapping) and never unmapped: a view of unmapped memory would be a stray pointer in
+ * JavaScript. Callers allocate for the life of the process or keep a pool.
+ */
+import { Buffer } from 'node:buffer';
+import type { HostFd, HostMemory } from '../contract/host.ts';
+import { checked, mmap, viewMemory } from './libc.ts';
+import { must } from './errors.ts';
+
+const PROT_READ_WRITE = 3;
+const MAP_SHARED = 1;
+const MAP_PRIVATE_ANONYMOUS = 0x22;
+const PAGE = 4096;
+
+export class LinuxMemory implements HostMemory {
+  readonly address: number;
+  readonly bytes: Uint8Array;
+  readonly view: DataView;
+  readonly #buffer: Buffer;
+
+  constructor(address: number, length: number) {
+    // SAFETY: `address` starts a mapping of at least `length` bytes that is never unmapped (the two functions below).
+    const memory = viewMemory(address, length);
+    this.address = address;
+    this.#buffer = Buffer.from(memory);
+    this.bytes = this.#buffer;
+    this.view = new DataView(memory);
+  }
+
+  latin1(start: number, end: number): string {
+    return this.#buffer.toString('latin1', start, end);
+  }
+
+  writeLatin1(text: string, offset: number): number {
+    return this.#buffer.write(text, offset, 'latin1');
+  }
+}
+
+export function pageAligned(bytes: number): number {
+  return Math.ceil(bytes / PAGE) * PAGE;
+}
+
+export function allocateMemory(bytes: number): LinuxMemory {
+  const length = pageAligned(bytes);
+  // SAFETY: a new anonymous mapping at an address of the host's choice touches nothing that exists.
+  const address = must('mmap', checked(mmap(0, length, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0)));
+  return new LinuxMemory(address, length);
+}
+
+export function mapSharedMemory(fd: HostFd, offset: number, length: number): LinuxMemory | number {
+  // SAFETY: as above; the file may be shortened by its owner, which the callers exclude (they map memfds they own).
+  const address = checked(mmap(0, pageAligned(length), PROT_READ_WRITE, MAP_SHARED, fd, offset));
+  return address < 0 ? address : new LinuxMemory(address, pageAligned(length));
+}

@@ -1,0 +1,150 @@
+/**
+ * The host calls a ptrace platform is made of: tracing, waiting, guest memory, CPU affinity.
+ *
+ * ptrace answers only to the thread that attached, so all of this belongs to the main thread. Results follow the kernel's
+ * convention (`-errno`). Specification: ptrace(2), wait4(2), process_vm_readv(2), sched_setaffinity(2).
+ */
+import type { HostMemory } from '../contract/host.ts';
+import * as libc from './libc.ts';
+import { allocateMemory } from './memory.ts';
+
+export const PTRACE_CONT = 7;
+export const PTRACE_GETREGS = 12;
+export const PTRACE_SETREGS = 13;
+export const PTRACE_SYSEMU = 31;
+export const PTRACE_GETSIGINFO = 0x4202;
+export const PTRACE_GETREGSET = 0x4204;
+export const PTRACE_SETREGSET = 0x4205;
+export const PTRACE_SEIZE = 0x4206;
+export const PTRACE_INTERRUPT = 0x4207;
+export const PTRACE_SETSIGMASK = 0x420b;
+export const PTRACE_GET_SYSCALL_INFO = 0x420e;
+export const PTRACE_GET_RSEQ_CONFIGURATION = 0x420f;
+export const PTRACE_PEEKUSER = 3;
+export const PTRACE_POKEUSER = 6;
+
+export const WNOHANG = 1;
+export const WNOTHREAD = 0x20000000;
+export const WALL = 0x40000000;
+/** Only children whose exit signal is not SIGCHLD, and tracees: never an ordinary child of Node. */
+export const WCLONE = 0x80000000 | 0;
+
+export const SIGKILL = 9;
+
+const scratch = allocateMemory(4096);
+const STATUS = 0;
+const LOCAL_IOVEC = 16;
+const REMOTE_IOVEC = 32;
+const REGSET_IOVEC = 48;
+const AFFINITY = 1024;
+const AFFINITY_BYTES = 128;
+const status = new Int32Array(scratch.bytes.buffer, STATUS, 1);
+const words = scratch.view;
+
+function setIovec(offset: number, address: number, length: number): void {
+  words.setUint32(offset, address >>> 0, true);
+  words.setUint32(offset + 4, Math.floor(address / 0x1_0000_0000), true);
+  words.setUint32(offset + 8, length >>> 0, true);
+  words.setUint32(offset + 12, Math.floor(length / 0x1_0000_0000), true);
+}
+
+/** A request that transfers nothing but its words, or to memory whose address is `data`. */
+export function trace(request: number, tid: number, address: number, data: number): number {
+  // SAFETY: requests that store do so at `data`, which callers take from a HostMemory with room for the structure.
+  const result = libc.ptrace(request, tid, address, data);
+  return result < 0 ? -libc.errno() : result;
+}
+
+/** One 64-bit word of `struct user`. -1 is ambiguous with an error; callers read registers that hold small numbers. */
+export function peekUser(tid: number, offset: number): number {
+  // SAFETY: PEEKUSER reads the tracee's saved registers only.
+  return libc.ptrace(PTRACE_PEEKUSER, tid, offset, 0);
+}
+
+/** GETREGSET/SETREGSET of register set `kind`; returns the bytes transferred. */
+export function regset(request: number, tid: number, kind: number, address: number, length: number): number {
+  setIovec(REGSET_IOVEC, address, length);
+  // SAFETY: the iovec names memory of the caller of that length.
+  const result = libc.ptrace(request, tid, kind, scratch.address + REGSET_IOVEC);
+  return result < 0 ? -libc.errno() : words.getUint32(REGSET_IOVEC + 8, true);
+}
+
+/** wait4: the tid whose state changed (its status is `waitStatus()`), 0 with WNOHANG when there is none, or -errno. */
+export function wait(tid: number, options: number): number {
+  // SAFETY: the status word is in our own permanent memory.
+  return libc.checked(libc.wait4(tid, scratch.address + STATUS, options, 0));
+}
+
+export function waitStatus(): number {
+  return status[0]!;
+}
+
+export function kill(pid: number, signal: number): number {
+  // SAFETY: touches no memory. Callers pass only ids of processes they created and have not reaped.
+  return libc.checked(libc.kill(pid, signal));
+}
+
+/** Copies from the memory of `tid`; the bytes before the first inaccessible page. */
+export function readRemote(tid: number, address: number, memory: HostMemory, offset: number, length: number): number {
+  setIovec(LOCAL_IOVEC, memory.address + offset, length);
+  setIovec(REMOTE_IOVEC, address, length);
+  // SAFETY: [offset, offset+length) lies within `memory` (checked by the caller); the remote side is checked by the host.
+  return libc.checked(libc.processVmReadv(tid, scratch.address + LOCAL_IOVEC, 1, scratch.address + REMOTE_IOVEC, 1, 0));
+}
+
+/** Copies to the memory of `tid`, honouring its page protection. */
+export function writeRemote(tid: number, address: number, memory: HostMemory, offset: number, length: number): number {
+  setIovec(LOCAL_IOVEC, memory.address + offset, length);
+  setIovec(REMOTE_IOVEC, address, length);
+  // SAFETY: as in readRemote.
+  return libc.checked(libc.processVmWritev(tid, scratch.address + LOCAL_IOVEC, 1, scratch.address + REMOTE_IOVEC, 1, 0));
+}
+
+/** A set of CPUs, as the host's bit mask in permanent memory. */
+export interface CpuSet {
+  readonly address: number;
+  readonly cpus: readonly number[];
+}
+
+/** The CPUs this thread may use now. */
+export function allowedCpus(): CpuSet {
+  // SAFETY: the mask buffer is ours and as long as stated.
+  const length = libc.checked(libc.schedGetaffinity(0, AFFINITY_BYTES, scratch.address + AFFINITY));
+  const cpus: number[] = [];
+  if (length >= 0) {
+    for (let cpu = 0; cpu < AFFINITY_BYTES * 8; cpu += 1) {
+      if (((scratch.bytes[AFFINITY + (cpu >> 3)]! >> (cpu & 7)) & 1) === 1) cpus.push(cpu);
+    }
+  }
+  return cpuSet(cpus.length > 0 ? cpus : [0]);
+}
+
+export function cpuSet(cpus: readonly number[]): CpuSet {
+  const memory = allocateCpuMask();
+  for (const cpu of cpus) memory.bytes[memory.offset + (cpu >> 3)]! |= 1 << (cpu & 7);
+  return { address: memory.address, cpus };
+}
+
+const masks = allocateMemory(64 * 1024);
+let nextMask = 0;
+
+function allocateCpuMask(): { bytes: Uint8Array; offset: number; address: number } {
+  const offset = nextMask;
+  nextMask += AFFINITY_BYTES;
+  return { bytes: masks.bytes, offset, address: masks.address + offset };
+}
+
+export function setAffinity(tid: number, set: CpuSet): number {
+  // SAFETY: the mask is permanent and AFFINITY_BYTES long.
+  return libc.checked(libc.schedSetaffinity(tid, AFFINITY_BYTES, set.address));
+}
+
+export function currentCpu(): number {
+  // SAFETY: touches no memory.
+  return libc.schedGetcpu();
+}
+
+export function ownPid(): number {
+  // SAFETY: touches no memory.
+  return libc.getpid();
+}

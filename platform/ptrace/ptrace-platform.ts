@@ -1,0 +1,322 @@
+/**
+ * The ptrace platform: guests run under PTRACE_SYSEMU, the sentry's main thread is their tracer.
+ *
+ * - Every guest address space is a process forked from the zygote or from another guest (see zygote.ts, stub/clone-flags.ts).
+ * - `wait` blocks in wait4. The bell, one more traced process, polls the host's epoll descriptor and stops when there is an event,
+ *   so host events end the same wait4: no signal, no second thread, no lost wake-up. While no guest runs, `wait` skips the bell and polls
+ *   the descriptor itself.
+ * - Processes die with the sentry by PTRACE_O_EXITKILL (and the zygote by its parent-death signal).
+ *
+ * See README.md for the host system calls used after start-up and for what the guest sees of all this.
+ */
+import { StopKind } from '../contract/platform.ts';
+import type { GuestThread, Platform, PlatformLimits } from '../contract/platform.ts';
+import type { LinuxHost } from '../host/host.ts';
+import { lowestMappableAddress } from '../host/proc.ts';
+import * as process from '../host/process.ts';
+import { GUEST_END, STUB_BASE } from '../stub/layout.ts';
+import { assembleStub } from '../stub/stub-code.ts';
+import { PtraceSpace } from './guest-space.ts';
+import { PtraceThread } from './guest-thread.ts';
+import * as nr from './host-syscalls.ts';
+import { Placement, TICK_NS } from './placement.ts';
+import { returnSlot } from './registers.ts';
+import type { Tracee } from './tracee.ts';
+import { createFirstProcesses } from './zygote.ts';
+import type { Zygote } from './zygote.ts';
+
+const EAGAIN = 11;
+const EINTR = 4;
+const ECHILD = 10;
+const STOPPED = 0x7f;
+const SYSCALL_STOP = 0x85; // SIGTRAP with the TRACESYSGOOD bit
+const PTRACE_EVENT_STOP = 128;
+const WAIT_OPTIONS = process.WCLONE | process.WNOTHREAD;
+/** How long a wait without any running guest may take before dead processes are looked for. */
+const IDLE_LOOK_NS = 10_000_000_000;
+
+export class PtracePlatform implements Platform {
+  readonly name = 'ptrace';
+  readonly limits: PlatformLimits;
+  readonly exchangeRoutine: number;
+  readonly #host: LinuxHost;
+  readonly #zygote: Zygote;
+  readonly #bell: Tracee;
+  readonly #placement: Placement;
+  readonly #threads = new Map<number, PtraceThread>();
+  /** Threads that were told to exit and have not been reaped. */
+  readonly #dying = new Set<number>();
+  /** Processes whose first thread exited while others live on. */
+  readonly #exitedLeaders = new Set<number>();
+  /** Stops that were collected and not yet returned by `wait`. */
+  readonly #stops: PtraceThread[] = [];
+  #running = 0;
+  #bellWaiting = false;
+  #tickStarted = false;
+  #destroyed = false;
+
+  constructor(host: LinuxHost) {
+    const stub = assembleStub();
+    this.#host = host;
+    this.limits = { lowestAddress: lowestMappableAddress(), highestAddress: GUEST_END };
+    this.exchangeRoutine = STUB_BASE + stub.exchange;
+    // First, so that the zygote and everything forked from it starts on the sentry's CPU.
+    this.#placement = new Placement(host.events);
+    const { zygote, bell } = createFirstProcesses(host, stub);
+    this.#zygote = zygote;
+    this.#bell = bell;
+  }
+
+  createSpace(): GuestThread | number {
+    if (!this.#zygote.alive) return -EAGAIN;
+    const tid = this.#zygote.fork();
+    return tid < 0 ? tid : this.adopt(this.#zygote, tid, null);
+  }
+
+  wait(): GuestThread | null {
+    const queued = this.#nextQueued();
+    if (queued !== undefined) return queued;
+    for (;;) {
+      if (this.#running === 0 && this.#dying.size === 0) {
+        if (this.#waitForHost()) return null;
+        continue;
+      }
+      this.#prepareToBlock();
+      const tid = process.wait(-1, WAIT_OPTIONS);
+      if (tid === this.#bell.tid) {
+        if (this.#bellRang()) return null;
+      } else if (tid > 0) {
+        const thread = this.#accept(tid, process.waitStatus());
+        if (thread !== null) {
+          if (this.#running > 0) this.#collectOthers();
+          return thread;
+        }
+      } else if (tid !== -EINTR) {
+        throw new Error(`wait4 failed with errno ${-tid} while ${this.#running} guest threads run`);
+      }
+    }
+  }
+
+  destroy(): void {
+    if (this.#destroyed) return;
+    this.#destroyed = true;
+    const pids = new Set<number>([this.#zygote.tid, this.#bell.tid]);
+    for (const thread of this.#threads.values()) pids.add(thread.space.pid);
+    for (const pid of pids) process.kill(pid, process.SIGKILL);
+    this.#threads.clear();
+    this.#stops.length = 0;
+    this.#running = 0;
+    this.#reapAll();
+    this.#placement.restore();
+  }
+
+  // What follows is for threads and spaces.
+
+  /** Makes a guest thread of the host thread that `parent` cloned a moment ago: in `space`, or in a new one. */
+  adopt(parent: Tracee, tid: number, space: PtraceSpace | null): PtraceThread | number {
+    const home = space ?? new PtraceSpace(this, tid, this.#zygote.vdso);
+    const thread = new PtraceThread(home, tid, parent.injectAddress);
+    if (!thread.awaitStop()) {
+      returnSlot(thread.slot);
+      return -EAGAIN;
+    }
+    thread.inherit(parent);
+    thread.placement = parent.placement; // inherited by clone
+    home.threads.add(thread);
+    this.#threads.set(tid, thread);
+    return thread;
+  }
+
+  /** Lets guest code run. The thread's registers are in place. */
+  run(thread: PtraceThread): void {
+    if (thread.placement !== this.#placement.epoch) this.#placement.place(thread);
+    thread.running = true;
+    this.#running += 1;
+    if (process.trace(process.PTRACE_SYSEMU, thread.tid, 0, 0) < 0) this.#reportGone(thread);
+  }
+
+  /** A resume that cannot happen: the thread is dead, which the kernel learns from `wait`. */
+  resumeLost(thread: PtraceThread): void {
+    if (!thread.running && this.#threads.get(thread.tid) === thread && !this.#stops.includes(thread)) {
+      thread.stop = StopKind.Gone;
+      this.#stops.push(thread);
+    }
+  }
+
+  releaseThread(thread: PtraceThread): void {
+    const { space } = thread;
+    if (space.threads.size <= 1) return this.killSpace(space);
+    if (thread.alive) {
+      thread.injectLast(nr.SYS_EXIT, 0);
+      // The host reports a leader's exit only after the last other thread's.
+      if (thread.tid === space.pid) this.#exitedLeaders.add(space.pid);
+      else this.#dying.add(thread.tid);
+    }
+    this.#forget(thread);
+  }
+
+  killSpace(space: PtraceSpace): void {
+    const threads = [...space.threads];
+    // The pid is ours to kill only while at least one thread has not been reaped.
+    if (threads.some((thread) => thread.alive)) process.kill(space.pid, process.SIGKILL);
+    if (this.#exitedLeaders.delete(space.pid)) this.#dying.add(space.pid);
+    for (const thread of threads) {
+      if (thread.alive) this.#dying.add(thread.tid);
+      this.#forget(thread);
+    }
+  }
+
+  #nextQueued(): PtraceThread | undefined {
+    return this.#stops.length === 0 ? undefined : this.#stops.shift();
+  }
+
+  /** The bell must be polling, the alarm set and the tick started before wait4 may block. */
+  #prepareToBlock(): void {
+    if (!this.#bellWaiting) {
+      this.#bellWaiting = true;
+      process.trace(process.PTRACE_CONT, this.#bell.tid, 0, 0);
+    }
+    this.#host.events.programAlarm();
+    if (!this.#tickStarted && this.#placement.stops > 0) this.#startTick();
+  }
+
+  #startTick(): void {
+    this.#tickStarted = true;
+    this.#placement.restart();
+    this.#host.events.startTick(TICK_NS);
+  }
+
+  /** True when the kernel loop should look at host events. */
+  #bellRang(): boolean {
+    if ((process.waitStatus() & 0xff) !== STOPPED) throw new Error('the process that watches host events was killed');
+    this.#bellWaiting = false;
+    const { events } = this.#host;
+    const wanted = events.collect();
+    if (events.takeTick()) this.#tick();
+    return wanted;
+  }
+
+  #tick(): void {
+    this.#tickStarted = false;
+    const running: PtraceThread[] = [];
+    for (const thread of this.#threads.values()) if (thread.running) running.push(thread);
+    const epoch = this.#placement.epoch;
+    const again = this.#placement.tick(running);
+    if (this.#placement.epoch !== epoch) {
+      this.#placement.place(this.#bell);
+      this.#placement.place(this.#zygote);
+    }
+    if (again) {
+      this.#tickStarted = true;
+      this.#host.events.startTick(TICK_NS);
+    }
+  }
+
+  /** Waits without any guest running. True when the kernel loop should look. */
+  #waitForHost(): boolean {
+    const { events } = this.#host;
+    events.waitDirectly(IDLE_LOOK_NS);
+    const wanted = events.collect();
+    if (events.takeTick()) this.#tick();
+    if (!wanted) this.#reapIdle();
+    return wanted || this.#stops.length > 0;
+  }
+
+  /** Looks for stopped threads that somebody outside killed. */
+  #reapIdle(): void {
+    for (;;) {
+      const tid = process.wait(-1, WAIT_OPTIONS | process.WNOHANG);
+      if (tid <= 0) return;
+      const thread = this.#accept(tid, process.waitStatus());
+      if (thread !== null) this.#stops.push(thread);
+    }
+  }
+
+  /** Other threads may have stopped meanwhile: serve them in the order found, or a busy one at the head of the list would starve the rest. */
+  #collectOthers(): void {
+    for (let i = this.#running; i > 0; i -= 1) {
+      const tid = process.wait(-1, WAIT_OPTIONS | process.WNOHANG);
+      if (tid <= 0) return;
+      if (tid === this.#bell.tid) {
+        this.#bellWaiting = false;
+        continue; // the next blocking wait lets it ring again
+      }
+      const thread = this.#accept(tid, process.waitStatus());
+      if (thread !== null) this.#stops.push(thread);
+    }
+  }
+
+  /** Makes a stop of a status from wait4; null when it is nothing for the kernel. */
+  #accept(tid: number, status: number): PtraceThread | null {
+    const thread = this.#threads.get(tid);
+    if ((status & 0xff) !== STOPPED) return this.#ended(tid, thread);
+    if (thread === undefined) {
+      // A thread on its way out, stopped once more by something: let it go on dying.
+      process.trace(process.PTRACE_CONT, tid, 0, 0);
+      return null;
+    }
+    const signal = (status >> 8) & 0xff;
+    const event = status >> 16;
+    if (signal === SYSCALL_STOP) {
+      thread.stoppedAtSyscall();
+    } else if (event === PTRACE_EVENT_STOP) {
+      if (!thread.interruptWanted) return this.#continue(thread);
+      thread.stopped(StopKind.Interrupted);
+    } else if (!thread.stoppedAtSignal(signal)) {
+      return this.#continue(thread);
+    }
+    this.#running -= 1;
+    this.#placement.stops += 1;
+    return thread;
+  }
+
+  /** Goes on as if nothing had happened: the signal, if any, is dropped. */
+  #continue(thread: PtraceThread): null {
+    process.trace(process.PTRACE_SYSEMU, thread.tid, 0, 0);
+    return null;
+  }
+
+  #ended(tid: number, thread: PtraceThread | undefined): PtraceThread | null {
+    if (this.#dying.delete(tid) || thread === undefined) {
+      this.#exitedLeaders.delete(tid);
+      if (tid === this.#zygote.tid) this.#zygote.alive = false;
+      return null;
+    }
+    if (thread.running) this.#running -= 1;
+    thread.lost(StopKind.Gone);
+    return thread;
+  }
+
+  /** The thread died just when it was resumed; its exit status is reaped here or by wait4, whichever comes first. */
+  #reportGone(thread: PtraceThread): void {
+    thread.running = false;
+    this.#running -= 1;
+    thread.lost(StopKind.Gone);
+    this.#dying.add(thread.tid);
+    this.#stops.push(thread);
+  }
+
+  #forget(thread: PtraceThread): void {
+    if (thread.running) this.#running -= 1;
+    thread.running = false;
+    thread.alive = false;
+    thread.space.remove(thread);
+    this.#threads.delete(thread.tid);
+    const queued = this.#stops.indexOf(thread);
+    if (queued >= 0) this.#stops.splice(queued, 1);
+    returnSlot(thread.slot);
+  }
+
+  #reapAll(): void {
+    for (;;) {
+      const tid = process.wait(-1, WAIT_OPTIONS);
+      if (tid === -ECHILD || (tid < 0 && tid !== -EINTR)) return;
+      if (tid > 0 && (process.waitStatus() & 0xff) === STOPPED) process.trace(process.PTRACE_CONT, tid, 0, 0);
+    }
+  }
+}
+
+/** Throws PlatformUnavailable when the host forbids ptrace. */
+export function createPtracePlatform(host: LinuxHost): PtracePlatform {
+  return new PtracePlatform(host);
+}

@@ -1,0 +1,236 @@
+/**
+ * execve(2): replaces a process's program (fs/exec.c).
+ *
+ * The new program is loaded into a fresh address space first, so an error while loading leaves the old program as it was. Only then do the
+ * other threads end, the task takes the new host thread, and the old space is given up.
+ */
+import { EAGAIN, ELIBBAD, ELOOP, ENOEXEC } from '#sentry/abi/errno.ts';
+import { S_ISGID, S_ISUID, MS_NOSUID } from '#sentry/abi/fs.ts';
+import { RLIMIT_STACK } from '#sentry/abi/resource.ts';
+import { EFLAGS_IF, Reg, USER_CS, USER_SS, setReg } from '#sentry/abi/x64/registers.ts';
+import type { GuestThread } from '#platform/contract/platform.ts';
+import { AddressSpace } from '../../mm/address-space.ts';
+import type { Credentials } from '../../vfs/credentials.ts';
+import type { FileDescription } from '../../vfs/file-description.ts';
+import { endSiblings, finishVfork } from '../exit.ts';
+import { exitRobustList, futexWake } from '../futex/exit.ts';
+import type { Kernel } from '../kernel.ts';
+import type { Task } from '../task.ts';
+import { readExecutable, readFile } from './elf.ts';
+import type { Executable } from './elf.ts';
+import { credentialsAfterExec } from './exec-credentials.ts';
+import { openExecutable } from './open-executable.ts';
+import { load } from './load.ts';
+import type { Program } from './load.ts';
+
+/** Interpreters of interpreters (Linux: BINPRM recursion limit). */
+const SCRIPT_DEPTH_MAX = 5;
+/** Bytes of a script's first line that count (BINPRM_BUF_SIZE). */
+const SCRIPT_LINE_MAX = 256;
+/** Bytes of comm without its terminator. */
+const NAME_LENGTH = 15;
+
+export interface ExecRequest {
+  /** Opened for execution; a reference that `execve` gives up. */
+  readonly file: FileDescription;
+  /** As the caller named it: AT_EXECFN, and what a script's interpreter gets. */
+  readonly path: string;
+  readonly args: readonly string[];
+  readonly environment: readonly string[];
+}
+
+/** Loads the program into `task`. 0, or -errno with the old program intact. On success all registers are set. */
+export function execve(task: Task, request: ExecRequest): number {
+  const resolved = followScripts(task, request);
+  if (typeof resolved === 'number') return resolved;
+  const result = replaceProgram(task, resolved);
+  resolved.image.file.release();
+  resolved.interpreter?.file.release();
+  return result;
+}
+
+interface Resolved extends ExecRequest {
+  readonly image: Executable;
+  readonly interpreter: Executable | null;
+}
+
+/** Follows `#!` lines to an ELF file, and opens its program interpreter. */
+function followScripts(task: Task, request: ExecRequest): Resolved | number {
+  let { file, args } = request;
+  let name = request.path;
+  for (let depth = 0; ; depth++) {
+    const script = readScriptLine(task, file);
+    if (script === null) break;
+    file.release();
+    if (typeof script === 'number') return script;
+    if (depth >= SCRIPT_DEPTH_MAX) return -ELOOP;
+    args = [script.interpreter, ...(script.argument === null ? [] : [script.argument]), name, ...args.slice(1)];
+    name = script.interpreter;
+    const next = openExecutable(task, null, script.interpreter, 0);
+    if (typeof next === 'number') return next;
+    file = next;
+  }
+  const image = readExecutable(file, task.scratch, task);
+  if (typeof image === 'number') {
+    file.release();
+    return image;
+  }
+  const interpreter = image.interpreter === null ? null : openInterpreter(task, image.interpreter);
+  if (typeof interpreter === 'number') {
+    file.release();
+    return interpreter;
+  }
+  return { ...request, path: request.path, file, args, image, interpreter };
+}
+
+function openInterpreter(task: Task, path: string): Executable | number {
+  const file = openExecutable(task, null, path, 0);
+  if (typeof file === 'number') return file;
+  const image = readExecutable(file, task.scratch, task);
+  if (typeof image !== 'number') return image;
+  file.release();
+  return image === -ENOEXEC ? -ELIBBAD : image;
+}
+
+/** The `#!` line of a script; null when the file is none. */
+function readScriptLine(task: Task, file: FileDescription): { interpreter: string; argument: string | null } | null | number {
+  const got = readFile(file, task.scratch, 0, SCRIPT_LINE_MAX, task);
+  if (got < 0) return got;
+  const head = task.scratch.latin1(0, got);
+  if (!head.startsWith('#!')) return null;
+  const newline = head.indexOf('\n');
+  if (newline < 0 && got === SCRIPT_LINE_MAX && !/^#![ \t]*[^ \t]+[ \t]/.test(head)) return -ENOEXEC;
+  const line = head.slice(2, newline < 0 ? got : newline).replace(/\0.*$/s, '').replace(/^[ \t]+|[ \t]+$/g, '');
+  if (line === '') return -ENOEXEC;
+  const space = line.search(/[ \t]/);
+  if (space < 0) return { interpreter: line, argument: null };
+  return { interpreter: line.slice(0, space), argument: line.slice(space).replace(/^[ \t]+/, '') };
+}
+
+function replaceProgram(task: Task, resolved: Resolved): number {
+  const { kernel } = task;
+  const change = credentialsAfterExec(task.credentials, setIds(resolved.image.file));
+  const thread = kernel.platform.createSpace();
+  if (typeof thread === 'number') return thread === 0 ? -EAGAIN : thread;
+  const mm = new AddressSpace(thread.space, kernel.platform.limits, kernel.cell);
+  const program = load({
+    kernel,
+    thread,
+    mm,
+    program: resolved.image,
+    interpreter: resolved.interpreter,
+    path: resolved.path,
+    args: resolved.args,
+    environment: resolved.environment,
+    credentials: change.credentials,
+    secure: change.secure,
+    stackLimit: task.group.limits.soft(RLIMIT_STACK),
+  });
+  if (typeof program === 'number') {
+    mm.release();
+    return program;
+  }
+  endSiblings(task);
+  becomeLeader(task);
+  adoptSpace(task, thread, mm);
+  resetState(task, change.credentials, resolved);
+  setEntryRegisters(kernel, thread, program);
+  return 0;
+}
+
+/** The set-user-ID and set-group-ID of the file, where its mount allows. */
+function setIds(file: FileDescription): { uid: number | null; gid: number | null } {
+  const { mode, uid, gid } = file.inode;
+  if (file.mount !== null && (file.mount.flags & MS_NOSUID) !== 0) return { uid: null, gid: null };
+  const setsGroup = (mode & S_ISGID) !== 0 && (mode & 0o010) !== 0;
+  return { uid: (mode & S_ISUID) !== 0 ? uid : null, gid: setsGroup ? gid : null };
+}
+
+/** A thread that execs takes over its leader's identity (de_thread). */
+function becomeLeader(task: Task): void {
+  const { group, kernel } = task;
+  const old = group.leader;
+  if (old === task) return;
+  kernel.tasks.delete(task.tid);
+  kernel.pids.free(task.tid);
+  group.tasks.delete(old);
+  task.tid = group.pid;
+  task.exitSignal = old.exitSignal;
+  kernel.tasks.set(task.tid, task);
+  group.leader = task;
+}
+
+function adoptSpace(task: Task, thread: GuestThread, mm: AddressSpace): void {
+  const oldThread = task.thread;
+  const oldMm = task.mm;
+  exitRobustList(task);
+  if (task.clearChildTid !== 0 && oldMm.isShared) {
+    oldMm.memory.storeU32(task.clearChildTid, 0);
+    futexWake(oldMm, task.clearChildTid, 1);
+  }
+  task.thread = thread;
+  thread.owner = task;
+  oldThread.owner = null;
+  task.mm = mm;
+  if (!oldMm.release()) oldThread.release();
+}
+
+function resetState(task: Task, credentials: Credentials, { path }: Resolved): void {
+  finishVfork(task);
+  task.clearChildTid = 0;
+  task.robustList = 0;
+  task.restartCall = null;
+  const idsChanged = credentials.euid !== task.credentials.euid || credentials.egid !== task.credentials.egid;
+  task.mm.dumpable = idsChanged || credentials.euid !== credentials.uid ? 0 : 1;
+  if (idsChanged) task.parentDeathSignal = 0;
+  task.credentials = credentials;
+  task.name = path.slice(path.lastIndexOf('/') + 1).slice(0, NAME_LENGTH);
+  task.group.hasExeced = true;
+  ownHandlers(task);
+  task.signals.resetForExec();
+  ownFiles(task);
+}
+
+function ownHandlers({ group }: Task): void {
+  if (group.handlers.isShared) {
+    const shared = group.handlers;
+    group.handlers = shared.fork();
+    shared.release();
+  }
+  group.handlers.resetForExec();
+}
+
+function ownFiles(task: Task): void {
+  if (task.files.isShared) {
+    const shared = task.files;
+    task.files = shared.fork();
+    shared.release();
+  }
+  task.files.closeOnExec();
+}
+
+/** Registers as the ABI promises a new program: all zero but stack and instruction pointer, floating point state initial. */
+function setEntryRegisters(kernel: Kernel, thread: GuestThread, { entry, stackPointer }: Program): void {
+  const registers = thread.registers();
+  registers.fill(0);
+  setReg(registers, Reg.rip, entry);
+  setReg(registers, Reg.rsp, stackPointer);
+  setReg(registers, Reg.cs, USER_CS);
+  setReg(registers, Reg.ss, USER_SS);
+  setReg(registers, Reg.eflags, EFLAGS_IF);
+  // orig_rax -1: not in a system call, nothing to restart.
+  registers[Reg.origRax] = 0xffff_ffff;
+  registers[Reg.origRax + 1] = 0xffff_ffff;
+  thread.registersChanged();
+  const { scratch } = kernel;
+  const size = thread.extendedStateSize;
+  scratch.bytes.fill(0, 0, size);
+  scratch.view.setUint16(FXSAVE_FCW, 0x37f, true);
+  scratch.view.setUint32(FXSAVE_MXCSR, 0x1f80, true);
+  thread.writeExtendedState(scratch, 0, size);
+}
+
+/** Offsets in the legacy area of an XSAVE image. */
+const FXSAVE_FCW = 0;
+const FXSAVE_MXCSR = 24;
+

@@ -1,0 +1,193 @@
+/**
+ * How tasks and processes end (kernel/exit.c): exit(2), exit_group(2), fatal signals, a host process that vanished.
+ *
+ * A task that ends gives up what it shares and, if it is not its group's leader, disappears. When the last task of a group has ended, the
+ * group is a zombie until its parent waits for it; its children go to the nearest subreaper or to init.
+ */
+import { exitRobustList, futexWake } from './futex/exit.ts';
+import type { Kernel } from './kernel.ts';
+import { leaveProcessGroup, notifyOrphanedGroups } from './job-control.ts';
+import { SIGCHLD, SIGCONT, SIGHUP, SIGKILL } from '#sentry/abi/signal.ts';
+import { childStatusInfo, kernelInfo } from './signals/info.ts';
+import { sendToGroup, sendToProcessGroup, sendToTask } from './signals/send.ts';
+import { leaveSignals } from './signals/stop.ts';
+import { notifyPidFds } from './pidfd.ts';
+import type { Task } from './task.ts';
+import { TaskState } from './task.ts';
+import type { ThreadGroup } from './thread-group.ts';
+
+/** `childEvents` is notified with this mask. */
+export const CHILD_CHANGED = 1;
+
+/** exit(2): ends one thread with `code` (0..255). */
+export function exitTask(task: Task, code: number): void {
+  const { group } = task;
+  if (livingTasks(group) === 1) {
+    exitGroup(group, (code & 0xff) << 8);
+    return;
+  }
+  if (task.isLeader) task.exitCode = (code & 0xff) << 8;
+  endTasks([task]);
+}
+
+/** Ends every task of a process; `status` as wait4(2) reports it. */
+export function exitGroup(group: ThreadGroup, status: number): void {
+  if (group.exiting) return;
+  group.exiting = true;
+  group.exitStatus = status;
+  endTasks([...group.tasks].filter((task) => !task.hasExited));
+  becomeZombie(group);
+}
+
+/** Ends all threads of `task`'s process but itself (execve from a thread). */
+export function endSiblings(task: Task): void {
+  endTasks([...task.group.tasks].filter((sibling) => sibling !== task && !sibling.hasExited));
+}
+
+/** The host process behind a task died under us: the out-of-memory killer, or somebody's kill -9. */
+export function taskVanished(task: Task): void {
+  task.kernel.host.log(`host thread of task ${task.tid} (${task.name}) is gone`);
+  exitGroup(task.group, SIGKILL);
+}
+
+/** Ends whatever still lives (the end of the sandbox). */
+export function killEverything(kernel: Kernel): void {
+  for (const group of kernel.groups.values()) exitGroup(group, SIGKILL);
+}
+
+function livingTasks(group: ThreadGroup): number {
+  let count = 0;
+  for (const task of group.tasks) if (!task.hasExited) count++;
+  return count;
+}
+
+function endTasks(tasks: readonly Task[]): void {
+  for (const task of tasks) giveUpShared(task);
+  const survivors = tasks.filter((task) => !task.mm.release());
+  for (const task of survivors) {
+    if (task.mm.isDead) continue;
+    // The host process lives on with other threads: only this one ends. A running one is released at its next stop.
+    if (task.inGuest) task.thread.interrupt();
+    else task.thread.release();
+  }
+}
+
+function giveUpShared(task: Task): void {
+  const { kernel, group } = task;
+  if (task.wait.waiting) task.wait.detach();
+  task.wait.finish();
+  exitRobustList(task);
+  clearChildTid(task);
+  finishVfork(task);
+  task.state = task.isLeader ? TaskState.Zombie : TaskState.Dead;
+  task.files.release();
+  task.fs.release();
+  leaveSignals(task);
+  sendParentDeathSignals(task);
+  if (task.isLeader) return;
+  group.tasks.delete(task);
+  kernel.tasks.delete(task.tid);
+  kernel.pids.free(task.tid);
+  if (group.tasks.size === 1 && group.leader.hasExited && !group.exiting) exitGroup(group, group.leader.exitCode);
+}
+
+function clearChildTid(task: Task): void {
+  const address = task.clearChildTid;
+  task.clearChildTid = 0;
+  if (address === 0 || !task.mm.isShared) return;
+  task.memory.storeU32(address, 0);
+  futexWake(task.mm, address, 1);
+}
+
+/** execve and exit let a vfork parent go on. */
+export function finishVfork(task: Task): void {
+  const parent = task.vforkParent;
+  if (parent === null) return;
+  task.vforkParent = null;
+  parent.vforkDone.notify(CHILD_CHANGED);
+}
+
+function sendParentDeathSignals(task: Task): void {
+  for (const child of task.group.children) {
+    for (const sibling of child.tasks) {
+      if (sibling.parentDeathSignal !== 0 && sibling.parentTask === task) sendToTask(sibling, kernelInfo(sibling.parentDeathSignal));
+    }
+  }
+}
+
+function becomeZombie(group: ThreadGroup): void {
+  const { kernel } = group.leader;
+  group.isZombie = true;
+  notifyPidFds(group);
+  group.signals.pending.clear();
+  group.signals.timers?.discard();
+  hangUpSession(group);
+  reparentChildren(group);
+  notifyOrphanedGroups(group);
+  if (group === kernel.init) {
+    kernel.exitStatus = group.exitStatus;
+    return;
+  }
+  notifyParent(group);
+}
+
+/** A session leader's end takes the terminal from its session. */
+function hangUpSession(group: ThreadGroup): void {
+  const { session } = group.processGroup;
+  if (session.sid !== group.pid || session.terminal === null) return;
+  const { terminal } = session;
+  session.terminal = null;
+  const { foreground } = terminal;
+  terminal.session = null;
+  terminal.foreground = null;
+  if (foreground === null) return;
+  sendToProcessGroup(foreground, kernelInfo(SIGHUP));
+  sendToProcessGroup(foreground, kernelInfo(SIGCONT));
+}
+
+function reparentChildren(group: ThreadGroup): void {
+  const { kernel } = group.leader;
+  const reaper = findReaper(group);
+  for (const child of group.children) {
+    child.parent = reaper;
+    reaper?.children.add(child);
+    child.leader.exitSignal = SIGCHLD;
+    if (child.isZombie && reaper !== null && kernel.exitStatus === null) notifyParent(child);
+  }
+  group.children.clear();
+}
+
+function findReaper(group: ThreadGroup): ThreadGroup | null {
+  for (let parent = group.parent; parent !== null; parent = parent.parent) {
+    if (parent.isSubreaper && !parent.exiting) return parent;
+  }
+  const { init } = group.leader.kernel;
+  return init === group ? null : init;
+}
+
+function notifyParent(group: ThreadGroup): void {
+  const { parent } = group;
+  if (parent === null) return;
+  const signal = group.leader.exitSignal;
+  const reapsItself = signal === SIGCHLD && parent.handlers.reapsAutomatically;
+  if (signal !== 0) sendToGroup(parent, childStatusInfo(signal, group));
+  if (reapsItself) reap(group);
+  parent.childEvents.notify(CHILD_CHANGED);
+}
+
+/** Removes a zombie for good; its parent has its status. */
+export function reap(group: ThreadGroup): void {
+  const { leader, parent } = group;
+  const { kernel } = leader;
+  parent?.children.delete(group);
+  if (parent !== null) {
+    parent.childrenUserTimeNs += group.userTimeNs + group.childrenUserTimeNs;
+    parent.childrenSystemTimeNs += group.systemTimeNs + group.childrenSystemTimeNs;
+  }
+  leader.state = TaskState.Dead;
+  leaveProcessGroup(group);
+  group.tasks.clear();
+  kernel.groups.delete(group.pid);
+  kernel.tasks.delete(leader.tid);
+  kernel.pids.free(group.pid);
+}

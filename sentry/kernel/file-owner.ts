@@ -1,0 +1,100 @@
+/**
+ * Who is told when a file becomes ready for input or output: fcntl(2) F_SETOWN, F_SETSIG and O_ASYNC (Linux fown_struct and fasync).
+ *
+ * A `FileOwner` hangs on `FileDescription.owner` once one of these was used. While O_ASYNC is set it sits in the file's wait queue and
+ * turns each notification into a signal: SIGIO, or what F_SETSIG chose, then with a siginfo that names descriptor and events.
+ */
+import { F_OWNER_PGRP, F_OWNER_PID, F_OWNER_TID } from '#sentry/abi/fcntl.ts';
+import { O_ASYNC, POLLERR, POLLHUP, READABLE, WRITABLE } from '#sentry/abi/fs.ts';
+import { POLL_ERR, POLL_HUP, POLL_IN, POLL_OUT, SIGIO } from '#sentry/abi/signal.ts';
+import { SignalInfo } from '#sentry/abi/siginfo.ts';
+import { WaitEntry } from '../lib/wait-queue.ts';
+import type { Waiter } from '../lib/wait-queue.ts';
+import type { Credentials } from '../vfs/credentials.ts';
+import type { FileDescription } from '../vfs/file-description.ts';
+import type { Kernel } from './kernel.ts';
+import { sendToGroup, sendToProcessGroup, sendToTask } from './signals/send.ts';
+import type { ThreadGroup } from './thread-group.ts';
+
+export class FileOwner implements Waiter {
+  type: number = F_OWNER_PID;
+  /** 0: nobody. */
+  id = 0;
+  /** F_SETSIG: 0 means SIGIO without further information. */
+  signal = 0;
+  /** Descriptor to report, the one O_ASYNC was set through. */
+  private fd = -1;
+  private credentials: Credentials | null = null;
+  private readonly kernel: Kernel;
+  private readonly entry = new WaitEntry(this);
+
+  constructor(kernel: Kernel) {
+    this.kernel = kernel;
+  }
+
+  set(type: number, id: number, credentials: Credentials): void {
+    this.type = type;
+    this.id = id;
+    this.credentials = credentials;
+  }
+
+  /** O_ASYNC was set or cleared. */
+  setAsync(file: FileDescription, fd: number, on: boolean): void {
+    if (!on) {
+      file.flags &= ~O_ASYNC;
+      this.entry.queue?.remove(this.entry);
+      return;
+    }
+    file.flags |= O_ASYNC;
+    this.fd = fd;
+    if (this.entry.queue === null) file.queue.add(this.entry, READABLE | WRITABLE | POLLERR | POLLHUP);
+  }
+
+  wake(_entry: WaitEntry, events: number): void {
+    if (this.id === 0) return;
+    if (this.type === F_OWNER_TID) {
+      const task = this.kernel.tasks.get(this.id);
+      if (task !== undefined && this.maySignal(task.group)) sendToTask(task, this.info(events));
+    } else if (this.type === F_OWNER_PGRP) {
+      const processGroup = this.kernel.processGroups.get(this.id);
+      if (processGroup !== undefined) sendToProcessGroup(processGroup, this.info(events));
+    } else {
+      const group = this.kernel.groups.get(this.id);
+      if (group !== undefined && this.maySignal(group)) sendToGroup(group, this.info(events));
+    }
+  }
+
+  /** Linux sigio_perm: the one who set the owner must be allowed to kill it. */
+  private maySignal(group: ThreadGroup): boolean {
+    const { credentials } = this;
+    if (credentials === null || credentials.euid === 0) return true;
+    const target = group.leader.credentials;
+    return [target.uid, target.suid].some((uid) => uid === credentials.euid || uid === credentials.uid);
+  }
+
+  private info(events: number): SignalInfo {
+    if (this.signal === 0) return SignalInfo.kernel(SIGIO);
+    const reason =
+      (events & POLLHUP) !== 0 ? POLL_HUP : (events & POLLERR) !== 0 ? POLL_ERR : (events & READABLE) !== 0 ? POLL_IN : POLL_OUT;
+    const info = new SignalInfo(this.signal, reason);
+    info.words[4] = events;
+    info.words[6] = this.fd;
+    return info;
+  }
+}
+
+export function ownerOf(file: FileDescription): FileOwner | null {
+  return file.owner instanceof FileOwner ? file.owner : null;
+}
+
+export function makeOwner(kernel: Kernel, file: FileDescription): FileOwner {
+  const existing = ownerOf(file);
+  if (existing !== null) return existing;
+  const made = new FileOwner(kernel);
+  file.owner = made;
+  return made;
+}
+
+export function isOwnerType(type: number): boolean {
+  return type === F_OWNER_TID || type === F_OWNER_PID || type === F_OWNER_PGRP;
+}

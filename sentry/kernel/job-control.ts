@@ -1,0 +1,91 @@
+/**
+ * Moving processes between process groups and sessions: setpgid(2), setsid(2), and the POSIX rule on orphaned groups.
+ */
+import { EACCES, EINVAL, EPERM, ESRCH } from '#sentry/abi/errno.ts';
+import { SIGCONT, SIGHUP } from '#sentry/abi/signal.ts';
+import type { Kernel } from './kernel.ts';
+import { ProcessGroup, Session } from './process-group.ts';
+import { kernelInfo } from './signals/info.ts';
+import { sendToProcessGroup } from './signals/send.ts';
+import { TaskState } from './task.ts';
+import type { ThreadGroup } from './thread-group.ts';
+
+/** A new session with a new process group, both numbered `pid`. */
+export function createSession(kernel: Kernel, pid: number): ProcessGroup {
+  const session = new Session(pid);
+  kernel.sessions.set(pid, session);
+  return createProcessGroup(kernel, pid, session);
+}
+
+function createProcessGroup(kernel: Kernel, pgid: number, session: Session): ProcessGroup {
+  const group = new ProcessGroup(pgid, session);
+  kernel.processGroups.set(pgid, group);
+  return group;
+}
+
+/** Puts `group` into `target`, leaving its old process group. */
+export function joinProcessGroup(group: ThreadGroup, target: ProcessGroup): void {
+  if (group.processGroup === target && target.members.has(group)) return;
+  const kernel = group.leader.kernel;
+  forget(kernel, group.processGroup, group);
+  group.processGroup = target;
+  target.members.add(group);
+}
+
+/** The process is gone for good. */
+export function leaveProcessGroup(group: ThreadGroup): void {
+  forget(group.leader.kernel, group.processGroup, group);
+}
+
+function forget(kernel: Kernel, old: ProcessGroup, group: ThreadGroup): void {
+  old.members.delete(group);
+  if (old.members.size > 0) return;
+  old.session.groups.delete(old);
+  if (kernel.processGroups.get(old.pgid) === old) kernel.processGroups.delete(old.pgid);
+  if (old.session.terminal?.foreground === old) old.session.terminal.foreground = null;
+  if (old.session.groups.size === 0 && kernel.sessions.get(old.session.sid) === old.session) kernel.sessions.delete(old.session.sid);
+}
+
+/** setpgid(2). `caller` acts on `target`, itself or a child. */
+export function setProcessGroup(caller: ThreadGroup, target: ThreadGroup, pgid: number): number {
+  const kernel = caller.leader.kernel;
+  const wanted = pgid === 0 ? target.pid : pgid;
+  if (wanted < 0) return -EINVAL;
+  if (target !== caller) {
+    if (target.parent !== caller) return -ESRCH;
+    if (target.processGroup.session !== caller.processGroup.session) return -EPERM;
+    if (target.hasExeced) return -EACCES;
+  }
+  if (target.processGroup.session.sid === target.pid) return -EPERM;
+  if (wanted === target.processGroup.pgid) return 0;
+  let group = kernel.processGroups.get(wanted);
+  if (group === undefined) {
+    if (wanted !== target.pid) return -EPERM;
+    group = createProcessGroup(kernel, wanted, target.processGroup.session);
+  } else if (group.session !== caller.processGroup.session) {
+    return -EPERM;
+  }
+  joinProcessGroup(target, group);
+  return 0;
+}
+
+/** setsid(2): the new session id, or -EPERM for a process group leader. */
+export function startSession(group: ThreadGroup): number {
+  const kernel = group.leader.kernel;
+  if (kernel.processGroups.has(group.pid)) return -EPERM;
+  joinProcessGroup(group, createSession(kernel, group.pid));
+  return group.pid;
+}
+
+/** When a parent's end leaves a group with stopped members orphaned, they get SIGHUP and SIGCONT (POSIX _exit). */
+export function notifyOrphanedGroups(exited: ThreadGroup): void {
+  const touched = new Set<ProcessGroup>([exited.processGroup]);
+  for (const child of exited.children) touched.add(child.processGroup);
+  for (const group of touched) {
+    if (!group.isOrphaned) continue;
+    const stopped = [...group.members].some((member) => member !== exited && member.leader.state === TaskState.Stopped);
+    if (!stopped) continue;
+    sendToProcessGroup(group, kernelInfo(SIGHUP));
+    sendToProcessGroup(group, kernelInfo(SIGCONT));
+  }
+}

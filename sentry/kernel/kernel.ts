@@ -1,0 +1,243 @@
+/**
+ * The kernel: the process table and the loop that everything happens in.
+ *
+ * One JavaScript thread runs this loop for the life of the sandbox. `run` waits for a guest thread to stop, serves it to completion, lets
+ * it go on, and repeats; what became runnable in between (a reader whose pipe filled, an expired timer) is served first. Nothing here
+ * awaits, and no handler is ever interrupted by another.
+ *
+ *     serve → dispatch(task) → a value: stored, signals delivered, thread resumed
+ *                            → BLOCKED: the task sits in wait queues until `makeRunnable`, then the same handler runs again
+ *
+ * The system call table lies above this layer and is given as `SyscallDispatch`.
+ */
+import { StopKind } from '#platform/contract/platform.ts';
+import type { GuestThread, Platform } from '#platform/contract/platform.ts';
+import { FIRST_USER_TOKEN } from '#platform/contract/host.ts';
+import type { Host, HostFd, HostMemory } from '#platform/contract/host.ts';
+import { TimerQueue } from '../lib/timer-queue.ts';
+import { CELL_SIZE } from '../mm/user-memory.ts';
+import { AnonymousFiles } from '../fs/anonymous/anonymous-files.ts';
+import type { HostEvents } from '../fs/host-file/host-events.ts';
+import { deliverSignals, needsDelivery } from './signals/deliver.ts';
+import { forceFault } from './signals/fault.ts';
+import type { ProcessGroup, Session } from './process-group.ts';
+import { killEverything, taskVanished } from './exit.ts';
+import { PidAllocator } from './pid-allocator.ts';
+import type { Task } from './task.ts';
+import { TaskState } from './task.ts';
+import type { ThreadGroup } from './thread-group.ts';
+import { BLOCKED, REGISTERS_SET } from './wait.ts';
+
+/** Serves the call a task is stopped at: a result, BLOCKED or REGISTERS_SET. */
+export type SyscallDispatch = (task: Task) => number;
+
+export interface KernelOptions {
+  readonly host: Host;
+  readonly platform: Platform;
+  readonly dispatch: SyscallDispatch;
+  /** AT_HWCAP, AT_HWCAP2, AT_MINSIGSTKSZ of the host, for the auxiliary vector of guests. */
+  readonly hardwareCapabilities: readonly [number, number];
+  readonly minimumSignalStack: number;
+  /** Called for each signal the host sent to the sandbox as a whole. */
+  readonly onHostSignal: (kernel: Kernel, signo: number) => void;
+}
+
+/** Staging memory shared by all handlers: large enough for one read or write step. */
+export const SCRATCH_SIZE = 1 << 20;
+
+/** Tasks served in a row before guests and the host are looked at. */
+const RUNNABLE_BATCH = 256;
+/** A deadline that has passed already. */
+const AT_ONCE = 1;
+
+interface WatchedFd {
+  readonly token: number;
+  readonly callback: (events: number) => void;
+}
+
+export class Kernel implements HostEvents {
+  readonly host: Host;
+  readonly platform: Platform;
+  readonly options: KernelOptions;
+  readonly timers = new TimerQueue();
+  /** Pipes, sockets, epoll and the like: what they share. */
+  readonly anonymous: AnonymousFiles;
+  readonly scratch: HostMemory;
+  /** The cell of every `UserMemory`: used within one copy only. */
+  readonly cell: HostMemory;
+  /** What pipes, sockets, epoll instances and other files without a path share. */
+
+  // The process table.
+  readonly pids = new PidAllocator();
+  readonly tasks = new Map<number, Task>();
+  readonly groups = new Map<number, ThreadGroup>();
+  readonly processGroups = new Map<number, ProcessGroup>();
+  readonly sessions = new Map<number, Session>();
+  /** The first process: reaper of orphans. Its end is the sandbox's. */
+  init: ThreadGroup | null = null;
+  /** Wait status of init once it has ended. */
+  exitStatus: number | null = null;
+  readonly bootTimeNs: number;
+
+  private readonly runQueue: Task[] = [];
+  private readonly watched = new Map<HostFd, WatchedFd>();
+  private readonly callbacks = new Map<number, (events: number) => void>();
+  private nextToken = FIRST_USER_TOKEN;
+  private readonly events = new Int32Array(128);
+
+  constructor(options: KernelOptions) {
+    this.options = options;
+    this.host = options.host;
+    this.platform = options.platform;
+    this.scratch = options.host.allocate(SCRATCH_SIZE);
+    this.cell = options.host.allocate(CELL_SIZE);
+    this.anonymous = new AnonymousFiles(options.host, this.timers);
+    this.bootTimeNs = options.host.monotonicNs();
+  }
+
+  /** Runs until init has ended; returns its wait status. */
+  run(): number {
+    while (this.exitStatus === null) {
+      this.serveRunnable();
+      if (this.exitStatus !== null) break;
+      this.host.setAlarm(this.runQueue.length > 0 ? AT_ONCE : this.timers.nextDeadline);
+      const stopped = this.platform.wait();
+      if (stopped === null) this.serveHost();
+      else this.serveStop(stopped);
+    }
+    killEverything(this);
+    return this.exitStatus;
+  }
+
+  /** Has the kernel look at `task` again: its blocked call is retried, or it goes back to guest code. */
+  makeRunnable(task: Task): void {
+    if (task.runnable || task.hasExited) return;
+    task.runnable = true;
+    this.runQueue.push(task);
+  }
+
+  /** A signal came for a task that may be running guest code: make it stop and look. */
+  kick(task: Task): void {
+    if (task.inGuest) task.thread.interrupt();
+    else this.makeRunnable(task);
+  }
+
+  /** Lets a new or stopped task run guest code, unless signals say otherwise. */
+  start(task: Task): void {
+    this.returnToGuest(task, null);
+  }
+
+  // HostEvents
+  watch(fd: HostFd, events: number, callback: (events: number) => void): number {
+    this.unwatch(fd);
+    const token = this.nextToken++;
+    const result = this.host.watch(fd, events, token);
+    if (result < 0) return result;
+    this.watched.set(fd, { token, callback });
+    this.callbacks.set(token, callback);
+    return 0;
+  }
+
+  unwatch(fd: HostFd): void {
+    const entry = this.watched.get(fd);
+    if (entry === undefined) return;
+    this.watched.delete(fd);
+    this.callbacks.delete(entry.token);
+    this.host.unwatch(fd);
+  }
+
+  private serveRunnable(): void {
+    const { runQueue } = this;
+    // Bounded: tasks that keep waking each other must not keep the loop from guests and the host.
+    for (let budget = RUNNABLE_BATCH; budget > 0; budget--) {
+      const task = runQueue.shift();
+      if (task === undefined) return;
+      task.runnable = false;
+      if (task.hasExited) continue;
+      if (task.wait.waiting) this.retry(task);
+      else if (!task.inGuest) this.returnToGuest(task, null);
+      if (this.exitStatus !== null) return;
+    }
+  }
+
+  private serveHost(): void {
+    const { events, host } = this;
+    const count = host.takeEvents(events);
+    for (let i = 0; i < count; i++) this.callbacks.get(events[2 * i]!)?.(events[2 * i + 1]!);
+    for (let signo = host.takeSignal(); signo !== 0; signo = host.takeSignal()) this.options.onHostSignal(this, signo);
+    this.timers.expire(host.monotonicNs());
+  }
+
+  private serveStop(thread: GuestThread): void {
+    const task = thread.owner as Task | null;
+    if (task === null || task.thread !== thread) {
+      thread.release(); // its task moved on to another thread, or ended while this one still ran
+      return;
+    }
+    task.inGuest = false;
+    if (task.hasExited) {
+      thread.release();
+      return;
+    }
+    switch (thread.stop) {
+      case StopKind.Syscall:
+        this.finishCall(task, this.options.dispatch(task));
+        return;
+      case StopKind.Fault:
+        forceFault(task, thread.fault);
+        this.returnToGuest(task, null);
+        return;
+      case StopKind.Interrupted:
+      case StopKind.Idle:
+        this.returnToGuest(task, null);
+        return;
+      case StopKind.Gone:
+        taskVanished(task);
+        return;
+      default:
+        thread.stop satisfies never;
+    }
+  }
+
+  private retry(task: Task): void {
+    task.wait.detach();
+    task.state = TaskState.Running;
+    this.finishCall(task, this.options.dispatch(task));
+  }
+
+  private finishCall(task: Task, result: number): void {
+    if (task.hasExited) return;
+    if (result === BLOCKED) {
+      if (!this.mustStopWaiting(task)) {
+        task.wait.settle();
+        task.state = task.wait.uninterruptible ? TaskState.DiskSleep : TaskState.Sleeping;
+        return;
+      }
+      task.wait.detach();
+      result = task.wait.interruptResult();
+    }
+    task.wait.finish();
+    this.returnToGuest(task, result === REGISTERS_SET ? null : result);
+  }
+
+  private mustStopWaiting(task: Task): boolean {
+    if (task.wait.uninterruptible) return task.signals.isKilled;
+    if (!task.signals.needsAttention) return false;
+    // Another thread may have taken the signal meanwhile.
+    task.signals.recalculate();
+    return task.signals.needsAttention;
+  }
+
+  /** `result` of the call just served, or null when there is none to store. */
+  private returnToGuest(task: Task, result: number | null): void {
+    if (needsDelivery(task, result)) {
+      deliverSignals(task, result);
+      if (task.hasExited || task.state === TaskState.Stopped) return;
+    } else if (result !== null) {
+      task.thread.setResult(result);
+    }
+    task.state = TaskState.Running;
+    task.inGuest = true;
+    task.thread.resume();
+  }
+}

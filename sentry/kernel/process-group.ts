@@ -1,0 +1,45 @@
+/**
+ * Process groups and sessions: setpgid(2), setsid(2), credentials(7). A session may have a controlling terminal, and the terminal a
+ * foreground process group.
+ */
+import type { ThreadGroup } from './thread-group.ts';
+
+/** What a session needs of its controlling terminal (devpts, the terminal passed through). */
+export interface ControllingTerminal {
+  readonly device: number;
+  foreground: ProcessGroup | null;
+  session: Session | null;
+  /** The session leader has gone: hang up. */
+  hangup(): void;
+}
+
+export class Session {
+  readonly sid: number;
+  terminal: ControllingTerminal | null = null;
+  readonly groups = new Set<ProcessGroup>();
+
+  constructor(sid: number) {
+    this.sid = sid;
+  }
+}
+
+export class ProcessGroup {
+  readonly pgid: number;
+  readonly session: Session;
+  readonly members = new Set<ThreadGroup>();
+
+  constructor(pgid: number, session: Session) {
+    this.pgid = pgid;
+    this.session = session;
+    session.groups.add(this);
+  }
+
+  /** POSIX: no member has a parent in another group of the same session. Stops by terminal signals are not delivered to such groups. */
+  get isOrphaned(): boolean {
+    for (const member of this.members) {
+      const { parent } = member;
+      if (parent !== null && parent.processGroup !== this && parent.processGroup.session === this.session) return false;
+    }
+    return true;
+  }
+}

@@ -1,0 +1,23 @@
+/**
+ * Signal state a whole process shares (part of Linux signal_struct): signals sent to the process, and job control's group stop.
+ *
+ * Group stop: `stopSignal` is set when a thread takes a stop signal; every thread then stops at its next way back to guest code
+ * (`TaskSignals.stopPending`). When the last one has, `isStopped` is set and the parent is told. SIGCONT undoes all of it at once.
+ */
+import type { ProcessTimers } from '../timers/process-timers.ts';
+import { PendingQueue } from './pending-queue.ts';
+import type { QueueCounter } from './pending-queue.ts';
+
+export class GroupSignals {
+  readonly queued: QueueCounter = { count: 0 };
+  /** Signals sent to the process; any thread that does not block one may take it. */
+  readonly pending: PendingQueue = new PendingQueue(this.queued);
+  /** Set for init: signals without a handler do not reach it, unless they come from the host or from a fault of its own. */
+  unkillable = false;
+  /** The signal that stops or has stopped the process, 0 when it runs. */
+  stopSignal = 0;
+  /** All threads have stopped. */
+  isStopped = false;
+  /** Interval and POSIX timers; made when first used. */
+  timers: ProcessTimers | null = null;
+}

@@ -1,0 +1,138 @@
+/**
+ * A task: one guest thread as the kernel sees it (Linux task_struct). What threads of a process share hangs on `group`; what clone(2) can
+ * share piecemeal (`files`, `fs`, `mm`, `signalHandlers`) are objects with reference counts.
+ */
+import type { GuestThread } from '#platform/contract/platform.ts';
+import type { HostMemory } from '#platform/contract/host.ts';
+import type { Credentials } from '../vfs/credentials.ts';
+import type { FsContext } from '../vfs/fs-context.ts';
+import type { Caller } from '../vfs/inode.ts';
+import type { AddressSpace } from '../mm/address-space.ts';
+import type { UserMemory } from '../mm/user-memory.ts';
+import { UserIo } from '../mm/io.ts';
+import { WaitQueue } from '../lib/wait-queue.ts';
+import type { FdTable } from './fd-table.ts';
+import type { Kernel } from './kernel.ts';
+import type { ThreadGroup } from './thread-group.ts';
+import type { UtsNamespace } from './uts-namespace.ts';
+import { TaskSignals } from './signals/task-signals.ts';
+import { CallWait } from './wait.ts';
+
+/** What a task is doing, as /proc/PID/stat shows it. */
+export const TaskState = {
+  /** Runs guest code, or is about to. */
+  Running: 'R',
+  /** Waits in a system call. */
+  Sleeping: 'S',
+  /** Waits and only SIGKILL can end it. */
+  DiskSleep: 'D',
+  /** Stopped by a job-control signal. */
+  Stopped: 'T',
+  /** Exited, not yet waited for. */
+  Zombie: 'Z',
+  Dead: 'X',
+} as const;
+export type TaskState = (typeof TaskState)[keyof typeof TaskState];
+
+export class Task implements Caller {
+  // Immutable.
+  readonly kernel: Kernel;
+  /** Changes only when a thread other than the leader calls execve and takes the leader's place. */
+  tid: number;
+  readonly startTimeNs: number;
+
+  // Owned by the task.
+  /** The host thread that runs it; replaced by execve, null once it has exited. */
+  thread: GuestThread;
+  state: TaskState = TaskState.Running;
+  credentials: Credentials;
+  /** comm: at most 15 bytes. */
+  name: string;
+  readonly signals: TaskSignals;
+  readonly wait: CallWait;
+  /** For system calls that move user buffers; one at a time. */
+  readonly io = new UserIo();
+  /** Blocked in the kernel's run queue already. */
+  runnable = false;
+  /** Its host thread is running guest code now. */
+  inGuest = false;
+  /** set_tid_address / CLONE_CHILD_CLEARTID: 0 or a guest address. */
+  clearChildTid = 0;
+  /** set_robust_list: 0 or the guest address of the list head. */
+  robustList = 0;
+  parentDeathSignal = 0;
+  /** The thread that made this process: its end triggers `parentDeathSignal`. */
+  parentTask: Task | null = null;
+  /** Of a leader that exited before its threads. */
+  exitCode = 0;
+  /** Signal the parent gets when this task's group ends (clone's exit signal). */
+  exitSignal = 17;
+  /** The call to go on with through restart_syscall: nanosleep and kin store it when interrupted. */
+  restartCall: ((task: Task) => number) | null = null;
+  /** Woken when a vfork child execs or exits. */
+  readonly vforkDone = new WaitQueue();
+  /** The vfork parent that waits for us, or null. */
+  vforkParent: Task | null = null;
+  niceness = 0;
+  /** CPU time spent before the last stop, filled from host accounting where known. */
+  userTimeNs = 0;
+  minorFaults = 0;
+
+  // Shared with other tasks.
+  group: ThreadGroup;
+  mm: AddressSpace;
+  files: FdTable;
+  fs: FsContext;
+  uts: UtsNamespace;
+
+  constructor(kernel: Kernel, tid: number, init: TaskInit) {
+    this.kernel = kernel;
+    this.tid = tid;
+    this.startTimeNs = kernel.host.monotonicNs();
+    this.thread = init.thread;
+    this.credentials = init.credentials;
+    this.name = init.name;
+    this.group = init.group;
+    this.mm = init.mm;
+    this.files = init.files;
+    this.fs = init.fs;
+    this.uts = init.uts;
+    this.signals = new TaskSignals(this);
+    this.wait = new CallWait(kernel.timers, () => kernel.makeRunnable(this));
+    init.thread.owner = this;
+  }
+
+  /** The caller's own view for /proc/self and the like: see `Caller.task`. */
+  get task(): this {
+    return this;
+  }
+
+  /** Guest memory of this task. */
+  get memory(): UserMemory {
+    return this.mm.memory;
+  }
+
+  /** Shared staging memory for small structs and for file data; valid until the handler returns. */
+  get scratch(): HostMemory {
+    return this.kernel.scratch;
+  }
+
+  get isLeader(): boolean {
+    return this.group.leader === this;
+  }
+
+  get hasExited(): boolean {
+    return this.state === TaskState.Zombie || this.state === TaskState.Dead;
+  }
+}
+
+export interface TaskInit {
+  readonly thread: GuestThread;
+  readonly credentials: Credentials;
+  readonly name: string;
+  readonly group: ThreadGroup;
+  readonly mm: AddressSpace;
+  readonly files: FdTable;
+  readonly fs: FsContext;
+  readonly uts: UtsNamespace;
+}

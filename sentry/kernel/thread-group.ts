@@ -1,0 +1,65 @@
+/**
+ * A thread group: a process (Linux signal_struct plus the family links of its leader). Lives from clone until its parent has waited.
+ */
+import { WaitQueue } from '../lib/wait-queue.ts';
+import type { ProcessGroup } from './process-group.ts';
+import type { ResourceLimits } from './resource-limits.ts';
+import type { SignalHandlers } from './signals/signal-handlers.ts';
+import type { GroupSignals } from './signals/group-signals.ts';
+import type { Task } from './task.ts';
+
+export class ThreadGroup {
+  /** Process id: the leader's tid. */
+  readonly pid: number;
+  leader: Task;
+  /** Living tasks, and the leader's zombie until it is reaped. */
+  readonly tasks = new Set<Task>();
+  /** null for init. */
+  parent: ThreadGroup | null;
+  readonly children = new Set<ThreadGroup>();
+  processGroup: ProcessGroup;
+  /** Shared by clone(CLONE_SIGHAND). */
+  handlers: SignalHandlers;
+  readonly signals: GroupSignals;
+  limits: ResourceLimits;
+
+  /** exit_group or a fatal signal is ending every thread. */
+  exiting = false;
+  /** Wait status as wait4(2) reports it; valid once `isZombie`. */
+  exitStatus = 0;
+  isZombie = false;
+  /** PR_SET_CHILD_SUBREAPER. */
+  isSubreaper = false;
+  /** Has called execve since fork (setpgid by the parent fails with EACCES then). */
+  hasExeced = false;
+  /** Notified when a child changes state (exit, stop, continue). Mask 1. */
+  readonly childEvents = new WaitQueue();
+  /** Notified when this process has ended: pidfds. */
+  readonly ended = new WaitQueue();
+  /** A stop or continue not yet reported to wait4: WUNTRACED and WCONTINUED. Signal number, or 0xffff for continued, 0 none. */
+  pendingStopReport = 0;
+
+  // Accounting of reaped children and ended threads, in nanoseconds.
+  userTimeNs = 0;
+  systemTimeNs = 0;
+  childrenUserTimeNs = 0;
+  childrenSystemTimeNs = 0;
+
+  constructor(pid: number, init: ThreadGroupInit) {
+    this.pid = pid;
+    this.leader = undefined as unknown as Task; // set by the kernel right after the leader is made
+    this.parent = init.parent;
+    this.processGroup = init.processGroup;
+    this.handlers = init.handlers;
+    this.signals = init.signals;
+    this.limits = init.limits;
+  }
+}
+
+export interface ThreadGroupInit {
+  readonly parent: ThreadGroup | null;
+  readonly processGroup: ProcessGroup;
+  readonly handlers: SignalHandlers;
+  readonly signals: GroupSignals;
+  readonly limits: ResourceLimits;
+}

@@ -1,0 +1,34 @@
+/**
+ * Every bound on what a guest can make the sentry hold. A queue, cache or table without an entry here does not pass review.
+ *
+ * Figures are chosen so that the sentry stays far below 1 GiB whatever the guest does; what Linux limits by sysctl has Linux's default.
+ */
+
+/** Dentries kept, positive and negative, before unreferenced ones are dropped (about 300 bytes each with their inode). */
+export const DENTRIES_MAX = 24_576;
+/** Dentries looked at in one trimming; bounds the pause it makes. */
+export const DENTRIES_TRIMMED_AT_ONCE = 512;
+
+/** Mounts in one mount namespace (Linux sysctl fs.mount-max is 100,000). */
+export const MOUNTS_MAX = 4096;
+
+/** Bytes of small tmpfs files that live in slab memory, over all tmpfs instances; what exceeds it moves to memfds. */
+export const TMPFS_SLAB_BYTES_MAX = 128 * 1024 * 1024;
+/** Largest tmpfs file kept in slab memory. */
+export const TMPFS_SMALL_FILE_MAX = 16 * 1024;
+/** Descriptors of the sentry that tmpfs files may use: the host's RLIMIT_NOFILE may be as low as 20,000. */
+export const TMPFS_MEMFDS_MAX = 12_000;
+/** Default size of a tmpfs without `size=`. */
+export const TMPFS_BYTES_DEFAULT = 4 * 1024 * 1024 * 1024;
+/** Default number of inodes of a tmpfs without `nr_inodes=`. */
+export const TMPFS_INODES_DEFAULT = 400_000;
+/** Bytes of extended attributes (names and values) one inode may hold, as ext4 with large values roughly allows. */
+export const XATTR_BYTES_PER_INODE_MAX = 128 * 1024;
+
+/** Bytes copied at once when an overlay copies a lower file up. */
+export const COPY_UP_CHUNK = 256 * 1024;
+/** Directories below a renamed or listed overlay directory that one call may visit. */
+export const OVERLAY_LAYERS_MAX = 64;
+
+/** Tasks of a sandbox, zombies included: each is a host thread. clone fails with EAGAIN beyond. */
+export const TASKS_MAX = 4096;

@@ -1,0 +1,136 @@
+/**
+ * Where the bytes of a read go and those of a write come from, whatever lies behind: guest memory given by one buffer or an iovec, or
+ * a buffer of the sentry (sendfile, the ELF loader).
+ *
+ * File implementations see only `Io`. They move bytes through host memory:
+ *
+ *     const n = host.pread(fd, scratch, 0, Math.min(io.remaining, SCRATCH_SIZE), position);
+ *     const moved = io.put(scratch, 0, n);       // advances; -EFAULT only when not one byte could be moved
+ */
+import { EFAULT } from '#sentry/abi/errno.ts';
+import type { HostMemory } from '#platform/contract/host.ts';
+
+export interface Io {
+  /** Bytes not yet moved. */
+  readonly remaining: number;
+  /** Moves `length` (≤ remaining) bytes from sentry memory into the destination. Returns bytes moved, -EFAULT if none could be. */
+  put(memory: HostMemory, offset: number, length: number): number;
+  /** Moves `length` (≤ remaining) bytes from the source into sentry memory. */
+  take(memory: HostMemory, offset: number, length: number): number;
+  /** Skips `length` bytes as if they had been moved. */
+  skip(length: number): void;
+}
+
+/** What `UserIo` needs of guest memory; `UserMemory` has it. */
+export interface GuestBytes {
+  copyInPartial(address: number, memory: HostMemory, offset: number, length: number): number;
+  copyOutPartial(address: number, memory: HostMemory, offset: number, length: number): number;
+}
+
+/** At most this many segments in one readv or writev (UIO_MAXIOV). */
+export const IOV_MAX = 1024;
+
+/** Guest memory as an `Io`. One object serves a task for ever: `begin`, then `segment` for each buffer. */
+export class UserIo implements Io {
+  remaining = 0;
+  private memory: GuestBytes | null = null;
+  private readonly addresses = new Float64Array(IOV_MAX);
+  private readonly lengths = new Float64Array(IOV_MAX);
+  private count = 0;
+  private current = 0;
+  private done = 0;
+
+  /** One buffer. */
+  single(memory: GuestBytes, address: number, length: number): this {
+    this.begin(memory);
+    this.segment(address, length);
+    return this;
+  }
+
+  begin(memory: GuestBytes): void {
+    this.memory = memory;
+    this.count = 0;
+    this.current = 0;
+    this.done = 0;
+    this.remaining = 0;
+  }
+
+  segment(address: number, length: number): void {
+    this.addresses[this.count] = address;
+    this.lengths[this.count] = length;
+    this.count++;
+    this.remaining += length;
+  }
+
+  put(memory: HostMemory, offset: number, length: number): number {
+    return this.move(memory, offset, length, 'out');
+  }
+
+  take(memory: HostMemory, offset: number, length: number): number {
+    return this.move(memory, offset, length, 'in');
+  }
+
+  skip(length: number): void {
+    let left = length;
+    while (left > 0 && this.current < this.count) left -= this.advance(Math.min(left, this.lengths[this.current]! - this.done));
+  }
+
+  private move(host: HostMemory, offset: number, length: number, direction: 'in' | 'out'): number {
+    const guest = this.memory!;
+    let moved = 0;
+    while (moved < length && this.current < this.count) {
+      const want = Math.min(length - moved, this.lengths[this.current]! - this.done);
+      const address = this.addresses[this.current]! + this.done;
+      const got =
+        want === 0
+          ? 0
+          : direction === 'out'
+            ? guest.copyOutPartial(address, host, offset + moved, want)
+            : guest.copyInPartial(address, host, offset + moved, want);
+      this.advance(got);
+      moved += got;
+      if (got < want) return moved === 0 ? -EFAULT : moved;
+    }
+    return moved;
+  }
+
+  private advance(bytes: number): number {
+    this.done += bytes;
+    this.remaining -= bytes;
+    if (this.done >= this.lengths[this.current]!) {
+      this.current++;
+      this.done = 0;
+    }
+    return bytes;
+  }
+}
+
+/** Sentry memory as an `Io`. */
+export class KernelIo implements Io {
+  remaining: number;
+  private position: number;
+  private readonly memory: HostMemory;
+
+  constructor(memory: HostMemory, offset: number, length: number) {
+    this.memory = memory;
+    this.position = offset;
+    this.remaining = length;
+  }
+
+  put(memory: HostMemory, offset: number, length: number): number {
+    this.memory.bytes.set(memory.bytes.subarray(offset, offset + length), this.position);
+    this.skip(length);
+    return length;
+  }
+
+  take(memory: HostMemory, offset: number, length: number): number {
+    memory.bytes.set(this.memory.bytes.subarray(this.position, this.position + length), offset);
+    this.skip(length);
+    return length;
+  }
+
+  skip(length: number): void {
+    this.position += length;
+    this.remaining -= length;
+  }
+}

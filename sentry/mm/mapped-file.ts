@@ -1,0 +1,23 @@
+/**
+ * What memory management needs of an open file. `FileDescription` of the VFS satisfies it; the interface lives here because the VFS lies
+ * above this layer.
+ */
+import type { HostFd } from '#platform/contract/host.ts';
+
+/** What a mapping of a file maps on the host. */
+export interface Mappable {
+  /** The host file to map, or -1: anonymous zero pages (/dev/zero). */
+  readonly hostFd: HostFd;
+  /** Offset in the host file that corresponds to offset 0 of the guest's file. */
+  readonly hostOffset: number;
+}
+
+export interface MappedFile {
+  readonly readable: boolean;
+  readonly writable: boolean;
+  readonly inode: { readonly ino: number; readonly fileSystem: { readonly device: number } };
+  /** Whether and how it can be mapped, or -errno. */
+  mappable(shared: boolean): Mappable | number;
+  acquire(): unknown;
+  release(): void;
+}

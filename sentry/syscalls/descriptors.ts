@@ -1,0 +1,76 @@
+/**
+ * Calls on descriptors alone: close(2), close_range(2), dup(2).
+ */
+import { EBADF, EINVAL } from '#sentry/abi/errno.ts';
+import { CLOSE_RANGE_CLOEXEC, CLOSE_RANGE_UNSHARE } from '#sentry/abi/fcntl.ts';
+import { O_CLOEXEC } from '#sentry/abi/fs.ts';
+import { RLIMIT_NOFILE } from '#sentry/abi/resource.ts';
+import type { Task } from '../kernel/task.ts';
+import { family, fd, flags, full, i32, syscall, u32 } from './row.ts';
+
+function dupTo(task: Task, oldFd: number, newFd: number, cloexec: boolean): number {
+  const file = task.files.get(oldFd);
+  if (newFd < 0 || newFd >= task.group.limits.soft(RLIMIT_NOFILE) || file === undefined) return -EBADF;
+  task.files.replace(newFd, file.acquire(), cloexec);
+  return newFd;
+}
+
+function closeRange(task: Task, first: number, last: number, flags: number): number {
+  if ((flags & ~(CLOSE_RANGE_UNSHARE | CLOSE_RANGE_CLOEXEC)) !== 0 || first > last) return -EINVAL;
+  if ((flags & CLOSE_RANGE_UNSHARE) !== 0) unshareFiles(task);
+  if ((flags & CLOSE_RANGE_CLOEXEC) !== 0) task.files.setCloexecRange(first, last);
+  else task.files.closeRange(first, last);
+  return 0;
+}
+
+/** Gives the task a descriptor table of its own (close_range, unshare(CLONE_FILES), execve). */
+export function unshareFiles(task: Task): void {
+  if (!task.files.isShared) return;
+  const shared = task.files;
+  task.files = shared.fork();
+  shared.release();
+}
+
+export const descriptorRows = family(
+  syscall({ name: 'close', nr: { x64: 3, arm64: 57 }, args: { fd }, support: full, run: (task, fd) => task.files.close(fd) }),
+  syscall({
+    name: 'close_range',
+    nr: { x64: 436, arm64: 436 },
+    args: { first: u32, last: u32, flags: flags({ CLOSE_RANGE_UNSHARE, CLOSE_RANGE_CLOEXEC }) },
+    support: full,
+    run: closeRange,
+  }),
+  syscall({
+    name: 'dup',
+    nr: { x64: 32, arm64: 23 },
+    args: { oldfd: fd },
+    support: full,
+    run: (task, oldFd) => {
+      const file = task.files.get(oldFd);
+      if (file === undefined) return -EBADF;
+      const fd = task.files.install(file, false);
+      if (fd >= 0) file.acquire();
+      return fd;
+    },
+  }),
+  syscall({
+    name: 'dup2',
+    nr: { x64: 33 },
+    args: { oldfd: fd, newfd: i32 },
+    support: full,
+    run: (task, oldFd, newFd) => {
+      if (oldFd === newFd) return task.files.get(oldFd) === undefined ? -EBADF : newFd;
+      return dupTo(task, oldFd, newFd, false);
+    },
+  }),
+  syscall({
+    name: 'dup3',
+    nr: { x64: 292, arm64: 24 },
+    args: { oldfd: fd, newfd: i32, flags: flags({ O_CLOEXEC }) },
+    support: full,
+    run: (task, oldFd, newFd, flags) => {
+      if ((flags & ~O_CLOEXEC) !== 0 || oldFd === newFd) return -EINVAL;
+      return dupTo(task, oldFd, newFd, flags !== 0);
+    },
+  }),
+);

@@ -1,0 +1,118 @@
+/**
+ * From a stopped thread to its handler: looks the row up, decodes the arguments, runs the handler. This is the hot path of every system
+ * call: nothing is allocated and nothing is looked up by name.
+ */
+import { ENOSYS } from '#sentry/abi/errno.ts';
+import type { Task } from '../kernel/task.ts';
+import { Decode } from './row.ts';
+import type { Handler, Row } from './row.ts';
+
+const TWO_32 = 0x1_0000_0000;
+const ARGUMENTS_MAX = 6;
+
+/** A row prepared for dispatch. */
+interface Entry {
+  readonly row: Row;
+  readonly run: Handler;
+  readonly count: number;
+  readonly d0: Decode;
+  readonly d1: Decode;
+  readonly d2: Decode;
+  readonly d3: Decode;
+  readonly d4: Decode;
+  readonly d5: Decode;
+}
+
+export type Architecture = 'x64' | 'arm64';
+
+/** Sees every call; null where nobody traces. */
+export interface CallTracer {
+  enter(task: Task, row: Row | undefined): void;
+  leave(task: Task, row: Row | undefined, result: number): void;
+}
+
+export class SyscallTable {
+  private readonly entries: (Entry | undefined)[] = [];
+  private readonly unknownSeen = new Set<number>();
+  readonly rows: readonly Row[];
+
+  constructor(rows: readonly Row[], architecture: Architecture) {
+    this.rows = rows;
+    for (const row of rows) {
+      const nr = row.nr[architecture];
+      if (nr === undefined) continue;
+      if (this.entries[nr] !== undefined) throw new Error(`two rows for system call ${nr}: ${this.entries[nr].row.name} and ${row.name}`);
+      this.entries[nr] = prepare(row);
+    }
+  }
+
+  rowOf(nr: number): Row | undefined {
+    return this.entries[nr]?.row;
+  }
+
+  /** Serves the call `task` is stopped at. */
+  dispatch(task: Task): number {
+    const { call } = task.thread;
+    const entry = this.entries[call[0]!];
+    if (entry === undefined) return this.unknown(task, call[0]!);
+    return invoke(entry, task, call);
+  }
+
+  /** The same, telling `tracer` before and after. */
+  dispatchTraced(task: Task, tracer: CallTracer): number {
+    const row = this.rowOf(task.thread.call[0]!);
+    tracer.enter(task, row);
+    const result = this.dispatch(task);
+    tracer.leave(task, row, result);
+    return result;
+  }
+
+  private unknown(task: Task, nr: number): number {
+    // Bounded: a guest may try every number there is.
+    if (this.unknownSeen.size < 1024 && !this.unknownSeen.has(nr)) {
+      this.unknownSeen.add(nr);
+      task.kernel.host.log(`system call ${nr | 0} is not implemented (first asked for by ${task.name})`);
+    }
+    return -ENOSYS;
+  }
+}
+
+function prepare(row: Row): Entry {
+  const decodes = Object.values(row.args).map((arg) => arg.decode);
+  if (decodes.length > ARGUMENTS_MAX) throw new Error(`${row.name} has more than six arguments`);
+  const at = (index: number): Decode => decodes[index] ?? Decode.I32;
+  return { row, run: row.run, count: decodes.length, d0: at(0), d1: at(1), d2: at(2), d3: at(3), d4: at(4), d5: at(5) };
+}
+
+/** Argument `index` of a call as its row declares it. */
+export function decodeArgument(call: Uint32Array, index: number, decode: Decode): number {
+  const low = call[2 + 2 * index]!;
+  switch (decode) {
+    case Decode.I32:
+      return low | 0;
+    case Decode.U32:
+      return low;
+    case Decode.U64:
+      return call[3 + 2 * index]! * TWO_32 + low;
+    case Decode.I64:
+      return (call[3 + 2 * index]! | 0) * TWO_32 + low;
+    default:
+      return decode satisfies never;
+  }
+}
+
+function invoke(entry: Entry, task: Task, call: Uint32Array): number {
+  const { run, count } = entry;
+  if (count === 0) return run(task);
+  const a0 = decodeArgument(call, 0, entry.d0);
+  if (count === 1) return run(task, a0);
+  const a1 = decodeArgument(call, 1, entry.d1);
+  if (count === 2) return run(task, a0, a1);
+  const a2 = decodeArgument(call, 2, entry.d2);
+  if (count === 3) return run(task, a0, a1, a2);
+  const a3 = decodeArgument(call, 3, entry.d3);
+  if (count === 4) return run(task, a0, a1, a2, a3);
+  const a4 = decodeArgument(call, 4, entry.d4);
+  if (count === 5) return run(task, a0, a1, a2, a3, a4);
+  return run(task, a0, a1, a2, a3, a4, decodeArgument(call, 5, entry.d5));
+}

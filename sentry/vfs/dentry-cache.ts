@@ -1,0 +1,148 @@
+/**
+ * The bound on cached dentries, and the only code that links dentries into the tree and out of it.
+ *
+ * All dentries are in one list, youngest first. A walk that passes a dentry only sets its `used` bit; when there are too many, `trim` goes
+ * through the old end, moves used ones to the front with the bit cleared, and drops those that nobody refers to and that have no children.
+ * So a dentry that a walk has just returned survives the next trim: two paths can be resolved one after the other without references.
+ *
+ * Model: the second-chance LRU of Linux's dcache.
+ */
+import { DENTRIES_MAX, DENTRIES_TRIMMED_AT_ONCE } from '../limits.ts';
+import { Dentry } from './dentry.ts';
+import type { Inode } from './inode.ts';
+
+export class DentryCache {
+  /** Dentries in the list. */
+  count = 0;
+  private readonly limit: number;
+  private head: Dentry | null = null;
+  private tail: Dentry | null = null;
+
+  constructor(limit: number = DENTRIES_MAX) {
+    this.limit = limit;
+  }
+
+  /** A new child of `parent`, which must not have one of this name. */
+  add(parent: Dentry, name: string, inode: Inode | null): Dentry {
+    const dentry = new Dentry(name, parent, inode);
+    this.attach(dentry, parent, name);
+    return dentry;
+  }
+
+  /** Takes `dentry` out of the tree: its name was removed, or leads elsewhere now. */
+  drop(dentry: Dentry): void {
+    this.detach(dentry);
+    dentry.orphan();
+  }
+
+  /** The name of `dentry` was removed; remembers that it does not exist. */
+  dropAndRemember(dentry: Dentry): void {
+    const parent = dentry.parent!;
+    const { name } = dentry;
+    this.drop(dentry);
+    if (parent.inode!.fileSystem.cacheable) this.add(parent, name, null);
+  }
+
+  /** `dentry` is called `name` in `parent` now; what had that name before is gone. */
+  move(dentry: Dentry, parent: Dentry, name: string): void {
+    const replaced = parent.children?.get(name);
+    if (replaced !== undefined && replaced !== dentry) this.drop(replaced);
+    const oldParent = dentry.parent!;
+    const oldName = dentry.name;
+    oldParent.children!.delete(oldName);
+    this.attachName(dentry, parent, name);
+    if (oldParent.inode!.fileSystem.cacheable) this.add(oldParent, oldName, null);
+  }
+
+  /** Two dentries swap their places. */
+  exchange(a: Dentry, b: Dentry): void {
+    const { parent: parentOfA, name: nameOfA } = a;
+    parentOfA!.children!.delete(nameOfA);
+    b.parent!.children!.delete(b.name);
+    this.attachName(a, b.parent!, b.name);
+    this.attachName(b, parentOfA!, nameOfA);
+  }
+
+  /** Forgets everything below `dentry` that nobody uses (an unmount, a mount whose names changed behind our back). */
+  prune(dentry: Dentry): void {
+    if (dentry.children === null) return;
+    for (const child of dentry.children.values()) {
+      this.prune(child);
+      if (isDroppable(child)) this.evict(child);
+    }
+  }
+
+  /** Brings the number of dentries back to the limit as far as one bounded pass can. */
+  trim(): void {
+    if (this.count <= this.limit) return;
+    let steps = Math.min(DENTRIES_TRIMMED_AT_ONCE, this.count);
+    let dentry = this.tail;
+    while (dentry !== null && steps-- > 0 && this.count > this.limit - DENTRIES_TRIMMED_AT_ONCE / 2) {
+      const before: Dentry | null = dentry.previous;
+      if (dentry.used || !isDroppable(dentry)) {
+        dentry.used = false;
+        this.unlist(dentry);
+        this.list(dentry);
+      } else {
+        this.evict(dentry);
+      }
+      dentry = before;
+    }
+  }
+
+  private evict(dentry: Dentry): void {
+    this.detach(dentry);
+    dentry.dispose();
+  }
+
+  private attach(dentry: Dentry, parent: Dentry, name: string): void {
+    this.attachName(dentry, parent, name);
+    dentry.used = true;
+    this.list(dentry);
+  }
+
+  private attachName(dentry: Dentry, parent: Dentry, name: string): void {
+    dentry.parent = parent;
+    dentry.name = name;
+    parent.children ??= new Map();
+    parent.children.set(name, dentry);
+  }
+
+  private detach(dentry: Dentry): void {
+    if (dentry.children !== null) {
+      // Below a removed directory there can only be negative entries, or, where the tree changes behind our back, stale ones.
+      for (const child of dentry.children.values()) this.drop(child);
+      dentry.children = null;
+    }
+    const siblings = dentry.parent?.children;
+    if (siblings?.get(dentry.name) === dentry) siblings.delete(dentry.name);
+    this.unlist(dentry);
+  }
+
+  private list(dentry: Dentry): void {
+    if (dentry.listed) return;
+    dentry.listed = true;
+    this.count++;
+    dentry.previous = null;
+    dentry.next = this.head;
+    if (this.head === null) this.tail = dentry;
+    else this.head.previous = dentry;
+    this.head = dentry;
+  }
+
+  private unlist(dentry: Dentry): void {
+    if (!dentry.listed) return;
+    dentry.listed = false;
+    this.count--;
+    if (dentry.previous === null) this.head = dentry.next;
+    else dentry.previous.next = dentry.next;
+    if (dentry.next === null) this.tail = dentry.previous;
+    else dentry.next.previous = dentry.previous;
+    dentry.next = null;
+    dentry.previous = null;
+  }
+}
+
+function isDroppable(dentry: Dentry): boolean {
+  return dentry.references === 0 && dentry.mountCount === 0 && (dentry.children === null || dentry.children.size === 0);
+}

@@ -1,0 +1,69 @@
+/**
+ * Dentries: names in the tree, each with its inode or none (a negative entry: the name is known not to exist).
+ *
+ * A dentry is referenced by open files, working directories and mounts; unreferenced ones stay cached in their parent's `children` and are
+ * dropped by the cache's bound (dentry-cache.ts). A child keeps its parent alive by being in the parent's `children`; a deleted dentry,
+ * which is in nobody's `children`, holds a reference to its parent instead, so that '..' of a deleted directory still leads somewhere.
+ * Model: Linux dcache.
+ */
+import type { Inode } from './inode.ts';
+
+export class Dentry {
+  /** '' for a root. */
+  name: string;
+  /** null for a root and for anonymous files. */
+  parent: Dentry | null;
+  /** null: negative. */
+  inode: Inode | null;
+  children: Map<string, Dentry> | null = null;
+  /** Number of mounts on top of this dentry, over all mount namespaces: lets the walk skip the mount table. */
+  mountCount = 0;
+  /** Removed from the tree (unlinked, rmdir) while still open: shown as "name (deleted)". */
+  unlinked = false;
+  references = 0;
+
+  // Owned by the dentry cache: its list, and whether a walk came by since the cache last looked.
+  next: Dentry | null = null;
+  previous: Dentry | null = null;
+  listed = false;
+  used = false;
+  private holdsParent = false;
+
+  constructor(name: string, parent: Dentry | null, inode: Inode | null) {
+    this.name = name;
+    this.parent = parent;
+    this.inode = inode;
+    inode?.acquire();
+  }
+
+  acquire(): this {
+    this.references++;
+    return this;
+  }
+
+  release(): void {
+    this.references--;
+    if (this.references === 0 && (this.unlinked || this.parent === null)) this.dispose();
+  }
+
+  /** No longer in its parent's `children`. Whoever has it open goes on with it. */
+  orphan(): void {
+    this.unlinked = true;
+    if (this.references === 0) {
+      this.dispose();
+    } else if (this.parent !== null && !this.holdsParent) {
+      this.holdsParent = true;
+      this.parent.acquire();
+    }
+  }
+
+  /** Lets go of the inode. */
+  dispose(): void {
+    const { inode } = this;
+    this.inode = null;
+    inode?.release();
+    if (!this.holdsParent) return;
+    this.holdsParent = false;
+    this.parent!.release();
+  }
+}

@@ -1,0 +1,170 @@
+/**
+ * Open file descriptions (open(2), "Open file descriptions"): what descriptors of one or several processes share. Files of every kind
+ * derive from this class: regular files, directories, pipes, sockets, epoll instances, terminals.
+ *
+ * Nothing here blocks. A read that has to wait returns -EAGAIN whatever O_NONBLOCK says; the system call layer then waits on `queue` for
+ * the events and calls again. Whoever changes readiness calls `queue.notify(events)`.
+ *
+ * Reference counting: `acquire` for each descriptor, mapping or message in flight that holds it, `release` when it goes; the last one
+ * calls `destroy`.
+ */
+import { EBADF, EINVAL, ENODEV, ENOTDIR, ENOTTY, ESPIPE } from '#sentry/abi/errno.ts';
+import { O_ACCMODE, O_APPEND, O_PATH, O_RDONLY, O_WRONLY, READABLE, WRITABLE } from '#sentry/abi/fs.ts';
+import { WaitQueue } from '../lib/wait-queue.ts';
+import type { Io } from '../mm/io.ts';
+import type { Mappable } from '../mm/mapped-file.ts';
+import type { Dentry } from './dentry.ts';
+import type { Caller, Inode, Stat } from './inode.ts';
+import type { Mount } from './mount.ts';
+
+/** Receives directory entries; returns false when it is full (the entry was not taken). `nextOffset` is the `d_off` of the entry. */
+export type DirentSink = (name: string, ino: number, type: number, nextOffset: number) => boolean;
+
+/** Event on a file's `queue`: its last reference is going. Only those who watch without holding a reference (epoll) ask for it. */
+export const CLOSED = 0x4000;
+
+export abstract class FileDescription {
+  /** Status flags: access mode, O_APPEND, O_NONBLOCK, O_DIRECT, O_PATH … (not O_CLOEXEC, which belongs to the descriptor). */
+  flags: number;
+  /** File position of seekable files. */
+  position = 0;
+  readonly queue: WaitQueue = new WaitQueue();
+  /** Where it was opened; anonymous files (pipes, epoll …) have a dentry of a pseudo file system with a name such as `pipe:[12]`. */
+  readonly dentry: Dentry;
+  /** null for anonymous files. Inodes pass null too: the VFS sets it with `setMount` once the open has succeeded. */
+  mount: Mount | null;
+  /** fcntl F_SETOWN / F_SETSIG, kept by the kernel. */
+  owner: unknown = null;
+  /** Called once when the last reference goes: its flock and OFD locks are dropped. Kept by the kernel. */
+  onLastRelease: (() => void) | null = null;
+  private references = 1;
+
+  /** The file becomes the owner of one reference to `dentry`, and to `mount` if there is one: the creator acquired them. */
+  constructor(dentry: Dentry, mount: Mount | null, flags: number) {
+    this.dentry = dentry;
+    this.mount = mount;
+    this.flags = flags;
+  }
+
+  setMount(mount: Mount): void {
+    mount.acquire();
+    this.mount?.release();
+    this.mount = mount;
+  }
+
+  get inode(): Inode {
+    return this.dentry.inode!;
+  }
+  get readable(): boolean {
+    return (this.flags & O_PATH) === 0 && (this.flags & O_ACCMODE) !== O_WRONLY;
+  }
+  get writable(): boolean {
+    return (this.flags & O_PATH) === 0 && (this.flags & O_ACCMODE) !== O_RDONLY;
+  }
+  get appends(): boolean {
+    return (this.flags & O_APPEND) !== 0;
+  }
+
+  /** Whether pread, pwrite and lseek make sense. When false `read` and `write` get position -1. */
+  get seekable(): boolean {
+    return false;
+  }
+
+  /** Whether a blocking write goes on until every byte is taken: byte streams such as pipes, stream sockets, terminals. */
+  get writesWhole(): boolean {
+    return this.seekable;
+  }
+
+  /** Reads at `position` into `io`. Returns bytes (0 at the end), -EAGAIN when it would have to wait, or -errno. */
+  read(_io: Io, _position: number, _caller: Caller): number {
+    return -EINVAL;
+  }
+  /** Writes at `position` (with O_APPEND: at the end, and `position` ignored; the caller moves the file position to `endOfWrite`). */
+  write(_io: Io, _position: number, _caller: Caller): number {
+    return -EINVAL;
+  }
+  /** Where the last write ended; used after appending. */
+  endOfWrite = 0;
+
+  /** New position for lseek(2), or -errno. The caller stores it. */
+  seek(_offset: number, _whence: number): number {
+    return -ESPIPE;
+  }
+  /** Lists entries from `position` on. Updates `position`. */
+  readdir(_sink: DirentSink, _caller: Caller): number {
+    return -ENOTDIR;
+  }
+  getattr(into: Stat): number {
+    return this.inode.getattr(into);
+  }
+  truncate(_length: number): number {
+    return -EINVAL;
+  }
+  /** fallocate(2). */
+  allocate(_mode: number, _offset: number, _length: number): number {
+    return -ENODEV;
+  }
+  sync(_dataOnly: boolean): number {
+    return -EINVAL;
+  }
+  /** Current readiness: POLL* bits. Regular files and directories are always ready. */
+  poll(): number {
+    return READABLE | WRITABLE;
+  }
+  /** Whether epoll can watch it: not regular files, directories and devices that never block. */
+  get pollable(): boolean {
+    const { inode } = this;
+    return !inode.isRegular && !inode.isDirectory;
+  }
+  /** `argument` is the raw third argument; an implementation reads guest memory through `caller.task` (see kernel). */
+  ioctl(_request: number, _argument: number, _caller: Caller): number {
+    return -ENOTTY;
+  }
+  /** Whether and how the file can be mapped. `protection`/`flags` were checked against the access mode. Bytes of [offset, offset+length) will be accessed. */
+  mappable(_shared: boolean): Mappable | number {
+    return -ENODEV;
+  }
+  /** F_GET_SEALS and F_ADD_SEALS (memfd_create(2)): a set of F_SEAL_*, or -errno for files without. */
+  seals(): number {
+    return -EINVAL;
+  }
+  addSeals(_seals: number): number {
+    return -EINVAL;
+  }
+  /** An open that has to wait (a FIFO without a partner): the queue to wait on before a descriptor is handed out; null once complete. */
+  openWait(): WaitQueue | null {
+    return null;
+  }
+  /** A descriptor for it was closed (each close(2), not only the last): flush. */
+  flush(): number {
+    return 0;
+  }
+  /** Lines for /proc/PID/fdinfo/N beyond pos, flags, mnt_id, ino. */
+  fdinfo(): string {
+    return '';
+  }
+  /** The last reference is gone. */
+  protected destroy(): void {}
+
+  acquire(): this {
+    this.references++;
+    return this;
+  }
+  release(): void {
+    if (--this.references > 0) return;
+    if (this.onLastRelease !== null) this.onLastRelease();
+    if (!this.queue.isEmpty) this.queue.notify(CLOSED);
+    this.destroy();
+    if (this.mount !== null) this.mount.release();
+    this.dentry.release();
+  }
+  get referenceCount(): number {
+    return this.references;
+  }
+}
+
+/** Common checks before `read`: 0 or -errno. */
+export function checkReadable(file: FileDescription): number {
+  if (!file.readable) return -EBADF;
+  return 0;
+}

@@ -1,0 +1,29 @@
+/**
+ * What all mount namespaces of a sandbox share: the dentry cache, the openers of special files, the clock, and numbers for file systems
+ * without a device. One object, made when the kernel is wired together; operations reach it through `caller.fs.namespace.vfs`.
+ */
+import type { Timestamp } from '#platform/contract/host.ts';
+import { DentryCache } from './dentry-cache.ts';
+import { makeDevice, SpecialFiles } from './special-files.ts';
+
+/** The part of the host the VFS itself needs. */
+export interface VfsClock {
+  realtime(into: Timestamp): void;
+}
+
+export class Vfs {
+  readonly cache: DentryCache;
+  readonly special = new SpecialFiles();
+  readonly clock: VfsClock;
+  private nextMinor = 1;
+
+  constructor(clock: VfsClock, cache: DentryCache = new DentryCache()) {
+    this.clock = clock;
+    this.cache = cache;
+  }
+
+  /** A fresh `st_dev` for a file system without a device (major number 0). */
+  allocateDevice(): number {
+    return makeDevice(0, this.nextMinor++);
+  }
+}
