@@ -2,7 +2,7 @@
  * Bundles the programs of bin/ into dist/, because every verb starts a process and start-up is most of what a short guest costs.
  *
  * Measured with Node 26 on a bundle of 700 KB (medians, ms; an empty script takes 31): ES module 81, CommonJS 66, CommonJS with V8's
- * code cache 55, and 47 when koffi's native module is loaded without its ES module wrapper. The TypeScript sources take 280.
+ * code cache 55, and 47 when koffi's native module is loaded without its wrapper. The TypeScript sources take 280.
  * So each program is a CommonJS bundle wrapped in a function, a code cache, and a loader that joins the two. A cache of another
  * Node is rejected by V8 and does no harm; one of another source is not (V8 compares lengths), therefore both carry the hash of
  * the bundle in their names. Nothing is minified: it saves no time with a cache, and stack traces stay readable.
@@ -23,20 +23,42 @@ const dist = join(root, 'dist');
 const HEAD = '(function (exports, require, module, __filename, __dirname) {';
 const TAIL = '})';
 
-/** koffi's wrapper looks for the native module in many places; this one knows it, and leaves the search for other systems. */
-const koffiDirect: Plugin = {
-  name: 'koffi-direct',
+/**
+ * The wrappers of koffi and ffi-rs find out which of many native modules to load, in 9 and 5 ms. Here the expected one is tried at once;
+ * the wrappers remain for other systems.
+ */
+const nativeModules: Plugin = {
+  name: 'native-modules',
   setup(build) {
-    build.onResolve({ filter: /^koffi$/ }, (args) =>
-      args.namespace === 'koffi' ? { path: 'koffi', external: true } : { path: 'koffi', namespace: 'koffi' },
+    build.onResolve({ filter: /^(koffi|ffi-rs)$/ }, ({ path, namespace }) =>
+      namespace === 'native' ? { path, external: true } : { path, namespace: 'native' },
     );
-    build.onLoad({ filter: /.*/, namespace: 'koffi' }, () => ({
-      contents: `let native;
-        try { native = require('@koromix/koffi-linux-x64/linux_x64/koffi.node'); } catch { native = require('koffi'); }
-        module.exports = native;`,
+    build.onLoad({ filter: /^koffi$/, namespace: 'native' }, () => ({
+      contents: directly('koffi', '@koromix/koffi-linux-x64/linux_x64/koffi.node', 'module.exports = nativeBinding;'),
+    }));
+    build.onLoad({ filter: /^ffi-rs$/, namespace: 'native' }, () => ({
+      contents: directly(
+        'ffi-rs',
+        '@yuuang/ffi-rs-linux-x64-gnu',
+        afterLoading(readFileSync(join(root, 'node_modules/ffi-rs/index.js'), 'utf8')),
+      ),
     }));
   },
 };
+
+function directly(wrapper: string, native: string, use: string): string {
+  return `let nativeBinding = null;
+    try { nativeBinding = require('${native}'); } catch {}
+    if (nativeBinding === null) module.exports = require('${wrapper}');
+    else { ${use} }`;
+}
+
+/** The part of ffi-rs' wrapper behind its search, which defines its functions in terms of `nativeBinding`. */
+function afterLoading(wrapper: string): string {
+  const start = wrapper.indexOf('const { DataType, createPointer');
+  if (start < 0) throw new Error('ffi-rs has changed: bin/build.ts no longer knows its wrapper');
+  return wrapper.slice(start);
+}
 
 function bundleOptions(entries: Record<string, string>): BuildOptions {
   return {
@@ -48,8 +70,8 @@ function bundleOptions(entries: Record<string, string>): BuildOptions {
     platform: 'node',
     target: 'node24',
     format: 'cjs',
-    external: ['ffi-rs', '@koromix/*'],
-    plugins: [koffiDirect],
+    external: ['@koromix/*', '@yuuang/*'],
+    plugins: [nativeModules],
     define: { 'import.meta.dirname': '__dirname', 'import.meta.filename': '__filename' },
     banner: { js: HEAD },
     footer: { js: TAIL },

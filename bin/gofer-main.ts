@@ -9,7 +9,7 @@ import { openRoots } from '#gofer/server/roots.ts';
 import { Connection } from '#gofer/server/serve.ts';
 import { Server } from '#gofer/server/server.ts';
 import { errnoName } from '#platform/host/errors.ts';
-import { descriptorLimit } from '#platform/host/setup-calls.ts';
+import { descriptorLimit, exitNow } from '#platform/host/setup-calls.ts';
 import { confineGofer } from './confine/gofer.ts';
 
 /** Descriptors that Node and the server need besides the fids and the roots. */
@@ -31,7 +31,7 @@ function main(text: string | undefined): void {
   const { report, uid, mayChown } = confineGofer(config, opened);
   const server = new Server({ ...opened, fids, mayChown, uid });
   new Connection(server, config.socket).run(report.lines());
-  process.exit(0);
+  exitNow(0);
 }
 
 main(process.argv[2]);

@@ -32,3 +32,12 @@ export const OVERLAY_LAYERS_MAX = 64;
 
 /** Tasks of a sandbox, zombies included: each is a host thread. clone fails with EAGAIN beyond. */
 export const TASKS_MAX = 4096;
+/** Bytes of link texts and extended attributes in one tmpfs; these are strings in the V8 heap. */
+export const TMPFS_METADATA_BYTES_MAX = 32 * 1024 * 1024;
+
+/** Descriptors donated by a gofer that stay open after the last guest descriptor of their file was closed. */
+export const GOFER_IDLE_DESCRIPTORS_MAX = 512;
+/** Entries of directories that are known completely, over all of them, so that names in them need no question to the gofer. */
+export const GOFER_LISTED_ENTRIES_MAX = 16_384;
+/** How long the sentry waits for a gofer's reply (a host file system may hang) before it gives the sandbox up. */
+export const GOFER_TIMEOUT_MS = 120_000;

@@ -8,7 +8,7 @@
  * User namespaces are not used: unshare(CLONE_NEWUSER) wants a process of one thread, and Node has several before its first line runs.
  * What did not work is reported, and serving goes on: the server's own rules hold without any of this.
  */
-import { gofer as goferFilter } from '#platform/bpf/gofer-filter.ts';
+import { GOFER_FILTER } from '#platform/bpf/gofer-filter.ts';
 import { parentPid, prctl, setUmask } from '#platform/host/setup-calls.ts';
 import type { GoferConfig } from '#gofer/server/config.ts';
 import type { OpenedRoots } from '#gofer/server/roots.ts';
@@ -46,7 +46,7 @@ export function confineGofer(config: GoferConfig, opened: OpenedRoots): GoferIde
   noNewPrivileges(report);
   report.step('not dumpable, not traceable', setDumpable(0));
   restrictFiles(opened.roots, report);
-  if (goferFilter.rules.length > 0) installFilter(goferFilter, report);
+  installFilter(GOFER_FILTER, report);
   return { report, uid, mayChown: (mask & capabilityMask(CAP_CHOWN)) !== 0 };
 }
 

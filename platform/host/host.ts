@@ -4,14 +4,20 @@
  *     const host = createHost({ debugLog: (line) => … });
  *     const platform = createPtracePlatform(host);
  *
+ * `createHost` reads what it needs from /proc and keeps descriptors of what it will look at again; afterwards the process may lose its
+ * root directory and its right to open files.
+ *
  * Ranges given as (memory, offset, length) are checked here once, so that no caller can make the host write outside of a mapping.
  * Main thread only (errno and the ptrace platform both belong to it).
  */
 import type { Host, HostFd, HostMemory, HostStat, Timestamp } from '../contract/host.ts';
 import * as libc from './libc.ts';
+import { CpuLoad } from './cpu-load.ts';
 import { HostEvents } from './events.ts';
 import { allocateMemory, mapSharedMemory } from './memory.ts';
 import { received, receiveMessage, sendMessage } from './messages.ts';
+import { readHostFacts } from './proc.ts';
+import type { HostFacts } from './proc.ts';
 import { allowedCpus } from './process.ts';
 
 export interface HostOptions {
@@ -37,6 +43,8 @@ function outside(memory: HostMemory, offset: number, length: number): boolean {
 
 export class LinuxHost implements Host {
   readonly events = new HostEvents();
+  readonly facts: HostFacts;
+  readonly cpuLoad: CpuLoad;
   readonly cpuCount: number;
   readonly #page = allocateMemory(4096);
   readonly #view = this.#page.view;
@@ -44,7 +52,10 @@ export class LinuxHost implements Host {
 
   constructor(options: HostOptions) {
     this.#debugLog = options.debugLog;
-    this.cpuCount = allowedCpus().cpus.length;
+    const { cpus } = allowedCpus();
+    this.cpuCount = cpus.length;
+    this.cpuLoad = new CpuLoad(cpus);
+    this.facts = readHostFacts();
   }
 
   allocate(bytes: number): HostMemory {

@@ -63,6 +63,17 @@ export function sendMessage(fd: HostFd, memory: HostMemory, offset: number, leng
   return libc.checked(libc.sendmsg(fd, page.address + HEADER, MSG_NOSIGNAL));
 }
 
+const AF_UNIX = 1;
+const SOCK_SEQPACKET_CLOEXEC = 0x80005;
+const PAIR = 320;
+
+/** Two connected message sockets (SOCK_SEQPACKET), close-on-exec. Or -errno. */
+export function socketPair(): readonly [HostFd, HostFd] | number {
+  // SAFETY: the two numbers go to our page.
+  const result = libc.checked(libc.socketpair(AF_UNIX, SOCK_SEQPACKET_CLOEXEC, 0, page.address + PAIR));
+  return result < 0 ? result : [view.getInt32(PAIR, true), view.getInt32(PAIR + 4, true)];
+}
+
 /** Waits until `fd` is readable. 0, or -EAGAIN after `timeoutMs`. */
 function awaitReadable(fd: HostFd, timeoutMs: number): number {
   for (;;) {

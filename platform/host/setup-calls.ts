@@ -71,3 +71,11 @@ export function descriptorLimit(): number {
   const result = systemCall(SYS_PRLIMIT64, 0, RLIMIT_NOFILE, 0, memory.address);
   return result < 0 ? 0 : Math.min(memory.view.getUint32(0, true) + memory.view.getUint32(4, true) * 2 ** 32, 1_048_576);
 }
+
+const SYS_EXIT_GROUP = 231;
+
+/** Ends the process at once, without Node's own clean-up, which makes calls that a confined process may not. */
+export function exitNow(code: number): never {
+  systemCall(SYS_EXIT_GROUP, code);
+  process.exit(code);
+}

@@ -10,7 +10,8 @@
  * at their next resume, running ones at once.
  */
 import type { HostEvents } from '../host/events.ts';
-import { CpuLoad } from '../host/cpu-load.ts';
+import type { CpuLoad } from '../host/cpu-load.ts';
+import type { LinuxHost } from '../host/host.ts';
 import * as process from '../host/process.ts';
 import type { CpuSet } from '../host/process.ts';
 import type { Tracee } from './tracee.ts';
@@ -36,11 +37,12 @@ export class Placement {
   #together = false;
   #lastTickNs: number;
 
-  constructor(events: HostEvents) {
+  constructor(host: LinuxHost) {
+    const { events } = host;
     this.#events = events;
     this.#all = process.allowedCpus();
     this.#single = this.#all.cpus.map((cpu) => process.cpuSet([cpu]));
-    this.#load = new CpuLoad(this.#all.cpus);
+    this.#load = host.cpuLoad;
     this.#current = this.#all;
     this.#lastTickNs = events.monotonicNs();
     this.#gather(process.currentCpu());

@@ -9,6 +9,7 @@ import { STUB_BASE } from '../stub/layout.ts';
 import { assembleStub } from '../stub/stub-code.ts';
 import type { PtraceThread } from './guest-thread.ts';
 import { createPtracePlatform } from './ptrace-platform.ts';
+import { installSignalForwarding } from './signal-forwarding.ts';
 
 platformSuite('ptrace', () => {
   const host = createHost();
@@ -119,5 +120,29 @@ describe('stub processes', () => {
       expect(thread.mprotect(g.DATA, g.PAGE, g.PROT_RW)).toBe(0);
     }
     thread.release();
+  });
+
+  test('a signal to the sandbox ends a wait, also while a guest computes', () => {
+    const restore = installSignalForwarding(world.host as ReturnType<typeof createHost>, [10, 28]);
+    const pairs = new Int32Array(16);
+    const thread = g.load(
+      world,
+      g.program((a) => {
+        a.label('spin');
+        a.jmp('spin');
+      }),
+    );
+    expect(world.host.takeSignal()).toBe(0);
+    for (const running of [false, true]) {
+      if (running) thread.resume();
+      process.kill(process.pid, 'SIGUSR1');
+      process.kill(process.pid, 'SIGWINCH');
+      expect(world.platform.wait()).toBeNull();
+      world.host.takeEvents(pairs);
+      expect([world.host.takeSignal(), world.host.takeSignal()].sort((a, b) => a - b)).toEqual([10, 28]);
+      expect(world.host.takeSignal()).toBe(0);
+    }
+    thread.space.kill();
+    restore();
   });
 });

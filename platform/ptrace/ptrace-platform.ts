@@ -12,8 +12,8 @@
 import { StopKind } from '../contract/platform.ts';
 import type { GuestThread, Platform, PlatformLimits } from '../contract/platform.ts';
 import type { LinuxHost } from '../host/host.ts';
-import { lowestMappableAddress } from '../host/proc.ts';
 import * as process from '../host/process.ts';
+import { quietChildStops } from '../host/signals.ts';
 import { GUEST_END, STUB_BASE } from '../stub/layout.ts';
 import { assembleStub } from '../stub/stub-code.ts';
 import { PtraceSpace } from './guest-space.ts';
@@ -58,10 +58,11 @@ export class PtracePlatform implements Platform {
   constructor(host: LinuxHost) {
     const stub = assembleStub();
     this.#host = host;
-    this.limits = { lowestAddress: lowestMappableAddress(), highestAddress: GUEST_END };
+    quietChildStops();
+    this.limits = { lowestAddress: host.facts.lowestAddress, highestAddress: GUEST_END };
     this.exchangeRoutine = STUB_BASE + stub.exchange;
     // First, so that the zygote and everything forked from it starts on the sentry's CPU.
-    this.#placement = new Placement(host.events);
+    this.#placement = new Placement(host);
     const { zygote, bell } = createFirstProcesses(host, stub);
     this.#zygote = zygote;
     this.#bell = bell;

@@ -15,7 +15,8 @@ import { stubFilter } from '../bpf/stub-filter.ts';
 import { assembleFilter } from '../bpf/assembler.ts';
 import { HostError, PlatformUnavailable } from '../host/errors.ts';
 import type { LinuxHost } from '../host/host.ts';
-import { ownMappings, ptraceRefusal } from '../host/proc.ts';
+import { ptraceRefusal } from '../host/proc.ts';
+import type { Mapping } from '../host/proc.ts';
 import * as process from '../host/process.ts';
 import { allocateMemory } from '../host/memory.ts';
 import { callCode, mapCode } from '../host/routine.ts';
@@ -81,8 +82,8 @@ export class Zygote extends Tracee {
   }
 
   /** Leaves only the stub page and the vDSO mapped. `spare` is the address of a second copy of the stub page. */
-  emptyAddressSpace(spare: number): void {
-    this.vdso = this.#moveVdso();
+  emptyAddressSpace(spare: number, vdso: readonly Mapping[]): void {
+    this.vdso = this.#moveVdso(vdso);
     this.must('move stub', nr.SYS_MREMAP, spare, PAGE_SIZE, PAGE_SIZE, nr.MREMAP_MAYMOVE | nr.MREMAP_FIXED, STUB_BASE);
     this.injectAddress = STUB_BASE + this.#stub.inject;
     const kept = [{ start: STUB_BASE, end: STUB_BASE + PAGE_SIZE }];
@@ -145,8 +146,7 @@ export class Zygote extends Tracee {
   }
 
   /** Moves the vDSO to its place above the guest. A host that seals it leaves it where it is. */
-  #moveVdso(): VdsoPlace | null {
-    const parts = ownMappings().filter((m) => m.name === '[vvar]' || m.name === '[vvar_vclock]' || m.name === '[vdso]');
+  #moveVdso(parts: readonly Mapping[]): VdsoPlace | null {
     const code = parts.find((m) => m.name === '[vdso]');
     const first = parts[0];
     if (code === undefined || first === undefined) return null;
@@ -219,9 +219,9 @@ export function createFirstProcesses(host: LinuxHost, stub: StubCode): FirstProc
   const pid = callCode(code + stub.spawn, ZYGOTE_FLAGS, process.ownPid());
   const zygote = new Zygote(pid, stub, code + stub.inject);
   try {
-    seize(zygote);
+    seize(zygote, host.facts.ptraceScope);
     zygote.detach();
-    zygote.emptyAddressSpace(code + PAGE_SIZE);
+    zygote.emptyAddressSpace(code + PAGE_SIZE, host.facts.vdso);
     zygote.clearRegisters();
     const bell = zygote.forkBell(host.events.epollFd, STUB_BASE + stub.bell);
     zygote.installFilter(assembleFilter(stubFilter(GUEST_END, [FORK_FLAGS, SPAWN_FLAGS])));
@@ -233,9 +233,9 @@ export function createFirstProcesses(host: LinuxHost, stub: StubCode): FirstProc
   }
 }
 
-function seize(zygote: Zygote): void {
+function seize(zygote: Zygote, ptraceScope: number | null): void {
   const result = process.trace(process.PTRACE_SEIZE, zygote.tid, 0, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL);
-  if (result < 0) throw new PlatformUnavailable(ptraceRefusal(-result), -result);
+  if (result < 0) throw new PlatformUnavailable(ptraceRefusal(-result, ptraceScope), -result);
   process.trace(process.PTRACE_INTERRUPT, zygote.tid, 0, 0);
   if (!zygote.awaitStop()) throw new PlatformUnavailable('the first guest process died at once; see the host kernel log', EPERM);
 }

@@ -43,7 +43,7 @@ export function createInit(kernel: Kernel, options: InitOptions): Task | number 
     credentials: options.credentials,
     name: 'init',
     group,
-    mm: new AddressSpace(thread.space, kernel.platform.limits, kernel.cell),
+    mm: new AddressSpace(thread.space, kernel.platform.limits, kernel.cell, kernel.memoryBudget),
     files: new FdTable(),
     fs: new FsContext(options.namespace, options.root, options.root, options.umask),
     uts: new UtsNamespace(options.hostname, '(none)'),

@@ -4,7 +4,7 @@
  * A process with its own memory is a fork of the guest's host process; a thread, or a process that shares memory (vfork), is another host
  * thread in the same one. Either way the new host thread starts with the parent's registers.
  */
-import { EAGAIN, EINVAL, EPERM, EFAULT } from '#sentry/abi/errno.ts';
+import { EAGAIN, EFAULT, EINVAL, ENOMEM, EPERM } from '#sentry/abi/errno.ts';
 import * as c from '#sentry/abi/clone.ts';
 import { RLIMIT_NPROC } from '#sentry/abi/resource.ts';
 import { Reg, setReg } from '#sentry/abi/x64/registers.ts';
@@ -13,6 +13,7 @@ import { TASKS_MAX } from '../limits.ts';
 import { finishVfork, CHILD_CHANGED } from './exit.ts';
 import type { Kernel } from './kernel.ts';
 import { openPidFd } from './pidfd.ts';
+import { inheritScheduling } from './scheduling.ts';
 import { GroupSignals } from './signals/group-signals.ts';
 import { Task } from './task.ts';
 import { ThreadGroup } from './thread-group.ts';
@@ -37,6 +38,7 @@ export function clone(parent: Task, request: CloneRequest): number {
   if (parent.wait.state instanceof VforkWait) return parent.wait.state.poll(parent);
   const refusal = checkFlags(parent, request);
   if (refusal < 0) return refusal;
+  if ((request.flags & c.CLONE_VM) === 0 && !parent.mm.mayFork) return -ENOMEM;
   const { kernel } = parent;
   const tid = kernel.pids.allocate();
   if (tid < 0) return -EAGAIN;
@@ -123,6 +125,7 @@ function makeTask(parent: Task, tid: number, { flags, exitSignal, childTidAddres
   child.signals.inherit(parent.signals, (flags & (c.CLONE_VM | c.CLONE_VFORK)) === c.CLONE_VM ? 'drop' : 'keep');
   child.exitSignal = (flags & c.CLONE_PARENT) !== 0 ? parent.group.leader.exitSignal : exitSignal;
   child.niceness = parent.niceness;
+  child.scheduling = inheritScheduling(parent.scheduling);
   child.parentTask = parent;
   child.clearChildTid = (flags & c.CLONE_CHILD_CLEARTID) !== 0 ? childTidAddress : 0;
   register(parent.kernel, child, isThread ? null : group);

@@ -15,8 +15,13 @@ import type { GuestThread, Platform } from '#platform/contract/platform.ts';
 import { FIRST_USER_TOKEN } from '#platform/contract/host.ts';
 import type { Host, HostFd, HostMemory } from '#platform/contract/host.ts';
 import { TimerQueue } from '../lib/timer-queue.ts';
+import { MemoryBudget } from '../mm/memory-budget.ts';
 import { CELL_SIZE } from '../mm/user-memory.ts';
 import { AnonymousFiles } from '../fs/anonymous/anonymous-files.ts';
+import { SocketFamilies } from '../fs/socket/socket.ts';
+import { UnixFamily } from '../fs/unix/unix-family.ts';
+import { AF_UNIX } from '#sentry/abi/socket.ts';
+import type { MachineView } from '../fs/proc/process-view.ts';
 import type { HostEvents } from '../fs/host-file/host-events.ts';
 import { deliverSignals, needsDelivery } from './signals/deliver.ts';
 import { forceFault } from './signals/fault.ts';
@@ -38,6 +43,10 @@ export interface KernelOptions {
   /** AT_HWCAP, AT_HWCAP2, AT_MINSIGSTKSZ of the host, for the auxiliary vector of guests. */
   readonly hardwareCapabilities: readonly [number, number];
   readonly minimumSignalStack: number;
+  /** Bytes guests may use together; Infinity for no limit. */
+  readonly memoryLimit: number;
+  /** What guests may know of the machine. */
+  readonly machine: MachineView;
   /** Called for each signal the host sent to the sandbox as a whole. */
   readonly onHostSignal: (kernel: Kernel, signo: number) => void;
 }
@@ -62,6 +71,7 @@ export class Kernel implements HostEvents {
   readonly timers = new TimerQueue();
   /** Pipes, sockets, epoll and the like: what they share. */
   readonly anonymous: AnonymousFiles;
+  readonly sockets = new SocketFamilies();
   readonly scratch: HostMemory;
   /** The cell of every `UserMemory`: used within one copy only. */
   readonly cell: HostMemory;
@@ -78,6 +88,9 @@ export class Kernel implements HostEvents {
   /** Wait status of init once it has ended. */
   exitStatus: number | null = null;
   readonly bootTimeNs: number;
+  readonly memoryBudget: MemoryBudget;
+  /** Names in /proc/filesystems. */
+  readonly fileSystemTypes: readonly string[] = ['proc', 'sysfs', 'tmpfs', 'devtmpfs', 'devpts', 'overlay', 'pipefs', 'sockfs', 'anon_inodefs'];
 
   private readonly runQueue: Task[] = [];
   private readonly watched = new Map<HostFd, WatchedFd>();
@@ -91,8 +104,19 @@ export class Kernel implements HostEvents {
     this.platform = options.platform;
     this.scratch = options.host.allocate(SCRATCH_SIZE);
     this.cell = options.host.allocate(CELL_SIZE);
+    this.memoryBudget = new MemoryBudget(options.memoryLimit);
     this.anonymous = new AnonymousFiles(options.host, this.timers);
+    this.sockets.register(AF_UNIX, new UnixFamily(this.anonymous));
     this.bootTimeNs = options.host.monotonicNs();
+  }
+
+  get machine(): MachineView {
+    return this.options.machine;
+  }
+
+  /** Bytes of memory guests use, for /proc/meminfo. */
+  get memoryUsed(): number {
+    return this.memoryBudget.used;
   }
 
   /** Runs until init has ended; returns its wait status. */

@@ -15,6 +15,8 @@ import type { FdTable } from './fd-table.ts';
 import type { Kernel } from './kernel.ts';
 import type { ThreadGroup } from './thread-group.ts';
 import type { UtsNamespace } from './uts-namespace.ts';
+import { DEFAULT_SCHEDULING } from './scheduling.ts';
+import type { Scheduling } from './scheduling.ts';
 import { TaskSignals } from './signals/task-signals.ts';
 import { CallWait } from './wait.ts';
 
@@ -74,6 +76,8 @@ export class Task implements Caller {
   /** The vfork parent that waits for us, or null. */
   vforkParent: Task | null = null;
   niceness = 0;
+  /** Policy, affinity and the like. */
+  scheduling: Scheduling = DEFAULT_SCHEDULING;
   /** CPU time spent before the last stop, filled from host accounting where known. */
   userTimeNs = 0;
   minorFaults = 0;

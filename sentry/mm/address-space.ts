@@ -16,7 +16,8 @@ import {
 import type { GuestSpace, GuestThread, PlatformLimits } from '#platform/contract/platform.ts';
 import type { HostMemory } from '#platform/contract/host.ts';
 import { UserMemory } from './user-memory.ts';
-import { VmaSet } from './vma.ts';
+import type { MemoryBudget } from './memory-budget.ts';
+import { VmaSet, committedIn } from './vma.ts';
 import type { Vma } from './vma.ts';
 import type { MappedFile } from './mapped-file.ts';
 
@@ -67,8 +68,12 @@ export class AddressSpace {
 
   private references = 1;
   private readonly cell: HostMemory;
+  private readonly budget: MemoryBudget;
+  /** What `areas` have been charged for. */
+  private charged = 0;
 
-  constructor(space: GuestSpace, limits: PlatformLimits, cell: HostMemory) {
+  constructor(space: GuestSpace, limits: PlatformLimits, cell: HostMemory, budget: MemoryBudget) {
+    this.budget = budget;
     this.space = space;
     this.limits = limits;
     this.cell = cell;
@@ -86,6 +91,7 @@ export class AddressSpace {
   release(): boolean {
     if (--this.references > 0) return false;
     this.areas.clear();
+    this.settle();
     this.executable?.release();
     this.executable = null;
     this.space.kill();
@@ -108,12 +114,13 @@ export class AddressSpace {
 
   /** The same areas over a copy of the host process (fork). */
   fork(space: GuestSpace): AddressSpace {
-    const copy = new AddressSpace(space, this.limits, this.cell);
+    const copy = new AddressSpace(space, this.limits, this.cell, this.budget);
     for (const area of this.areas.all) {
       if (area.forkAdvice === DONTFORK) continue;
       area.file?.acquire();
       copy.areas.insert({ ...area, locked: false });
     }
+    copy.settle();
     copy.setMmapBase(this.mmapBase);
     copy.searchFrom = this.searchFrom;
     for (const key of LAYOUT_FIELDS) copy[key] = this[key];
@@ -133,6 +140,7 @@ export class AddressSpace {
     if (!(size > 0 && size <= this.limits.highestAddress)) return -ENOMEM;
     if (this.areas.all.length >= AREAS_MAX) return -ENOMEM;
     if (this.areas.totalBytes + size > limits.addressSpace) return -ENOMEM;
+    if (mayCommit(protection, flags, file) && !this.budget.fits(size)) return -ENOMEM;
     const address = this.place(hint, size, flags);
     if (address < 0) return address;
     return this.mapAt(thread, address, size, protection, flags, file, offset);
@@ -167,6 +175,7 @@ export class AddressSpace {
       forkAdvice: 0,
       locked: (flags & MAP_LOCKED) !== 0 || this.lockFuture,
     });
+    this.settle();
     return address;
   }
 
@@ -186,7 +195,20 @@ export class AddressSpace {
     const result = thread.munmap(address, end - address);
     if (result < 0) return result;
     this.forget(address, end);
+    this.settle();
     return 0;
+  }
+
+  /** Whether the budget allows a copy of all of this (fork). */
+  get mayFork(): boolean {
+    return this.budget.fits(this.areas.committedBytes);
+  }
+
+  /** Brings the budget up to date after a change of the areas. */
+  private settle(): void {
+    const { committedBytes } = this.areas;
+    this.budget.charge(committedBytes - this.charged);
+    this.charged = committedBytes;
   }
 
   /** mprotect(2). Areas before the first hole are changed even when the result is -ENOMEM, as on Linux. */
@@ -214,7 +236,7 @@ export class AddressSpace {
     if (newEnd > oldEnd) {
       const size = newEnd - oldEnd;
       if (!this.areas.isFree(oldEnd, newEnd + PAGE_SIZE)) return this.brk;
-      if (this.areas.totalBytes + size > limits.addressSpace) return this.brk;
+      if (this.areas.totalBytes + size > limits.addressSpace || !this.budget.fits(size)) return this.brk;
       if (this.mapAt(thread, oldEnd, size, PROT_READ | PROT_WRITE, MAP_PRIVATE, null, 0, '[heap]') < 0) return this.brk;
     } else if (newEnd < oldEnd && this.munmap(thread, newEnd, oldEnd - newEnd) < 0) {
       return this.brk;
@@ -237,7 +259,7 @@ export class AddressSpace {
       return newSize === oldSize ? address : this.munmap(thread, address + newSize, oldSize - newSize) < 0 ? -ENOMEM : address;
     }
     if (area.end < address + oldSize) return -EFAULT;
-    if (this.areas.totalBytes + newSize - oldSize > limits.addressSpace) return -ENOMEM;
+    if (this.areas.totalBytes + newSize - oldSize > limits.addressSpace || !this.budget.fits(Math.max(0, newSize - oldSize))) return -ENOMEM;
     if (!fixed && area.end === address + oldSize && this.canGrow(area, newSize - oldSize)) return this.grow(thread, area, address, oldSize, newSize);
     if ((flags & MREMAP_MAYMOVE) === 0) return -ENOMEM;
     return this.move(thread, area, address, oldSize, newSize, flags, target);
@@ -300,12 +322,24 @@ export class AddressSpace {
 
   private protect(thread: GuestThread, start: number, end: number, protection: number, result: number): number {
     if (end <= start) return result;
+    if ((protection & PROT_WRITE) !== 0 && !this.budget.fits(this.uncommitted(start, end))) return -ENOMEM;
     const done = thread.mprotect(start, end - start, protection);
     if (done < 0) return done;
     this.areas.update(start, end, (area) => {
       area.protection = protection;
     });
+    this.settle();
     return result;
+  }
+
+  /** Bytes of [start, end) that do not count as committed yet. */
+  private uncommitted(start: number, end: number): number {
+    let bytes = 0;
+    for (let i = this.areas.indexAbove(start); ; i++) {
+      const area = this.areas.at(i);
+      if (area === undefined || area.start >= end) return bytes;
+      if (committedIn(area) === 0) bytes += Math.min(end, area.end) - Math.max(start, area.start);
+    }
   }
 
   private canGrow(area: Vma, by: number): boolean {
@@ -318,6 +352,7 @@ export class AddressSpace {
     area.file?.acquire();
     const start = address + oldSize;
     this.areas.insert({ ...area, start, end: address + newSize, offset: area.offset + (start - area.start) });
+    this.settle();
     return address;
   }
 
@@ -332,6 +367,7 @@ export class AddressSpace {
     this.forget(destination, destination + newSize);
     if ((flags & MREMAP_DONTUNMAP) === 0) this.forget(address, address + oldSize);
     this.areas.insert(moved);
+    this.settle();
     return destination;
   }
 
@@ -346,6 +382,7 @@ export class AddressSpace {
     const copy: Vma = { ...area, start: destination, end: destination + size, offset: area.offset + (address - area.start) };
     this.forget(destination, destination + size);
     this.areas.insert(copy);
+    this.settle();
     return destination;
   }
 }
@@ -368,6 +405,11 @@ function checkMmap(hint: number, length: number, flags: number, file: MappedFile
   if (!file.readable) return -EACCES;
   if (type !== MAP_PRIVATE && (protection & PROT_WRITE) !== 0 && !file.writable) return -EACCES;
   return 0;
+}
+
+/** Whether a mapping can become memory of its own. */
+function mayCommit(protection: number, flags: number, file: MappedFile | null): boolean {
+  return (flags & MAP_TYPE) === MAP_PRIVATE ? (protection & PROT_WRITE) !== 0 : file === null;
 }
 
 function mayProtect(area: Vma, protection: number): boolean {

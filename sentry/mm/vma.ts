@@ -4,7 +4,7 @@
  * The set is a sorted array: a guest has tens to a few thousand areas, and binary search plus a short memmove beats a tree of objects at
  * that size. Areas never overlap. Neighbours that could be one area are merged, so that /proc/PID/maps reads as on Linux.
  */
-import { MAP_SHARED } from '#sentry/abi/mman.ts';
+import { MAP_SHARED, PROT_WRITE } from '#sentry/abi/mman.ts';
 import type { MappedFile } from './mapped-file.ts';
 
 /** Anonymous shared memory has an identity of its own: futexes in it are the same futex in every process that inherited it. */
@@ -35,6 +35,8 @@ export class VmaSet {
   private areas: Vma[] = [];
   /** Sum of the lengths, for RLIMIT_AS and /proc/PID/statm. */
   totalBytes = 0;
+  /** Sum of what counts against the sandbox's memory budget. */
+  committedBytes = 0;
 
   get all(): readonly Vma[] {
     return this.areas;
@@ -85,6 +87,7 @@ export class VmaSet {
     const index = this.indexAbove(vma.start);
     this.areas.splice(index, 0, vma);
     this.totalBytes += vma.end - vma.start;
+    this.committedBytes += committedIn(vma);
     return this.mergeAround(index);
   }
 
@@ -110,6 +113,7 @@ export class VmaSet {
     for (; to < this.areas.length && this.areas[to]!.start < end; to++) {
       const area = this.areas[to]!;
       this.totalBytes -= area.end - area.start;
+      this.committedBytes -= committedIn(area);
       area.file?.release();
     }
     this.areas.splice(from, to - from);
@@ -121,7 +125,12 @@ export class VmaSet {
     this.splitAt(end);
     const from = this.indexAbove(start);
     let to = from;
-    while (to < this.areas.length && this.areas[to]!.start < end) change(this.areas[to++]!);
+    for (; to < this.areas.length && this.areas[to]!.start < end; to++) {
+      const area = this.areas[to]!;
+      this.committedBytes -= committedIn(area);
+      change(area);
+      this.committedBytes += committedIn(area);
+    }
     for (let i = Math.min(to, this.areas.length - 1); i >= from && i >= 0; i--) this.mergeWithPrevious(i);
   }
 
@@ -129,6 +138,7 @@ export class VmaSet {
     for (const area of this.areas) area.file?.release();
     this.areas = [];
     this.totalBytes = 0;
+    this.committedBytes = 0;
   }
 
   private mergeAround(index: number): Vma {
@@ -147,6 +157,16 @@ export class VmaSet {
     this.areas.splice(index, 1);
     return true;
   }
+}
+
+/** A stack is mapped at its full limit, and hardly ever used beyond this. */
+const STACK_COMMITMENT = 256 * 1024;
+
+/** Bytes of an area that may become memory of its own. */
+export function committedIn({ start, end, protection, flags, shared, name }: Vma): number {
+  if (name === '[stack]') return Math.min(end - start, STACK_COMMITMENT);
+  if ((flags & MAP_SHARED) !== 0) return shared === null ? 0 : end - start;
+  return (protection & PROT_WRITE) !== 0 ? end - start : 0;
 }
 
 function mergeable(low: Vma, high: Vma): boolean {

@@ -20,7 +20,7 @@ import { childInfo } from '../kernel/signals/info.ts';
 import type { Task } from '../kernel/task.ts';
 import { REGISTERS_SET } from '../kernel/wait.ts';
 import type { Path } from '../vfs/mount.ts';
-import { encodeUsage } from './resources.ts';
+import { encodeUsage } from './usage.ts';
 import { addr, dirfd, family, flags, full, i32, hex32, input, oneOf, out, partial, path, pid, size, syscall } from './row.ts';
 
 /** Bytes of one argument or environment string with its terminator (MAX_ARG_STRLEN). */

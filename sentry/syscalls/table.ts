@@ -1,8 +1,53 @@
 /**
  * All rows. A new family is added here and nowhere else.
  */
+import { attributeRows } from './attributes.ts';
+import { descriptorRows } from './descriptors.ts';
+import { directoryRows } from './directories.ts';
+import { epollRows } from './epoll.ts';
+import { eventFdRows } from './event-fds.ts';
+import { fcntlRows } from './fcntl.ts';
+import { futexRows } from './futex.ts';
+import { ioctlRows } from './ioctl.ts';
+import { linkRows } from './links.ts';
+import { lockRows } from './locks.ts';
 import { memoryRows } from './memory.ts';
+import { openRows } from './open.ts';
+import { pipeRows } from './pipe.ts';
+import { pollRows } from './poll.ts';
 import { processRows } from './process.ts';
+import { readWriteRows } from './read-write.ts';
 import type { Row } from './row.ts';
+import { signalRows } from './signals.ts';
+import { statRows } from './stat.ts';
+import { statfsRows } from './statfs.ts';
+import { syncRows } from './sync.ts';
+import { timeRows } from './time.ts';
+import { timeRows as fileTimeRows } from './times.ts';
+import { xattrRows } from './xattr.ts';
 
-export const ALL_ROWS: readonly Row[] = [...processRows, ...memoryRows];
+export const ALL_ROWS: readonly Row[] = [
+  ...attributeRows,
+  ...descriptorRows,
+  ...directoryRows,
+  ...epollRows,
+  ...eventFdRows,
+  ...fcntlRows,
+  ...fileTimeRows,
+  ...futexRows,
+  ...ioctlRows,
+  ...linkRows,
+  ...lockRows,
+  ...memoryRows,
+  ...openRows,
+  ...pipeRows,
+  ...pollRows,
+  ...processRows,
+  ...readWriteRows,
+  ...signalRows,
+  ...statRows,
+  ...statfsRows,
+  ...syncRows,
+  ...timeRows,
+  ...xattrRows,
+];

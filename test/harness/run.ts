@@ -15,6 +15,14 @@ export const tsvisor = join(repository, 'bin/tsvisor');
 /** The platform under test; the one that `do` picks by itself when not set. */
 const platform = process.env.TSVISOR_TEST_PLATFORM;
 
+/** With TSVISOR_TEST_UID set, everything runs as that user instead of as root, on Linux and inside. */
+const uid = process.env.TSVISOR_TEST_UID === undefined ? {} : userIds(Number(process.env.TSVISOR_TEST_UID));
+
+function userIds(id: number): { uid: number; gid: number } {
+  if (!Number.isInteger(id) || id < 0) throw new Error('TSVISOR_TEST_UID is not a user number');
+  return { uid: id, gid: id };
+}
+
 const MAX_OUTPUT = 64 << 20;
 
 export interface RunOptions {
@@ -71,6 +79,7 @@ function run(command: readonly string[], options: RunOptions): Promise<Outcome> 
     cwd: options.cwd ?? '/',
     detached: true,
     stdio: 'pipe',
+    ...uid,
   });
   return new Promise((resolve, reject) => {
     const out: Buffer[] = [];

@@ -27,13 +27,27 @@ export function platformSuite(name: string, create: () => { host: Host; platform
 
     afterAll(() => world.platform.destroy());
 
-    describe('system calls', () => systemCalls(world));
-    describe('registers', () => registers(world));
-    describe('faults', () => faults(world));
-    describe('memory', () => memory(world));
-    describe('processes and threads', () => processes(world));
-    describe('interruption and the end', () => endings(world));
-    describe('host events', () => hostEvents(world));
+    describe('system calls', () => {
+      systemCalls(world);
+    });
+    describe('registers', () => {
+      registers(world);
+    });
+    describe('faults', () => {
+      faults(world);
+    });
+    describe('memory', () => {
+      memory(world);
+    });
+    describe('processes and threads', () => {
+      processes(world);
+    });
+    describe('interruption and the end', () => {
+      endings(world);
+    });
+    describe('host events', () => {
+      hostEvents(world);
+    });
   });
 }
 
@@ -74,7 +88,7 @@ function systemCalls(world: World): void {
     );
     for (let i = 0; i < 200; i += 1) {
       g.expectNextCall(world, thread, SYS_GETPPID);
-      if (i > 0) expect(thread.call[2]).toBe(i - 1);
+      expect(i === 0 || thread.call[2] === i - 1).toBe(true);
       thread.setResult(i);
     }
     thread.space.kill();

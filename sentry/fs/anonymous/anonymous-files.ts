@@ -6,6 +6,7 @@ import type { Host, HostMemory } from '#platform/contract/host.ts';
 import { PagePool } from '../../lib/page-pool.ts';
 import type { TimerQueue } from '../../lib/timer-queue.ts';
 import { Dentry } from '../../vfs/dentry.ts';
+import { makeDevice } from '../../vfs/special-files.ts';
 import { AnonymousFileSystem, ANON_INODE_MAGIC, PIPEFS_MAGIC, SOCKFS_MAGIC } from './anonymous-file-system.ts';
 import { POOL_PAGES_MAX } from './limits.ts';
 
@@ -25,9 +26,9 @@ export class AnonymousFiles {
   constructor(host: Host, timers: TimerQueue) {
     this.host = host;
     this.timers = timers;
-    this.sockfs = new AnonymousFileSystem(host, 8, 'sockfs', SOCKFS_MAGIC);
-    this.pipefs = new AnonymousFileSystem(host, 14, 'pipefs', PIPEFS_MAGIC);
-    this.anonInodes = new AnonymousFileSystem(host, 15, 'anon_inodefs', ANON_INODE_MAGIC);
+    this.sockfs = new AnonymousFileSystem(host, makeDevice(0, 0xff1), 'sockfs', SOCKFS_MAGIC);
+    this.pipefs = new AnonymousFileSystem(host, makeDevice(0, 0xff2), 'pipefs', PIPEFS_MAGIC);
+    this.anonInodes = new AnonymousFileSystem(host, makeDevice(0, 0xff3), 'anon_inodefs', ANON_INODE_MAGIC);
     this.pages = new PagePool(host, POOL_PAGES_MAX);
     this.cell = host.allocate(4096);
   }

@@ -112,7 +112,7 @@ function replaceProgram(task: Task, resolved: Resolved): number {
   const change = credentialsAfterExec(task.credentials, setIds(resolved.image.file));
   const thread = kernel.platform.createSpace();
   if (typeof thread === 'number') return thread === 0 ? -EAGAIN : thread;
-  const mm = new AddressSpace(thread.space, kernel.platform.limits, kernel.cell);
+  const mm = new AddressSpace(thread.space, kernel.platform.limits, kernel.cell, kernel.memoryBudget);
   const program = load({
     kernel,
     thread,

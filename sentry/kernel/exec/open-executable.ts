@@ -6,7 +6,7 @@ import { EACCES, ELOOP } from '#sentry/abi/errno.ts';
 import { AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, MS_NOEXEC, O_RDONLY, S_IFLNK, S_IFMT, S_IFREG, X_OK } from '#sentry/abi/fs.ts';
 import type { FileDescription } from '../../vfs/file-description.ts';
 import type { Path } from '../../vfs/mount.ts';
-import { openPath } from '../../vfs/open.ts';
+import { OPEN_EXEC, openPath } from '../../vfs/open.ts';
 import { permission } from '../../vfs/permission.ts';
 import { WALK_EMPTY, WALK_FOLLOW, resolve } from '../../vfs/walk.ts';
 import type { Task } from '../task.ts';
@@ -21,5 +21,5 @@ export function openExecutable(task: Task, start: Path | null, path: string, fla
   if ((inode.mode & S_IFMT) !== S_IFREG || (place.mount.flags & MS_NOEXEC) !== 0) return -EACCES;
   const refusal = permission(task.credentials, inode, X_OK);
   if (refusal < 0) return refusal;
-  return openPath(task, place, O_RDONLY);
+  return openPath(task, place, O_RDONLY | OPEN_EXEC);
 }

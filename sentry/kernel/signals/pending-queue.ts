@@ -29,6 +29,14 @@ export class PendingQueue {
     return this.set.has(signo);
   }
 
+  /** Whether `info` itself is queued. */
+  holds(info: SignalInfo): boolean {
+    if (!this.set.has(info.signo)) return false;
+    let entry: SignalInfo | null = this.heads[info.signo]!;
+    while (entry !== null && entry !== info) entry = entry.next;
+    return entry !== null;
+  }
+
   /** Appends. */
   add(info: SignalInfo): void {
     const { signo } = info;

@@ -18,10 +18,10 @@ import {
   CLD_CONTINUED, CLD_STOPPED, DefaultAction, defaultAction, SA_NOCLDSTOP, SI_USER, SIG_DFL, SIG_IGN, SIGCHLD, SIGCONT, SIGKILL, SIGRTMIN,
   STOP_SIGNALS_LOW,
 } from '#sentry/abi/signal.ts';
-import { groupSystemTimeNs, groupUserTimeNs, nsToTicks } from '../cpu-time.ts';
 import type { ProcessGroup } from '../process-group.ts';
 import type { Task } from '../task.ts';
 import type { ThreadGroup } from '../thread-group.ts';
+import { childInfo } from './info.ts';
 import type { PendingQueue } from './pending-queue.ts';
 
 /** `ThreadGroup.pendingStopReport` of a process that was continued. */
@@ -128,12 +128,6 @@ export function notifyParentOfStop(group: ThreadGroup, code: typeof CLD_STOPPED 
   parent.childEvents.notify(1);
 }
 
-/** The siginfo of SIGCHLD for `group`; `code` CLD_*. */
-export function childInfo(group: ThreadGroup, code: number, status: number): SignalInfo {
-  const { uid } = group.leader.credentials;
-  return SignalInfo.child(code, group.pid, uid, status, nsToTicks(groupUserTimeNs(group)), nsToTicks(groupSystemTimeNs(group)));
-}
-
 /** Whether the signal, sent to `task` or its process, would have no effect. */
 function isIgnored(task: Task, info: SignalInfo): boolean {
   const { signo } = info;
@@ -169,7 +163,8 @@ const QUEUED = 1;
 /** QUEUED, 0 when the signal was pending already, or -EAGAIN. */
 function enqueue(group: ThreadGroup, queue: PendingQueue, info: SignalInfo): number {
   const { signo } = info;
-  if (signo < SIGRTMIN && queue.has(signo)) return 0;
+  // A timer keeps its own entry even for a standard signal: its next period starts when that is taken.
+  if (signo < SIGRTMIN && info.source === null && queue.has(signo)) return 0;
   const unlimited = info.source !== null || (signo < SIGRTMIN && info.code >= SI_USER);
   if (unlimited || group.signals.queued.count < group.limits.soft(RLIMIT_SIGPENDING)) queue.add(info);
   else if (signo >= SIGRTMIN && info.code !== SI_USER) return -EAGAIN;

@@ -26,6 +26,8 @@ export class TaskSignals {
   stopPending = false;
   /** What sigtimedwait waits for; empty otherwise. Such signals wake the task although they are blocked. */
   readonly awaited = new SignalSet();
+  /** For `CallWait.onFinish` of sigtimedwait. */
+  readonly endAwait = (): void => this.awaited.clear();
 
   // Alternate stack, sigaltstack(2).
   stackAddress = 0;

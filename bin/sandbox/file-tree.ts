@@ -1,0 +1,85 @@
+/**
+ * The tree a guest sees: the root directory of the host read-only beneath an overlay, the host directories asked for, and the sandbox's own
+ * proc, sys, dev and tmpfs over them.
+ */
+import { ENOENT, errnoName } from '#sentry/abi/errno.ts';
+import { MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY } from '#sentry/abi/fs.ts';
+import type { Host } from '#platform/contract/host.ts';
+import type { GoferConnection } from '#sentry/fs/gofer/connection.ts';
+import { GoferFileSystem } from '#sentry/fs/gofer/gofer-file-system.ts';
+import { OverlayFileSystem } from '#sentry/fs/overlay/overlay.ts';
+import { ProcFileSystem } from '#sentry/fs/proc/proc-file-system.ts';
+import { FileStore } from '#sentry/fs/tmpfs/file-store.ts';
+import { TMPFS_DEFAULTS, TmpFileSystem } from '#sentry/fs/tmpfs/tmpfs.ts';
+import type { Kernel } from '#sentry/kernel/kernel.ts';
+import { ALL_CAPABILITIES, initialCredentials } from '#sentry/vfs/credentials.ts';
+import { FsContext } from '#sentry/vfs/fs-context.ts';
+import type { FileSystem } from '#sentry/vfs/inode.ts';
+import { MountNamespace } from '#sentry/vfs/mount-namespace.ts';
+import { mkdir } from '#sentry/vfs/operations.ts';
+import { Vfs } from '#sentry/vfs/vfs.ts';
+import { WALK_FOLLOW, resolve } from '#sentry/vfs/walk.ts';
+import type { VfsCaller } from '#sentry/vfs/walk.ts';
+import { UserError } from '../errors.ts';
+import type { BindMount } from './spec.ts';
+
+const SYSTEM_FLAGS = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+
+/** Makes the namespace. Mount 0 of the gofer is the root, the others follow in the order of `mounts`. */
+export function buildFileTree(kernel: Kernel, gofer: GoferConnection, mounts: readonly BindMount[]): MountNamespace {
+  const { host } = kernel;
+  const vfs = new Vfs(host);
+  const store = new FileStore(host);
+  const lower = new GoferFileSystem(gofer, vfs.allocateDevice(), 0, 'exclusive');
+  const upper = new TmpFileSystem(store, vfs.allocateDevice(), { ...TMPFS_DEFAULTS, mode: 0o755 });
+  const root = new OverlayFileSystem(host, vfs.allocateDevice(), [lower], upper);
+  const namespace = new MountNamespace(vfs, root, 0, 'overlay');
+  const builder = new TreeBuilder(host, namespace);
+  builder.mountSystem(kernel);
+  mounts.forEach(({ guest, readOnly }, i) => {
+    const fileSystem = new GoferFileSystem(gofer, vfs.allocateDevice(), i + 1, 'shared');
+    builder.mount(guest, fileSystem, readOnly ? MS_RDONLY : 0, 'gofer');
+  });
+  return namespace;
+}
+
+/** Mounts as the superuser would, before there is any process. */
+class TreeBuilder {
+  private readonly caller: VfsCaller;
+  private readonly namespace: MountNamespace;
+  private readonly host: Host;
+
+  constructor(host: Host, namespace: MountNamespace) {
+    this.host = host;
+    this.namespace = namespace;
+    const { rootPath } = namespace;
+    this.caller = {
+      credentials: initialCredentials(0, 0, [0], ALL_CAPABILITIES),
+      fs: new FsContext(namespace, rootPath, rootPath, 0o022),
+      task: null,
+    };
+  }
+
+  mountSystem(kernel: Kernel): void {
+    const { vfs } = this.namespace;
+    this.mount('/proc', new ProcFileSystem(vfs.allocateDevice(), this.host, kernel), SYSTEM_FLAGS, 'proc');
+  }
+
+  mount(place: string, fileSystem: FileSystem, flags: number, source: string): void {
+    this.makeDirectories(place);
+    const at = resolve(this.caller, null, place, WALK_FOLLOW);
+    const mounted = typeof at === 'number' ? at : this.namespace.mount(at, fileSystem, flags, source);
+    if (typeof mounted === 'number') throw new UserError(`cannot mount on ${place} inside the sandbox (${errnoName(-mounted)}).`);
+  }
+
+  /** A mount point that the root lacks is made in the overlay. */
+  private makeDirectories(place: string): void {
+    const names = place.split('/').filter((name) => name !== '');
+    for (let i = 1; i <= names.length; i++) {
+      const path = `/${names.slice(0, i).join('/')}`;
+      if (resolve(this.caller, null, path, WALK_FOLLOW) !== -ENOENT) continue;
+      const made = mkdir(this.caller, null, path, 0o755);
+      if (made < 0) throw new UserError(`cannot make ${path} inside the sandbox (${errnoName(-made)}).`);
+    }
+  }
+}

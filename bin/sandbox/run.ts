@@ -1,0 +1,110 @@
+/**
+ * Runs a sandbox from start to end. The order matters: what takes long starts first (the gofer), what needs the host's names happens before
+ * the sentry is confined, and no guest instruction runs before that.
+ */
+import { PlatformUnavailable } from '#platform/host/errors.ts';
+import { createHost } from '#platform/host/host.ts';
+import type { LinuxHost } from '#platform/host/host.ts';
+import { createPtracePlatform } from '#platform/ptrace/ptrace-platform.ts';
+import { errnoName } from '#sentry/abi/errno.ts';
+import { SIGKILL } from '#sentry/abi/signal.ts';
+import { GoferConnection } from '#sentry/fs/gofer/connection.ts';
+import { createInit } from '#sentry/kernel/boot.ts';
+import { execve } from '#sentry/kernel/exec/exec.ts';
+import { exitGroup } from '#sentry/kernel/exit.ts';
+import { Kernel } from '#sentry/kernel/kernel.ts';
+import type { Task } from '#sentry/kernel/task.ts';
+import { Timer } from '#sentry/lib/timer-queue.ts';
+import { SyscallTable } from '#sentry/syscalls/dispatch.ts';
+import { ALL_ROWS } from '#sentry/syscalls/table.ts';
+import { ALL_CAPABILITIES, initialCredentials } from '#sentry/vfs/credentials.ts';
+import { WALK_DIRECTORY, WALK_FOLLOW, resolve } from '#sentry/vfs/walk.ts';
+import { confineSentry } from '../confine/sentry.ts';
+import { EXIT_NOT_EXECUTABLE, EXIT_TIMED_OUT, UserError } from '../errors.ts';
+import { openDebugLog } from './debug-log.ts';
+import { exitStatusOf } from './exit-status.ts';
+import { buildFileTree } from './file-tree.ts';
+import { findProgram } from './find-program.ts';
+import { startGofer } from './gofer-process.ts';
+import { forwardHostSignal } from './host-signals.ts';
+import { describeMachine, readAuxiliaryFacts } from './machine.ts';
+import type { SandboxSpec } from './spec.ts';
+import { installStandardFiles } from './standard-files.ts';
+import { createTracer } from './strace-output.ts';
+
+/** Runs `spec` to its end; returns the exit status for the shell. */
+export function runSandbox(spec: SandboxSpec): number {
+  const roots = [{ path: spec.root, readOnly: true }, ...spec.mounts.map(({ host, readOnly }) => ({ path: host, readOnly }))];
+  const gofer = startGofer(roots, spec.debugLog);
+  const host = createHost({ debugLog: openDebugLog(spec.debugLog) });
+  const kernel = createKernel(spec, host);
+  const connection = new GoferConnection(host, gofer.socket, () => {
+    throw new UserError('the file server process ended unexpectedly; the sandbox was stopped.');
+  });
+  const init = prepareInit(kernel, connection, spec);
+  for (const line of confineSentry().lines) host.log(line);
+  const timedOut = startTimeout(kernel, spec.timeoutMs);
+  kernel.start(init);
+  const status = kernel.run();
+  kernel.platform.destroy();
+  return timedOut() ? EXIT_TIMED_OUT : exitStatusOf(status);
+}
+
+function createKernel(spec: SandboxSpec, host: LinuxHost): Kernel {
+  const table = new SyscallTable(ALL_ROWS, 'x64');
+  const tracer = createTracer(spec.strace);
+  try {
+    return new Kernel({
+      host,
+      platform: createPtracePlatform(host),
+      dispatch: tracer === null ? (task) => table.dispatch(task) : (task) => table.dispatchTraced(task, tracer),
+      ...readAuxiliaryFacts(),
+      memoryLimit: spec.memoryLimit ?? Infinity,
+      machine: describeMachine(host.cpuCount, spec.memoryLimit),
+      onHostSignal: forwardHostSignal,
+    });
+  } catch (error) {
+    if (error instanceof PlatformUnavailable) throw new UserError(error.message);
+    throw error;
+  }
+}
+
+/** The first process with its files, directory and program; it has not run yet. */
+function prepareInit(kernel: Kernel, connection: GoferConnection, spec: SandboxSpec): Task {
+  const namespace = buildFileTree(kernel, connection, spec.mounts);
+  const { uid, gid, groups } = spec.user;
+  const init = createInit(kernel, {
+    credentials: initialCredentials(uid, gid, groups, ALL_CAPABILITIES),
+    namespace,
+    root: namespace.rootPath,
+    hostname: spec.hostname,
+    umask: process.umask(),
+  });
+  if (typeof init === 'number') throw new UserError(`the host gives no process for the guest (${errnoName(-init)}).`);
+  installStandardFiles(kernel, init);
+  enterDirectory(init, spec.cwd);
+  const program = findProgram(init, spec.args[0]!, spec.environment);
+  const loaded = execve(init, { ...program, args: spec.args, environment: spec.environment });
+  if (loaded < 0) throw new UserError(`${spec.args[0]}: cannot be executed (${errnoName(-loaded)}).`, EXIT_NOT_EXECUTABLE);
+  return init;
+}
+
+function enterDirectory(init: Task, cwd: string): void {
+  const place = resolve(init, null, cwd, WALK_FOLLOW | WALK_DIRECTORY);
+  if (typeof place === 'number') {
+    throw new UserError(`the working directory ${cwd} cannot be entered inside the sandbox (${errnoName(-place)}); choose one with --cwd.`);
+  }
+  init.fs.setCwd(place);
+}
+
+/** Ends everything after `milliseconds`. Returns a function that tells whether it did. */
+function startTimeout(kernel: Kernel, milliseconds: number | null): () => boolean {
+  let expired = false;
+  if (milliseconds === null) return () => false;
+  const timer = new Timer(() => {
+    expired = true;
+    if (kernel.init !== null) exitGroup(kernel.init, SIGKILL);
+  });
+  kernel.timers.set(timer, kernel.host.monotonicNs() + milliseconds * 1e6);
+  return () => expired;
+}

@@ -1,0 +1,121 @@
+/**
+ * From an inherited host descriptor to a file the guest can have: looks what it is and disguises it.
+ *
+ *     const files = new HostFiles(host, kernel, { uid: 0, gid: 0 });
+ *     const stdin = files.open(hostFd, O_RDONLY, null);
+ *     task.files.install(stdin, false);
+ *     files.registerWith(vfs.special);          // so that /dev/stdin and /proc/self/fd/0 open them again
+ *
+ * Two descriptors of one host file (`> log 2>&1`) yield the same description when both can write, because they share a position.
+ */
+import { EACCES } from '#sentry/abi/errno.ts';
+import { O_ACCMODE, O_RDWR, S_IFCHR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK } from '#sentry/abi/fs.ts';
+import { emptyAttributes, makeDevice } from '#sentry/abi/stat.ts';
+import type { Host, HostFd, HostMemory } from '#platform/contract/host.ts';
+import { Dentry } from '../../vfs/dentry.ts';
+import type { FileDescription } from '../../vfs/file-description.ts';
+import type { SpecialFiles } from '../../vfs/special-files.ts';
+import type { HostEvents } from './host-events.ts';
+import { HostFileSystem, HostHandle, HostInode, visibleDevice } from './host-inode.ts';
+import type { Disguise } from './host-inode.ts';
+import { HostRegular } from './host-regular.ts';
+import { HostStream } from './host-stream.ts';
+import type { HostContext } from './host-stream.ts';
+import { HostTerminal, isTerminal } from './host-terminal.ts';
+import type { TerminalJobs } from './host-terminal.ts';
+
+const STAGING_SIZE = 1 << 16;
+/** /dev/pts/0, as which the terminal appears. */
+const TERMINAL_MAJOR = 136;
+const TERMINAL_MINOR = 0;
+export const TERMINAL_DEVICE = makeDevice(TERMINAL_MAJOR, TERMINAL_MINOR);
+const TTY_GROUP = 5;
+
+interface KnownFile {
+  readonly dev: number;
+  readonly ino: number;
+  readonly file: FileDescription;
+}
+
+export class HostFiles implements HostContext {
+  readonly host: Host;
+  readonly events: HostEvents;
+  readonly staging: HostMemory;
+  private readonly fileSystem = new HostFileSystem(makeDevice(0, 0xff4));
+  private readonly owner: { readonly uid: number; readonly gid: number };
+  private readonly known: KnownFile[] = [];
+  /** How to open the terminal once more, once there is one. */
+  private terminal: HostInode | null = null;
+
+  constructor(host: Host, events: HostEvents, owner: { readonly uid: number; readonly gid: number }) {
+    this.host = host;
+    this.events = events;
+    this.owner = owner;
+    this.staging = host.allocate(STAGING_SIZE);
+  }
+
+  isTerminal(fd: HostFd): boolean {
+    return isTerminal(this, fd);
+  }
+
+  /**
+   * A description over `fd`, which it owns from now on. `flags`: access mode, O_APPEND and O_NONBLOCK as the host has them.
+   * `jobs` is job control for terminals; without it a terminal is served as a plain stream. Or -errno.
+   */
+  open(fd: HostFd, flags: number, jobs: TerminalJobs | null): FileDescription | number {
+    const stat = emptyAttributes();
+    const error = this.host.fstat(fd, stat);
+    if (error < 0) return error;
+    const type = stat.mode & S_IFMT;
+    const twin = this.known.find(({ dev, ino, file }) => dev === stat.dev && ino === stat.ino && file.flags === flags && file.writable && file.referenceCount > 0);
+    if (twin !== undefined) {
+      this.host.close(fd);
+      return twin.file.acquire();
+    }
+    const terminalJobs = type === S_IFCHR && jobs !== null && this.isTerminal(fd) ? jobs : null;
+    const inode = new HostInode(this.fileSystem, { host: this.host, fd }, this.disguise(stat.mode, stat.rdev, terminalJobs !== null));
+    inode.access = flags & O_ACCMODE;
+    const handle = new HostHandle(this.host, fd);
+    inode.reopen = (dentry, flags) => this.describe(type, handle, dentry, flags, terminalJobs);
+    if (terminalJobs !== null && (this.terminal === null || inode.access === O_RDWR)) this.terminal = inode;
+    const dentry = new Dentry(nameOf(type, inode.ino, terminalJobs !== null), null, inode);
+    const file = this.describe(type, handle, dentry, flags, terminalJobs);
+    if (type === S_IFREG) this.known.push({ dev: stat.dev, ino: stat.ino, file });
+    return file;
+  }
+
+  private describe(type: number, handle: HostHandle, dentry: Dentry, flags: number, jobs: TerminalJobs | null): FileDescription {
+    if (type === S_IFREG) return new HostRegular(this, handle, dentry, flags);
+    return jobs === null ? new HostStream(this, handle, dentry, flags) : new HostTerminal(this, handle, dentry, flags, jobs);
+  }
+
+  private disguise(mode: number, rdev: number, asTerminal: boolean): Disguise {
+    const { uid, gid } = this.owner;
+    if (asTerminal) return { mode: S_IFCHR | 0o620, uid, gid: TTY_GROUP, rdev: TERMINAL_DEVICE };
+    const type = mode & S_IFMT;
+    if (type === S_IFIFO) return { mode: S_IFIFO | 0o600, uid, gid, rdev: 0 };
+    if (type === S_IFSOCK) return { mode: S_IFSOCK | 0o777, uid, gid, rdev: 0 };
+    return { mode, uid, gid, rdev: visibleDevice(mode, rdev) };
+  }
+
+  /** Another description of the terminal, for /dev/tty and /dev/pts/0. */
+  openTerminal(dentry: Dentry, flags: number): FileDescription | number {
+    return this.terminal === null ? -EACCES : this.terminal.reopen(dentry, flags);
+  }
+
+  /** Inherited FIFOs and the terminal are opened by their inodes, not by what opens FIFOs and devices otherwise. */
+  registerWith(special: SpecialFiles): void {
+    const { openFifo } = special;
+    special.openFifo = (inode, dentry, flags, caller) =>
+      inode instanceof HostInode ? inode.open(dentry, flags, caller) : openFifo(inode, dentry, flags, caller);
+    special.registerDevice(S_IFCHR, TERMINAL_MAJOR, TERMINAL_MINOR, (_inode, dentry, flags) => this.openTerminal(dentry, flags));
+  }
+}
+
+/** What /proc/PID/fd shows. */
+function nameOf(type: number, ino: number, asTerminal: boolean): string {
+  if (asTerminal) return `/dev/pts/${TERMINAL_MINOR}`;
+  if (type === S_IFIFO) return `pipe:[${ino}]`;
+  if (type === S_IFSOCK) return `socket:[${ino}]`;
+  return type === S_IFCHR ? '/dev/null' : `/host-file:[${ino}]`;
+}

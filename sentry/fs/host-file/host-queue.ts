@@ -1,0 +1,98 @@
+/**
+ * The wait queue of a file whose readiness the host knows. It watches the host descriptor only while somebody waits here for something
+ * that was last seen not to be ready, so an idle sandbox with a readable stdin does not spin:
+ *
+ *     waiter comes            → watched for what it waits on
+ *     the host reports        → waiters notified, that direction no longer watched
+ *     a read finds nothing    → `sawIdle`: watched again, if anybody still waits (an epoll instance stays in the queue)
+ *     the last waiter leaves  → not watched
+ */
+import { POLLIN, POLLOUT, READABLE, WRITABLE } from '#sentry/abi/fs.ts';
+import type { HostFd } from '#platform/contract/host.ts';
+import { WaitQueue } from '../../lib/wait-queue.ts';
+import type { WaitEntry } from '../../lib/wait-queue.ts';
+import type { HostEvents } from './host-events.ts';
+
+export class HostQueue extends WaitQueue {
+  private readonly events: HostEvents;
+  private readonly fd: HostFd;
+  private readers = 0;
+  private writers = 0;
+  /** Entries that wait for hang-up or errors alone. */
+  private others = 0;
+  /** Directions (POLLIN, POLLOUT) last seen not ready. */
+  private idle = POLLIN | POLLOUT;
+  private watched = 0;
+  private isWatched = false;
+  private closed = false;
+  private readonly onEvents = (events: number): void => this.report(events);
+
+  constructor(events: HostEvents, fd: HostFd) {
+    super();
+    this.events = events;
+    this.fd = fd;
+  }
+
+  override add(entry: WaitEntry, mask: number): void {
+    super.add(entry, mask);
+    this.count(mask, 1);
+    // It may have been ready all the time: the watch tells at once.
+    this.idle |= POLLIN | POLLOUT;
+    this.update();
+  }
+
+  override remove(entry: WaitEntry): void {
+    if (entry.queue !== this) return;
+    this.count(entry.mask, -1);
+    super.remove(entry);
+    this.update();
+  }
+
+  /** A read (POLLIN) or write (POLLOUT) had to give up, or poll saw nothing. */
+  sawIdle(direction: number): void {
+    if ((this.idle & direction) === direction) return;
+    this.idle |= direction;
+    this.update();
+  }
+
+  /** The file is gone. */
+  close(): void {
+    this.closed = true;
+    this.update();
+  }
+
+  private count(mask: number, by: number): void {
+    if ((mask & READABLE) !== 0) this.readers += by;
+    if ((mask & WRITABLE) !== 0) this.writers += by;
+    if ((mask & (READABLE | WRITABLE)) === 0) this.others += by;
+  }
+
+  private update(): void {
+    let wanted = 0;
+    if (this.readers > 0) wanted |= this.idle & POLLIN;
+    if (this.writers > 0) wanted |= this.idle & POLLOUT;
+    const needed = !this.closed && (wanted !== 0 || (this.others > 0 && this.idle !== 0));
+    if (needed === this.isWatched && wanted === this.watched) return;
+    if (!needed) {
+      if (this.isWatched) this.events.unwatch(this.fd);
+      this.isWatched = false;
+      this.watched = 0;
+      return;
+    }
+    this.isWatched = this.events.watch(this.fd, wanted, this.onEvents) >= 0;
+    this.watched = wanted;
+  }
+
+  private report(events: number): void {
+    const hangup = (events & ~(POLLIN | POLLOUT)) !== 0;
+    // A hang-up is reported whatever one asks for: nothing is watched until somebody looks again.
+    this.idle = hangup ? 0 : this.idle & ~events;
+    this.update();
+    let notified = events;
+    if ((events & POLLIN) !== 0) notified |= READABLE;
+    if ((events & POLLOUT) !== 0) notified |= WRITABLE;
+    // Who waits to read sees the end of file; who waits to write, the error.
+    if (hangup) notified |= READABLE | WRITABLE;
+    this.notify(notified);
+  }
+}

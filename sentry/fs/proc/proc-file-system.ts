@@ -1,0 +1,30 @@
+/**
+ * proc(5): processes and kernel figures as files. Only the sandbox's own processes exist here, and figures of the machine are those a
+ * guest may know.
+ *
+ * root.ts lists the top directory, process.ts what a process's directory holds, sysctl.ts /proc/sys.
+ */
+import type { Host } from '#platform/contract/host.ts';
+import type { Inode } from '../../vfs/inode.ts';
+import { SyntheticFileSystem } from '../synthetic/synthetic.ts';
+import type { KernelView } from './process-view.ts';
+import { RootDirectory } from './root.ts';
+
+export const PROC_SUPER_MAGIC = 0x9fa0;
+
+export class ProcFileSystem extends SyntheticFileSystem {
+  readonly type = 'proc';
+  readonly magic = PROC_SUPER_MAGIC;
+  readonly kernel: KernelView;
+  private readonly rootDirectory: RootDirectory;
+
+  constructor(device: number, host: Host, kernel: KernelView) {
+    super(device, host);
+    this.kernel = kernel;
+    this.rootDirectory = new RootDirectory(this);
+  }
+
+  get root(): Inode {
+    return this.rootDirectory;
+  }
+}

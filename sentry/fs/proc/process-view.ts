@@ -1,0 +1,77 @@
+/**
+ * What /proc shows of the process table. The kernel's own objects satisfy these interfaces; they are declared here because the process
+ * table lies above the file systems.
+ */
+import type { AddressSpace } from '../../mm/address-space.ts';
+import type { Credentials } from '../../vfs/credentials.ts';
+import type { FileDescription } from '../../vfs/file-description.ts';
+import type { FsContext } from '../../vfs/fs-context.ts';
+
+/** Signal masks as two words each. */
+export interface SignalWords {
+  readonly low: number;
+  readonly high: number;
+}
+
+export interface DescriptorView {
+  get(fd: number): FileDescription | undefined;
+  /** The first open descriptor at or above `from`, or -1. */
+  nextOpen(from: number): number;
+  isCloexec(fd: number): boolean;
+  readonly size: number;
+}
+
+export interface GroupView {
+  readonly pid: number;
+  readonly leader: TaskView;
+  readonly tasks: ReadonlySet<TaskView>;
+  readonly parent: GroupView | null;
+  readonly isZombie: boolean;
+  readonly exitStatus: number;
+  readonly processGroup: { readonly pgid: number; readonly session: { readonly sid: number; readonly terminal: { readonly device: number; readonly foreground: { readonly pgid: number } | null } | null } };
+  readonly limits: { soft(resource: number): number; hard(resource: number): number };
+  readonly handlers: { readonly handler: Float64Array };
+  readonly signals: { readonly pending: { readonly set: SignalWords }; readonly queued: { readonly count: number } };
+  readonly userTimeNs: number;
+  readonly systemTimeNs: number;
+  readonly childrenUserTimeNs: number;
+  readonly childrenSystemTimeNs: number;
+}
+
+export interface TaskView {
+  readonly tid: number;
+  readonly startTimeNs: number;
+  readonly state: string;
+  name: string;
+  readonly credentials: Credentials;
+  readonly group: GroupView;
+  readonly mm: AddressSpace;
+  readonly files: DescriptorView;
+  readonly fs: FsContext;
+  readonly niceness: number;
+  readonly minorFaults: number;
+  readonly hasExited: boolean;
+  readonly signals: { readonly blocked: SignalWords; readonly pending: { readonly set: SignalWords } };
+  readonly uts: { nodename: string; domainname: string };
+}
+
+/** Facts about the machine that guests may know. */
+export interface MachineView {
+  readonly cpuCount: number;
+  /** Text of /proc/cpuinfo for one CPU, without the fields that number it; '' when unknown. */
+  readonly cpuDescription: string;
+  /** Bytes of memory the sandbox may use. */
+  readonly memoryBytes: number;
+}
+
+export interface KernelView {
+  readonly tasks: ReadonlyMap<number, TaskView>;
+  readonly groups: ReadonlyMap<number, GroupView>;
+  readonly bootTimeNs: number;
+  readonly pids: { readonly newest: number };
+  readonly machine: MachineView;
+  /** Bytes in use by guests, as far as the sentry knows. */
+  readonly memoryUsed: number;
+  /** Names of file systems for /proc/filesystems; `nodev` where they need no device. */
+  readonly fileSystemTypes: readonly string[];
+}

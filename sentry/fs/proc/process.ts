@@ -1,0 +1,275 @@
+/**
+ * /proc/PID and /proc/PID/task/TID: what is known of one task. A directory's inode lives as long as its task; what it shows is computed at
+ * each read, and a task that has gone answers ESRCH.
+ *
+ * Access to what belongs to a process alone (memory, descriptors, links) follows ptrace access rules: same user, or CAP_SYS_PTRACE.
+ */
+import { EACCES, EINVAL, ENOENT, ESRCH } from '#sentry/abi/errno.ts';
+import { O_CLOEXEC, S_IFDIR, S_IFLNK } from '#sentry/abi/fs.ts';
+import { PAGE_SIZE } from '#sentry/abi/mman.ts';
+import { putI64 } from '#sentry/abi/layout.ts';
+import { CAP_SYS_PTRACE, capable } from '../../vfs/credentials.ts';
+import type { FileDescription } from '../../vfs/file-description.ts';
+import type { Caller, Inode } from '../../vfs/inode.ts';
+import type { Path } from '../../vfs/mount.ts';
+import { pathName } from '../../vfs/path-name.ts';
+import { LinkFile, StaticDirectory, SyntheticDirectory, TextFile } from '../synthetic/synthetic.ts';
+import type { Entry, ReadText } from '../synthetic/synthetic.ts';
+import { mapsText, smapsText, statmText } from './maps.ts';
+import { mountInfoText, mountStatsText, mountsText } from './mounts.ts';
+import type { TaskView } from './process-view.ts';
+import type { ProcFileSystem } from './proc-file-system.ts';
+import { limitsText, statText, statusText } from './status.ts';
+
+const COMM_LENGTH = 15;
+/** /proc/PID/cmdline and environ show at most this much. */
+const ARGUMENT_BYTES_MAX = 1 << 20;
+
+/** The reader as a task: it is one whenever a guest reads. */
+export function readerOf(caller: Caller): TaskView {
+  return caller.task as TaskView;
+}
+
+/** ptrace access check: 0 or -EACCES. */
+function mayInspect(caller: Caller, { credentials: target }: TaskView): number {
+  const { credentials } = caller;
+  if (caller.task !== null && readerOf(caller).group === undefined) return -EACCES;
+  const same = [target.uid, target.euid, target.suid].every((uid) => uid === credentials.fsuid) && [target.gid, target.egid, target.sgid].every((gid) => gid === credentials.fsgid);
+  return same || capable(credentials, CAP_SYS_PTRACE) ? 0 : -EACCES;
+}
+
+/** Directory of a task; `leads` for /proc/PID, which has `task` besides. */
+export class ProcessDirectory extends SyntheticDirectory {
+  declare readonly fileSystem: ProcFileSystem;
+  readonly task: TaskView;
+  private readonly children: ReadonlyMap<string, Inode>;
+
+  constructor(fileSystem: ProcFileSystem, task: TaskView, leads: boolean) {
+    super(fileSystem);
+    this.task = task;
+    this.uid = task.credentials.euid;
+    this.gid = task.credentials.egid;
+    this.children = new Map(Object.entries(processEntries(fileSystem, task, leads)));
+    for (const child of this.children.values()) {
+      child.uid = this.uid;
+      child.gid = this.gid;
+    }
+  }
+
+  override lookup(name: string, _caller: Caller): Inode | number {
+    return this.children.get(name) ?? -ENOENT;
+  }
+
+  entries(_caller: Caller): Entry[] {
+    return [...this.children].map(([name, { ino, mode }]) => ({ name, ino, mode }));
+  }
+}
+
+function processEntries(fs: ProcFileSystem, task: TaskView, leads: boolean): Record<string, Inode> {
+  const { kernel } = fs;
+  const text = (read: (caller: Caller) => string | number): TextFile => new TextFile(fs, living(task, read));
+  const guarded = (read: (caller: Caller) => string | number): ReadText => (caller) => (mayInspect(caller, task) < 0 ? -EACCES : read(caller));
+  const secret = (read: (caller: Caller) => string | number): TextFile => new TextFile(fs, living(task, guarded(read)), null, 0o400);
+  return {
+    ...(leads ? { task: new TasksDirectory(fs, task) } : {}),
+    attr: new StaticDirectory(fs, {}),
+    auxv: secret(() => auxvText(fs, task)),
+    cgroup: text(() => '0::/\n'),
+    cmdline: text(() => stringsText(fs, task, task.mm.argStart, task.mm.argEnd)),
+    comm: new TextFile(fs, living(task, () => `${task.name}\n`), (value) => {
+      task.name = value.replace(/\n$/, '').slice(0, COMM_LENGTH);
+      return 0;
+    }),
+    cwd: placeLink(fs, task, () => task.fs.cwd),
+    environ: secret(() => stringsText(fs, task, task.mm.envStart, task.mm.envEnd)),
+    exe: executableLink(fs, task),
+    fd: new DescriptorsDirectory(fs, task, (fd) => descriptorLink(fs, task, fd), S_IFLNK | 0o700),
+    fdinfo: new DescriptorsDirectory(fs, task, (fd) => new TextFile(fs, () => fdinfoText(task, fd)), 0o100444),
+    gid_map: text(() => '         0          0 4294967295\n'),
+    io: secret(() => 'rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n'),
+    limits: text(() => limitsText(task.group)),
+    loginuid: text(() => '4294967295'),
+    maps: text(guarded((caller) => mapsText(task.mm, readerOf(caller).fs.root))),
+    mountinfo: text((caller) => mountInfoText(task, readerOf(caller).fs.root)),
+    mounts: text((caller) => mountsText(task, readerOf(caller).fs.root)),
+    mountstats: text((caller) => mountStatsText(task, readerOf(caller).fs.root)),
+    ns: namespacesDirectory(fs),
+    oom_adj: text(() => '0\n'),
+    oom_score: text(() => '0\n'),
+    oom_score_adj: oomScoreFile(fs, task),
+    personality: secret(() => '00000000\n'),
+    root: placeLink(fs, task, () => task.fs.root),
+    schedstat: text(() => '0 0 0\n'),
+    sessionid: text(() => '4294967295'),
+    setgroups: text(() => 'allow\n'),
+    smaps: text(guarded((caller) => smapsText(task.mm, readerOf(caller).fs.root))),
+    stat: text(() => statText(task, kernel)),
+    statm: text(() => statmText(task.mm)),
+    status: text(() => statusText(task, kernel)),
+    uid_map: text(() => '         0          0 4294967295\n'),
+    wchan: text(() => '0'),
+  };
+}
+
+/** Reading about a task that has been reaped fails with ESRCH. */
+function living(task: TaskView, read: (caller: Caller) => string | number): ReadText {
+  return (caller) => (task.state === 'X' ? -ESRCH : read(caller));
+}
+
+/** -1000..1000, kept but without effect: memory is the host's to take back. */
+function oomScoreFile(fs: ProcFileSystem, task: TaskView): TextFile {
+  let score = 0;
+  return new TextFile(fs, living(task, () => `${score}\n`), (text) => {
+    const value = Number(text.trim());
+    if (text.trim() === '' || !Number.isInteger(value) || Math.abs(value) > 1000) return -EINVAL;
+    score = value;
+    return 0;
+  });
+}
+
+/** NUL-separated strings as they are in guest memory now: setproctitle writes there. */
+function stringsText({ staging }: ProcFileSystem, task: TaskView, start: number, end: number): string | number {
+  if (task.hasExited) return '';
+  let text = '';
+  for (let at = start; at < Math.min(end, start + ARGUMENT_BYTES_MAX); ) {
+    const want = Math.min(end - at, PAGE_SIZE);
+    const got = task.mm.memory.copyInPartial(at, staging, 0, want);
+    text += staging.latin1(0, got);
+    if (got < want) break;
+    at += got;
+  }
+  return text;
+}
+
+function auxvText({ staging }: ProcFileSystem, task: TaskView): string {
+  const { auxv } = task.mm;
+  auxv.forEach(([key, value], i) => {
+    putI64(staging.view, i * 16, key);
+    putI64(staging.view, i * 16 + 8, value);
+  });
+  return staging.latin1(0, auxv.length * 16);
+}
+
+function fdinfoText(task: TaskView, fd: number): string | number {
+  const file = task.files.get(fd);
+  if (file === undefined) return -ENOENT;
+  const flags = file.flags | (task.files.isCloexec(fd) ? O_CLOEXEC : 0);
+  return `pos:\t${file.position}\nflags:\t0${flags.toString(8)}\nmnt_id:\t${file.mount?.id ?? 0}\nino:\t${file.inode.ino}\n${file.fdinfo()}`;
+}
+
+function placeLink(fs: ProcFileSystem, task: TaskView, place: () => Path): LinkFile {
+  return new LinkFile(
+    fs,
+    (caller) => (task.hasExited ? -ENOENT : mayInspect(caller, task) || pathName(place(), readerOf(caller).fs.root)),
+    (caller) => (task.hasExited ? -ENOENT : mayInspect(caller, task) || place()),
+  );
+}
+
+function executableLink(fs: ProcFileSystem, task: TaskView): LinkFile {
+  const file = (): FileDescription | null => (task.hasExited ? null : (task.mm.executable as FileDescription | null));
+  return new LinkFile(
+    fs,
+    (caller) => {
+      const exe = file();
+      return exe === null ? -ENOENT : mayInspect(caller, task) || pathName(exe, readerOf(caller).fs.root);
+    },
+    (caller) => {
+      const exe = file();
+      return exe === null ? -ENOENT : mayInspect(caller, task) || { mount: exe.mount, dentry: exe.dentry };
+    },
+  );
+}
+
+function descriptorLink(fs: ProcFileSystem, task: TaskView, fd: number): LinkFile {
+  return new LinkFile(
+    fs,
+    (caller) => {
+      const file = task.files.get(fd);
+      return file === undefined ? -ENOENT : pathName(file, readerOf(caller).fs.root);
+    },
+    () => {
+      const file = task.files.get(fd);
+      return file === undefined ? -ENOENT : { mount: file.mount, dentry: file.dentry };
+    },
+  );
+}
+
+/** /proc/PID/fd and fdinfo: one name for each open descriptor. */
+class DescriptorsDirectory extends SyntheticDirectory {
+  private readonly task: TaskView;
+  private readonly make: (fd: number) => Inode;
+  private readonly entryMode: number;
+  private readonly made = new Map<number, Inode>();
+
+  constructor(fs: ProcFileSystem, task: TaskView, make: (fd: number) => Inode, entryMode: number) {
+    super(fs, 0o500);
+    this.task = task;
+    this.make = make;
+    this.entryMode = entryMode;
+  }
+
+  override lookup(name: string, caller: Caller): Inode | number {
+    const refusal = mayInspect(caller, this.task);
+    if (refusal < 0) return refusal;
+    const fd = Number(name);
+    if (!/^(0|[1-9]\d{0,9})$/.test(name) || this.task.hasExited || this.task.files.get(fd) === undefined) return -ENOENT;
+    let inode = this.made.get(fd);
+    if (inode === undefined) {
+      inode = this.make(fd);
+      inode.uid = this.uid;
+      inode.gid = this.gid;
+      this.made.set(fd, inode);
+    }
+    return inode;
+  }
+
+  entries(caller: Caller): Entry[] {
+    const list: Entry[] = [];
+    if (this.task.hasExited || mayInspect(caller, this.task) < 0) return list;
+    const { files } = this.task;
+    for (let fd = files.nextOpen(0); fd >= 0; fd = files.nextOpen(fd + 1)) list.push({ name: String(fd), ino: this.ino * 4096 + fd, mode: this.entryMode });
+    return list;
+  }
+}
+
+class TasksDirectory extends SyntheticDirectory {
+  declare readonly fileSystem: ProcFileSystem;
+  private readonly leader: TaskView;
+  private readonly made = new WeakMap<TaskView, ProcessDirectory>();
+
+  constructor(fs: ProcFileSystem, leader: TaskView) {
+    super(fs);
+    this.leader = leader;
+  }
+
+  override lookup(name: string, _caller: Caller): Inode | number {
+    const task = this.fileSystem.kernel.tasks.get(Number(name));
+    if (!/^[1-9]\d{0,9}$/.test(name) || task === undefined || task.group !== this.leader.group) return -ENOENT;
+    return this.directoryOf(task);
+  }
+
+  entries(_caller: Caller): Entry[] {
+    return [...this.leader.group.tasks].map((task) => ({ name: String(task.tid), ino: this.directoryOf(task).ino, mode: S_IFDIR }));
+  }
+
+  private directoryOf(task: TaskView): ProcessDirectory {
+    let directory = this.made.get(task);
+    if (directory === undefined) {
+      directory = new ProcessDirectory(this.fileSystem, task, false);
+      this.made.set(task, directory);
+    }
+    return directory;
+  }
+}
+
+/** One of each, the same for every process: the sandbox has no nested namespaces but UTS. */
+const NAMESPACES: Readonly<Record<string, number>> = {
+  cgroup: 4026531835, ipc: 4026531839, mnt: 4026531841, net: 4026531840, pid: 4026531836, pid_for_children: 4026531836,
+  time: 4026531834, time_for_children: 4026531834, user: 4026531837, uts: 4026531838,
+};
+
+function namespacesDirectory(fs: ProcFileSystem): StaticDirectory {
+  const links = Object.entries(NAMESPACES).map(([name, number]) => [name, new LinkFile(fs, () => `${name.replace('_for_children', '')}:[${number}]`)]);
+  return new StaticDirectory(fs, Object.fromEntries(links) as Record<string, Inode>, 0o511);
+}
+

@@ -1,0 +1,119 @@
+/** /proc itself: one directory for each process, `self`, and figures of the whole system. */
+import { ENOENT } from '#sentry/abi/errno.ts';
+import { S_IFDIR } from '#sentry/abi/fs.ts';
+import { KERNEL_RELEASE, KERNEL_VERSION } from '../../abi/version.ts';
+import type { Caller, Inode } from '../../vfs/inode.ts';
+import { LinkFile, StaticDirectory, SyntheticDirectory, TextFile } from '../synthetic/synthetic.ts';
+import type { Entry } from '../synthetic/synthetic.ts';
+import type { GroupView, KernelView, MachineView } from './process-view.ts';
+import { ProcessDirectory, readerOf } from './process.ts';
+import type { ProcFileSystem } from './proc-file-system.ts';
+import { sysctlDirectory } from './sysctl.ts';
+
+export class RootDirectory extends SyntheticDirectory {
+  declare readonly fileSystem: ProcFileSystem;
+  private readonly fixed: ReadonlyMap<string, Inode>;
+  private readonly made = new WeakMap<GroupView, ProcessDirectory>();
+
+  constructor(fs: ProcFileSystem) {
+    super(fs);
+    this.fixed = new Map(Object.entries(fixedEntries(fs)));
+  }
+
+  override lookup(name: string, _caller: Caller): Inode | number {
+    const fixed = this.fixed.get(name);
+    if (fixed !== undefined) return fixed;
+    if (!/^[1-9]\d{0,9}$/.test(name)) return -ENOENT;
+    const { kernel } = this.fileSystem;
+    // A thread's number leads to its process, though only processes are listed (proc(5)).
+    const group = kernel.groups.get(Number(name)) ?? kernel.tasks.get(Number(name))?.group;
+    return group === undefined ? -ENOENT : this.directoryOf(group);
+  }
+
+  entries(_caller: Caller): Entry[] {
+    const list = [...this.fixed].map(([name, { ino, mode }]) => ({ name, ino, mode }));
+    for (const group of this.fileSystem.kernel.groups.values()) {
+      list.push({ name: String(group.pid), ino: this.directoryOf(group).ino, mode: S_IFDIR });
+    }
+    return list;
+  }
+
+  private directoryOf(group: GroupView): ProcessDirectory {
+    let directory = this.made.get(group);
+    // A thread that called execve has taken the leader's place.
+    if (directory === undefined || directory.task !== group.leader) {
+      directory = new ProcessDirectory(this.fileSystem, group.leader, true);
+      this.made.set(group, directory);
+    }
+    return directory;
+  }
+}
+
+function fixedEntries(fs: ProcFileSystem): Record<string, Inode> {
+  const { kernel } = fs;
+  const text = (read: () => string): TextFile => new TextFile(fs, read);
+  return {
+    cmdline: text(() => 'quiet\n'),
+    cpuinfo: text(() => cpuInfoText(kernel.machine)),
+    devices: text(() => 'Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n136 pts\n\nBlock devices:\n'),
+    diskstats: text(() => ''),
+    filesystems: text(() => kernel.fileSystemTypes.map((type) => `nodev\t${type}\n`).join('')),
+    loadavg: text(() => loadText(kernel)),
+    meminfo: text(() => memoryText(kernel)),
+    modules: text(() => ''),
+    mounts: new LinkFile(fs, () => 'self/mounts'),
+    net: new LinkFile(fs, () => 'self/net'),
+    partitions: text(() => 'major minor  #blocks  name\n\n'),
+    self: new LinkFile(fs, (caller) => String(readerOf(caller).group.pid)),
+    stat: text(() => statText(fs)),
+    swaps: text(() => 'Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n'),
+    sys: sysctlDirectory(fs),
+    sysvipc: new StaticDirectory(fs, {}),
+    'thread-self': new LinkFile(fs, (caller) => {
+      const { group, tid } = readerOf(caller);
+      return `${group.pid}/task/${tid}`;
+    }),
+    uptime: text(() => uptimeText(fs)),
+    version: text(() => `Linux version ${KERNEL_RELEASE} (tsvisor) ${KERNEL_VERSION}\n`),
+    vmstat: text(() => `nr_free_pages ${Math.floor((kernel.machine.memoryBytes - kernel.memoryUsed) / 4096)}\n`),
+  };
+}
+
+function cpuInfoText({ cpuCount, cpuDescription }: MachineView): string {
+  return Array.from({ length: cpuCount }, (_, cpu) => `processor\t: ${cpu}\n${cpuDescription}\n`).join('');
+}
+
+function loadText({ tasks, pids }: KernelView): string {
+  let running = 0;
+  for (const task of tasks.values()) if (task.state === 'R') running++;
+  return `0.00 0.00 0.00 ${running}/${tasks.size} ${pids.newest}\n`;
+}
+
+function memoryText({ machine, memoryUsed }: KernelView): string {
+  const total = machine.memoryBytes;
+  const free = Math.max(0, total - memoryUsed);
+  const lines: [string, number][] = [
+    ['MemTotal', total], ['MemFree', free], ['MemAvailable', free], ['Buffers', 0], ['Cached', 0], ['SwapCached', 0], ['Active', 0],
+    ['Inactive', 0], ['Active(anon)', 0], ['Inactive(anon)', 0], ['Active(file)', 0], ['Inactive(file)', 0], ['Unevictable', 0],
+    ['Mlocked', 0], ['SwapTotal', 0], ['SwapFree', 0], ['Dirty', 0], ['Writeback', 0], ['AnonPages', memoryUsed], ['Mapped', 0],
+    ['Shmem', 0], ['Slab', 0], ['SReclaimable', 0], ['SUnreclaim', 0], ['CommitLimit', total], ['Committed_AS', memoryUsed],
+    ['VmallocTotal', 0], ['VmallocUsed', 0], ['VmallocChunk', 0],
+  ];
+  return lines.map(([name, bytes]) => `${`${name}:`.padEnd(16)}${String(Math.floor(bytes / 1024)).padStart(8)} kB\n`).join('');
+}
+
+function statText(fs: ProcFileSystem): string {
+  const { kernel, host } = fs;
+  const upTicks = Math.floor((host.monotonicNs() - kernel.bootTimeNs) / 10_000_000);
+  const perCpu = `0 0 0 ${upTicks} 0 0 0 0 0 0\n`;
+  const { cpuCount } = kernel.machine;
+  const cpus = Array.from({ length: cpuCount }, (_, cpu) => `cpu${cpu} ${perCpu}`).join('');
+  let running = 0;
+  for (const task of kernel.tasks.values()) if (task.state === 'R') running++;
+  return `cpu  0 0 0 ${upTicks * cpuCount} 0 0 0 0 0 0\n${cpus}intr 0\nctxt 0\nbtime ${fs.mountTime.sec}\nprocesses ${kernel.pids.newest}\nprocs_running ${running}\nprocs_blocked 0\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n`;
+}
+
+function uptimeText({ kernel, host }: ProcFileSystem): string {
+  const seconds = (host.monotonicNs() - kernel.bootTimeNs) / 1e9;
+  return `${seconds.toFixed(2)} ${(seconds * kernel.machine.cpuCount).toFixed(2)}\n`;
+}

@@ -1,0 +1,184 @@
+/**
+ * A socket of any family: the operations system calls need, with the answers of a family that lacks them, and the options of SOL_SOCKET.
+ *
+ * Addresses are the bytes of a sockaddr as a latin1 string. Like other files a socket never blocks: an operation that has to wait returns
+ * -EAGAIN, and `waitQueue` says where news will come (the socket's own queue, unless the operation waits for somebody else's).
+ *
+ * Another family is a class derived from this one and a `SocketFamily` in the registry.
+ */
+import { EAFNOSUPPORT, EINVAL, EOPNOTSUPP } from '#sentry/abi/errno.ts';
+import { O_NONBLOCK, O_RDWR } from '#sentry/abi/fs.ts';
+import { FIONBIO } from '#sentry/abi/socket.ts';
+import type { WaitQueue } from '../../lib/wait-queue.ts';
+import type { Io } from '../../mm/io.ts';
+import { FileDescription } from '../../vfs/file-description.ts';
+import type { Caller } from '../../vfs/inode.ts';
+import type { VfsCaller } from '../../vfs/walk.ts';
+import type { AnonymousFiles } from '../anonymous/anonymous-files.ts';
+import { guestOf } from '../anonymous/guest-caller.ts';
+import { SOCKET_BUFFER_DEFAULT } from '../anonymous/limits.ts';
+import { Incoming, Outgoing } from './transfer.ts';
+
+const S_IFSOCK = 0o140000;
+
+/** Who calls, as sockets need to know it. The kernel's task satisfies it. */
+export interface SocketCaller extends VfsCaller {
+  readonly group: { readonly pid: number };
+}
+
+export function socketCaller(caller: Caller): SocketCaller {
+  return caller.task as SocketCaller;
+}
+
+/** Identity that SO_PEERCRED reports. */
+export interface PeerCredentials {
+  readonly pid: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly groups: readonly number[];
+}
+
+/** Options every socket has; families that give one a meaning look here. */
+export class SocketOptions {
+  sendBuffer = SOCKET_BUFFER_DEFAULT;
+  receiveBuffer = SOCKET_BUFFER_DEFAULT;
+  passCredentials = false;
+  /** Infinity: wait for ever. */
+  receiveTimeoutNs = Infinity;
+  sendTimeoutNs = Infinity;
+  receiveLowWater = 1;
+  lingerOn = 0;
+  lingerSeconds = 0;
+  priority = 0;
+  /** Switches without effect of their own here, by option number: SO_REUSEADDR, SO_KEEPALIVE … */
+  readonly switches = new Map<number, number>();
+}
+
+export abstract class Socket extends FileDescription {
+  readonly domain: number;
+  readonly type: number;
+  readonly protocol: number;
+  readonly options = new SocketOptions();
+  /** Pending SO_ERROR, positive. */
+  error = 0;
+  /** Where to wait after the last -EAGAIN. */
+  waitQueue: WaitQueue = this.queue;
+  protected readonly files: AnonymousFiles;
+
+  /** `flags`: O_NONBLOCK. */
+  constructor(files: AnonymousFiles, domain: number, type: number, protocol: number, flags: number, caller: Caller) {
+    super(files.sockfs.dentry('socket', S_IFSOCK | 0o777, caller), null, O_RDWR | (flags & O_NONBLOCK));
+    this.files = files;
+    this.domain = domain;
+    this.type = type;
+    this.protocol = protocol;
+  }
+
+  bind(_address: string, _caller: SocketCaller): number {
+    return -EOPNOTSUPP;
+  }
+  listen(_backlog: number, _caller: SocketCaller): number {
+    return -EOPNOTSUPP;
+  }
+  /** 0, -EAGAIN when it has to wait for the other side, or -errno. */
+  connect(_address: string, _caller: SocketCaller): number {
+    return -EOPNOTSUPP;
+  }
+  /** The next connection, with one reference; -EAGAIN when there is none yet. `flags`: O_NONBLOCK of the new file. */
+  accept(_flags: number, _caller: SocketCaller): Socket | number {
+    return -EOPNOTSUPP;
+  }
+  /** SHUT_RD, SHUT_WR or SHUT_RDWR. */
+  shutdown(_how: number): number {
+    return -EOPNOTSUPP;
+  }
+  abstract localAddress(): string;
+  /** -ENOTCONN without a peer. */
+  abstract peerAddress(): string | number;
+  /** Sends as much of `io` as fits. `flags`: MSG_*. */
+  abstract send(io: Io, message: Outgoing, flags: number, caller: SocketCaller): number;
+  /** Receives; fills `into`. */
+  abstract receive(io: Io, into: Incoming, flags: number, caller: SocketCaller): number;
+
+  get isListening(): boolean {
+    return false;
+  }
+  /** Whether messages keep their boundaries. */
+  abstract get keepsBoundaries(): boolean;
+  /** SO_PEERCRED. */
+  get peerCredentials(): PeerCredentials | null {
+    return null;
+  }
+  /** Options of the family's own levels: the value or -errno. */
+  setOption(_level: number, _name: number, _value: number): number {
+    return -EOPNOTSUPP;
+  }
+  getOption(_level: number, _name: number): number {
+    return -EOPNOTSUPP;
+  }
+
+  override get writesWhole(): boolean {
+    return !this.keepsBoundaries;
+  }
+
+  override read(io: Io, _position: number, caller: Caller): number {
+    plainIncoming.reset();
+    const n = this.receive(io, plainIncoming, 0, socketCaller(caller));
+    releaseRights(plainIncoming.rights); // read(2) cannot take descriptors: they are lost
+    return n;
+  }
+
+  override write(io: Io, _position: number, caller: Caller): number {
+    const sender = socketCaller(caller);
+    plainOutgoing.pid = sender.group.pid;
+    plainOutgoing.uid = sender.credentials.uid;
+    plainOutgoing.gid = sender.credentials.gid;
+    return this.send(io, plainOutgoing, 0, sender);
+  }
+
+  override ioctl(request: number, argument: number, caller: Caller): number {
+    if (request === FIONBIO) {
+      const on = guestOf(caller).memory.loadU32(argument);
+      if (on < 0) return -EINVAL;
+      this.flags = on === 0 ? this.flags & ~O_NONBLOCK : this.flags | O_NONBLOCK;
+      return 0;
+    }
+    return super.ioctl(request, argument, caller);
+  }
+
+  /** SO_ERROR: the pending error, forgotten by asking. */
+  takeError(): number {
+    const { error } = this;
+    this.error = 0;
+    return error;
+  }
+}
+
+const plainOutgoing = new Outgoing();
+const plainIncoming = new Incoming();
+
+export function releaseRights(rights: readonly FileDescription[] | null): void {
+  if (rights !== null) for (const file of rights) file.release();
+}
+
+/** Makes sockets of one domain. */
+export interface SocketFamily {
+  /** A new socket with one reference, or -errno. `flags`: O_NONBLOCK. */
+  create(type: number, protocol: number, flags: number, caller: SocketCaller): Socket | number;
+  /** Two connected ones. */
+  createPair(type: number, protocol: number, flags: number, caller: SocketCaller): readonly [Socket, Socket] | number;
+}
+
+/** Families by domain (AF_*). */
+export class SocketFamilies {
+  private readonly families = new Map<number, SocketFamily>();
+
+  register(domain: number, family: SocketFamily): void {
+    this.families.set(domain, family);
+  }
+
+  /** -EAFNOSUPPORT for domains nobody has registered. */
+  get(domain: number): SocketFamily | number {
+    return this.families.get(domain) ?? -EAFNOSUPPORT;
+  }
+}

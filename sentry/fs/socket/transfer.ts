@@ -1,0 +1,36 @@
+/**
+ * What accompanies the bytes of sendmsg(2) and recvmsg(2). One object of each serves all calls: a handler fills it, the socket reads it
+ * (or the other way round) before the handler returns.
+ */
+import type { FileDescription } from '../../vfs/file-description.ts';
+
+export class Outgoing {
+  /** Where to, as sockaddr bytes; '' to the peer. */
+  address = '';
+  /** Files to send, each with a reference that passes to the socket when the send succeeds. */
+  rights: FileDescription[] | null = null;
+  // The sender's credentials: its own, or those of SCM_CREDENTIALS.
+  pid = 0;
+  uid = 0;
+  gid = 0;
+}
+
+export class Incoming {
+  /** From where, as sockaddr bytes; '' unnamed. */
+  address = '';
+  /** Files received, each with a reference that now belongs to the handler. */
+  rights: FileDescription[] | null = null;
+  hasCredentials = false;
+  pid = 0;
+  uid = 0;
+  gid = 0;
+  /** MSG_TRUNC, MSG_EOR for msg_flags. */
+  flags = 0;
+
+  reset(): void {
+    this.address = '';
+    this.rights = null;
+    this.hasCredentials = false;
+    this.flags = 0;
+  }
+}

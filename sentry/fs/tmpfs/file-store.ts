@@ -1,0 +1,94 @@
+/**
+ * Where the bytes of tmpfs files are, outside the V8 heap: small files in pieces of slab memory, all others in a memfd each. One store serves
+ * every tmpfs of a sandbox, so that its two budgets (slab bytes and descriptors) hold for all of them together.
+ *
+ * A piece is a number: slab index and offset folded into one. Pieces come in powers of two from 256 bytes to 16 KiB, and a slab is cut into
+ * pieces of one size. Slabs are never given back; freed pieces are used again.
+ */
+import { TMPFS_MEMFDS_MAX, TMPFS_SLAB_BYTES_MAX, TMPFS_SMALL_FILE_MAX } from '../../limits.ts';
+import type { Host, HostFd, HostMemory } from '#platform/contract/host.ts';
+import { ENFILE } from '#sentry/abi/errno.ts';
+
+const SLAB_SHIFT = 20;
+const SLAB_SIZE = 1 << SLAB_SHIFT;
+const SMALLEST_SHIFT = 8;
+const CLASSES = Math.log2(TMPFS_SMALL_FILE_MAX) - SMALLEST_SHIFT + 1;
+/** Bytes moved at once between guest memory and a memfd. */
+export const STAGING_SIZE: number = 256 * 1024;
+
+/** The part of the host that holds file contents. */
+export type StoreHost = Pick<
+  Host,
+  'allocate' | 'memfd' | 'close' | 'pread' | 'pwrite' | 'ftruncate' | 'fallocate' | 'lseek' | 'fstat' | 'copyFileRange' | 'realtime'
+>;
+
+export class FileStore {
+  readonly host: StoreHost;
+  /** For bytes on their way between a memfd and guest memory; valid within one call. */
+  readonly staging: HostMemory;
+  /** memfds in use. */
+  memfds = 0;
+  private readonly slabs: HostMemory[] = [];
+  private readonly freed: number[][] = Array.from({ length: CLASSES }, () => []);
+  private readonly memfdLimit: number;
+  private readonly slabLimit: number;
+
+  constructor(host: StoreHost, memfdLimit: number = TMPFS_MEMFDS_MAX, slabBytesLimit: number = TMPFS_SLAB_BYTES_MAX) {
+    this.host = host;
+    this.memfdLimit = memfdLimit;
+    this.slabLimit = Math.floor(slabBytesLimit / SLAB_SIZE);
+    this.staging = host.allocate(STAGING_SIZE);
+  }
+
+  /** A piece of at least `bytes` with undefined contents, or -1 when slab memory has reached its bound. */
+  takePiece(bytes: number): number {
+    const index = classOf(bytes);
+    const list = this.freed[index]!;
+    if (list.length === 0 && !this.cutSlab(index)) return -1;
+    return list.pop()!;
+  }
+
+  freePiece(piece: number, bytes: number): void {
+    this.freed[classOf(bytes)]!.push(piece);
+  }
+
+  memory(piece: number): HostMemory {
+    return this.slabs[Math.floor(piece / SLAB_SIZE)]!;
+  }
+
+  offset(piece: number): number {
+    return piece % SLAB_SIZE;
+  }
+
+  takeMemfd(): HostFd {
+    if (this.memfds >= this.memfdLimit) return -ENFILE;
+    const fd = this.host.memfd('tmpfs');
+    if (fd >= 0) this.memfds++;
+    return fd;
+  }
+
+  freeMemfd(fd: HostFd): void {
+    this.memfds--;
+    this.host.close(fd);
+  }
+
+  private cutSlab(index: number): boolean {
+    if (this.slabs.length >= this.slabLimit) return false;
+    const base = this.slabs.length * SLAB_SIZE;
+    this.slabs.push(this.host.allocate(SLAB_SIZE));
+    const size = 1 << (SMALLEST_SHIFT + index);
+    const list = this.freed[index]!;
+    for (let at = SLAB_SIZE - size; at >= 0; at -= size) list.push(base + at);
+    return true;
+  }
+}
+
+function classOf(bytes: number): number {
+  const index = 32 - Math.clz32(Math.max(bytes, 1) - 1) - SMALLEST_SHIFT;
+  return index < 0 ? 0 : index;
+}
+
+/** What `takePiece(bytes)` really gives. */
+export function pieceSize(bytes: number): number {
+  return 1 << (SMALLEST_SHIFT + classOf(bytes));
+}

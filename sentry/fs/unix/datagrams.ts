@@ -1,0 +1,72 @@
+/**
+ * Sending and receiving whole messages, for SOCK_DGRAM and SOCK_SEQPACKET.
+ */
+import { EAGAIN, EFAULT, EMSGSIZE } from '#sentry/abi/errno.ts';
+import { MSG_PEEK, MSG_TRUNC } from '#sentry/abi/socket.ts';
+import type { Io } from '../../mm/io.ts';
+import { DATAGRAM_QUEUE_MAX } from '../anonymous/limits.ts';
+import type { Message } from '../socket/message.ts';
+import type { Outgoing } from '../socket/transfer.ts';
+import type { UnixSocket } from './unix-socket.ts';
+
+/** What a message costs its sender beyond its bytes, about Linux's sk_buff. */
+export const MESSAGE_OVERHEAD = 768;
+const HEADROOM = 32;
+
+/** Senders that are not the receiver's own peer may not queue more than this. */
+export function isQueueFull(to: UnixSocket): boolean {
+  return to.received.count > DATAGRAM_QUEUE_MAX;
+}
+
+/** 0 when `from` may send `length` bytes now; -EAGAIN with `from.waitQueue` set; -EMSGSIZE. */
+export function checkRoom(from: UnixSocket, to: UnixSocket, length: number): number {
+  if (length > from.options.sendBuffer - HEADROOM) return -EMSGSIZE;
+  if (from.charged >= from.options.sendBuffer) {
+    from.waitQueue = from.queue;
+    return -EAGAIN;
+  }
+  if (to !== from && to.peer !== from && isQueueFull(to)) {
+    from.waitQueue = to.room;
+    return -EAGAIN;
+  }
+  return 0;
+}
+
+/** Takes all of `io` as one message to `to`. */
+export function sendWhole(from: UnixSocket, to: UnixSocket, io: Io, outgoing: Outgoing): number {
+  const { messages } = from.domainState;
+  const length = io.remaining;
+  const message = messages.take();
+  const filled = message.fill(io, length);
+  if (filled < 0) {
+    messages.free(message);
+    return filled;
+  }
+  stamp(message, from, outgoing);
+  message.charge = length + MESSAGE_OVERHEAD;
+  from.charged += message.charge;
+  to.deliver(message);
+  return length;
+}
+
+/** Marks who sends and hands the files over. */
+export function stamp(message: Message, from: UnixSocket, outgoing: Outgoing): void {
+  message.owner = from;
+  message.address = from.ownName;
+  message.pid = outgoing.pid;
+  message.uid = outgoing.uid;
+  message.gid = outgoing.gid;
+  message.rights = outgoing.rights;
+  outgoing.rights = null;
+}
+
+/** Copies the first message out: its length as recv(2) reports it. The caller then removes it unless MSG_PEEK. */
+export function copyFirst(message: Message, io: Io, flags: number): number {
+  const n = Math.min(message.length, io.remaining);
+  if (n > 0 && message.copy(io, n, 0) < n) return -EFAULT;
+  return (flags & MSG_TRUNC) !== 0 ? message.length : n;
+}
+
+export function isPeek(flags: number): boolean {
+  return (flags & MSG_PEEK) !== 0;
+}

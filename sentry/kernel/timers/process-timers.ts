@@ -1,0 +1,155 @@
+/**
+ * Timers of a process: the three interval timers of setitimer(2) (alarm(2) is the real one) and the POSIX timers of timer_create(2).
+ *
+ * Signals: the interval timers send SIGALRM, SIGVTALRM and SIGPROF to the process. A POSIX timer has at most one signal queued; its overrun
+ * count is filled in when that is taken. fork gives the child none; execve keeps the interval timers and deletes the others.
+ *
+ * CPU time is only known at a thread's stops, so ITIMER_VIRTUAL, ITIMER_PROF and CPU-time clocks are as exact as that.
+ */
+import { EAGAIN } from '#sentry/abi/errno.ts';
+import { SignalInfo } from '#sentry/abi/siginfo.ts';
+import type { SignalSource } from '#sentry/abi/siginfo.ts';
+import { SIGALRM, SIGEV_NONE, SIGEV_THREAD_ID, SIGPROF, SIGVTALRM } from '#sentry/abi/signal.ts';
+import { ITIMER_PROF, ITIMER_REAL, ITIMER_VIRTUAL } from '#sentry/abi/time.ts';
+import { groupCpuTimeNs, groupUserTimeNs } from '../cpu-time.ts';
+import { sendToGroup, sendToTask } from '../signals/send.ts';
+import type { Task } from '../task.ts';
+import type { ThreadGroup } from '../thread-group.ts';
+import { IntervalTimer } from './interval-timer.ts';
+import type { CpuClock } from './interval-timer.ts';
+
+/** POSIX timers of one process (Linux bounds them by RLIMIT_SIGPENDING). */
+const POSIX_TIMERS_MAX = 4096;
+
+/** What timer_create asked for. */
+export interface PosixTimerRequest {
+  readonly clock: number;
+  /** SIGEV_*. */
+  readonly notify: number;
+  readonly signo: number;
+  /** The sigval; for a timer without a sigevent its id, known once it exists. */
+  valueLow: number;
+  readonly valueHigh: number;
+  /** For SIGEV_THREAD_ID. */
+  readonly target: Task | null;
+  /** null for clocks of the system. */
+  readonly cpu: CpuClock | null;
+}
+
+export class PosixTimer implements SignalSource {
+  readonly id: number;
+  readonly request: PosixTimerRequest;
+  readonly timer: IntervalTimer;
+  private readonly group: ThreadGroup;
+  /** The signal that is queued, or null. */
+  private queued: SignalInfo | null = null;
+  /** What timer_getoverrun(2) tells: of the last signal taken. */
+  lastOverrun = 0;
+
+  constructor(group: ThreadGroup, id: number, request: PosixTimerRequest) {
+    this.group = group;
+    this.id = id;
+    this.request = request;
+    this.timer = new IntervalTimer(group.leader.kernel, request.cpu, () => this.expired());
+  }
+
+  /** A change of the setting makes the queued signal stale. */
+  forget(): void {
+    this.queued = null;
+    this.lastOverrun = 0;
+  }
+
+  taken(info: SignalInfo): boolean {
+    if (this.queued !== info) return false;
+    this.queued = null;
+    this.timer.taken();
+    this.lastOverrun = this.timer.overrun;
+    info.overrun = this.lastOverrun;
+    return true;
+  }
+
+  private expired(): void {
+    const { notify, signo, valueLow, valueHigh, target } = this.request;
+    if (notify === SIGEV_NONE) {
+      this.timer.taken();
+      return;
+    }
+    const info = SignalInfo.timer(signo, this.id, valueLow, valueHigh);
+    info.source = this;
+    this.queued = info;
+    if (notify === SIGEV_THREAD_ID) sendToTask(target!, info);
+    else sendToGroup(this.group, info);
+    // Dropped, since ignored or another of its kind is pending: nobody will take it, so the next period starts by itself.
+    if (!isQueued(this.group, target, info)) {
+      this.queued = null;
+      this.timer.restLater();
+    }
+  }
+}
+
+function isQueued(group: ThreadGroup, target: Task | null, info: SignalInfo): boolean {
+  const queue = target === null ? group.signals.pending : target.signals.pending;
+  return queue.holds(info);
+}
+
+export class ProcessTimers {
+  readonly posix = new Map<number, PosixTimer>();
+  private readonly group: ThreadGroup;
+  private readonly intervals: readonly IntervalTimer[];
+  private nextId = 0;
+
+  constructor(group: ThreadGroup) {
+    this.group = group;
+    const { kernel } = group.leader;
+    const send = (signo: number) => () => void sendToGroup(group, SignalInfo.kernel(signo));
+    this.intervals = [
+      new IntervalTimer(kernel, null, send(SIGALRM)),
+      new IntervalTimer(kernel, { nowNs: () => groupUserTimeNs(group) }, send(SIGVTALRM)),
+      new IntervalTimer(kernel, { nowNs: () => groupCpuTimeNs(group) }, send(SIGPROF)),
+    ];
+  }
+
+  /** Of ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF. */
+  interval(which: number): IntervalTimer {
+    return this.intervals[which]!;
+  }
+
+  /** A signal sent to the process leaves its queue. */
+  signalTaken(info: SignalInfo): void {
+    if (info.signo === SIGALRM) this.interval(ITIMER_REAL).taken();
+    else if (info.signo === SIGVTALRM) this.interval(ITIMER_VIRTUAL).taken();
+    else if (info.signo === SIGPROF) this.interval(ITIMER_PROF).taken();
+  }
+
+  create(request: PosixTimerRequest): PosixTimer | number {
+    if (this.posix.size >= POSIX_TIMERS_MAX) return -EAGAIN;
+    while (this.posix.has(this.nextId)) this.nextId = (this.nextId + 1) % 0x7fff_ffff;
+    const timer = new PosixTimer(this.group, this.nextId, request);
+    this.posix.set(this.nextId++, timer);
+    return timer;
+  }
+
+  delete(timer: PosixTimer): void {
+    timer.timer.disarm();
+    timer.forget();
+    this.posix.delete(timer.id);
+  }
+
+  /** execve. */
+  deletePosixTimers(): void {
+    for (const timer of this.posix.values()) this.delete(timer);
+  }
+
+  /** The process has ended. */
+  discard(): void {
+    this.deletePosixTimers();
+    for (const timer of this.intervals) timer.disarm();
+  }
+}
+
+/** Of the process of `task`, made on first use. */
+export function timersOf(task: Task): ProcessTimers {
+  const { signals } = task.group;
+  signals.timers ??= new ProcessTimers(task.group);
+  return signals.timers;
+}

@@ -1,0 +1,82 @@
+/*
+ * prctl(2), arch_prctl(2): names, dumpable, no_new_privs, parent-death signal, timer slack, seccomp state, segment bases.
+ */
+#include "guest.h"
+#include <asm/prctl.h>
+#include <linux/capability.h>
+#include <pthread.h>
+#include <sys/prctl.h>
+
+static void *in_thread(void *argument) {
+  char name[17] = "";
+  prctl(PR_SET_NAME, "thread-name");
+  prctl(PR_GET_NAME, name);
+  say("thread: %s, process still %s", name, get_file("/proc/self/comm"));
+  return argument;
+}
+
+int main(void) {
+  char name[17] = "";
+  int value = -1;
+  begin();
+  SECTION("names");
+  SHOW(prctl(PR_SET_NAME, "a-name-longer-than-fifteen"));
+  SHOW(prctl(PR_GET_NAME, name));
+  say("%s\n", name);
+  say("comm: %s", get_file("/proc/self/comm"));
+  SHOW(prctl(PR_SET_NAME, (void *)8));
+  pthread_t thread;
+  pthread_create(&thread, NULL, in_thread, NULL);
+  pthread_join(thread, NULL);
+  SECTION("flags");
+  SHOW(prctl(PR_GET_DUMPABLE));
+  SHOW(prctl(PR_SET_DUMPABLE, 0));
+  SHOW(prctl(PR_GET_DUMPABLE));
+  SHOW(prctl(PR_SET_DUMPABLE, 1));
+  SHOW(prctl(PR_SET_DUMPABLE, 2));
+  SHOW(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0));
+  SHOW(prctl(PR_SET_NO_NEW_PRIVS, 0, 0, 0, 0));
+  SHOW(prctl(PR_SET_NO_NEW_PRIVS, 1, 1, 0, 0));
+  SHOW(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+  SHOW(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0));
+  CHILD_BEGIN
+  SHOW(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0));
+  CHILD_END("child inherits it");
+  SHOW(prctl(PR_GET_KEEPCAPS));
+  SHOW(prctl(PR_SET_KEEPCAPS, 2));
+  SECTION("parent-death signal");
+  SHOW(prctl(PR_GET_PDEATHSIG, &value));
+  SHOW(value);
+  SHOW(prctl(PR_SET_PDEATHSIG, SIGUSR1));
+  SHOW(prctl(PR_GET_PDEATHSIG, &value));
+  SHOW(value);
+  SHOW(prctl(PR_SET_PDEATHSIG, 999));
+  CHILD_BEGIN
+  SHOW(prctl(PR_GET_PDEATHSIG, &value));
+  SHOW(value);
+  CHILD_END("child does not inherit it");
+  SHOW(prctl(PR_SET_PDEATHSIG, 0));
+  SECTION("others");
+  SHOW(prctl(PR_GET_TIMERSLACK) > 0);
+  SHOW(prctl(PR_SET_TIMERSLACK, 60000));
+  SHOW(prctl(PR_GET_TIMERSLACK));
+  SHOW(prctl(PR_GET_SECCOMP));
+  SHOW(prctl(PR_CAPBSET_READ, CAP_KILL) >= 0);
+  SHOW(prctl(PR_CAPBSET_READ, 200));
+  SHOW(prctl(123456789));
+  SECTION("arch_prctl");
+  unsigned long base = 0;
+  SHOW(syscall(SYS_arch_prctl, ARCH_GET_FS, &base));
+  CHECK(base == (unsigned long)__builtin_thread_pointer());
+  SHOW(syscall(SYS_arch_prctl, ARCH_SET_GS, 0x12345000UL));
+  SHOW(syscall(SYS_arch_prctl, ARCH_GET_GS, &base));
+  CHECK(base == 0x12345000UL);
+  SHOW(syscall(SYS_arch_prctl, ARCH_SET_GS, 1UL << 63));
+  SHOW(syscall(SYS_arch_prctl, ARCH_GET_FS, (void *)8));
+  SHOW(syscall(SYS_arch_prctl, 0x9999, 0));
+  CHILD_BEGIN
+  MUST(syscall(SYS_arch_prctl, ARCH_GET_GS, &base));
+  CHECK(base == 0x12345000UL);
+  CHILD_END("child inherits gs");
+  return 0;
+}
