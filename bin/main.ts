@@ -8,7 +8,6 @@ import { Command, CommanderError } from 'commander';
 import { EXIT_FAILURE, EXIT_USAGE, UserError } from './errors.ts';
 import { doCommand } from './verbs/do.ts';
 import { featuresCommand } from './verbs/features.ts';
-import { syscallsCommand } from './verbs/syscalls.ts';
 import { VERSION } from './version.ts';
 
 function program(): Command {
@@ -19,7 +18,7 @@ function program(): Command {
     .enablePositionalOptions()
     .exitOverride()
     .showHelpAfterError(false);
-  for (const verb of [doCommand(), syscallsCommand(), featuresCommand()]) {
+  for (const verb of [doCommand(), featuresCommand()]) {
     verb.exitOverride();
     command.addCommand(verb);
   }

@@ -6,7 +6,9 @@ import { ENOENT, errnoName } from '#sentry/abi/errno.ts';
 import { MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY } from '#sentry/abi/fs.ts';
 import type { Host } from '#platform/contract/host.ts';
 import type { GoferConnection } from '#sentry/fs/gofer/connection.ts';
-import { GoferFileSystem } from '#sentry/fs/gofer/gofer-file-system.ts';
+import { mountGofer, shareConnection } from '#sentry/fs/gofer/file-system.ts';
+import type { Caching, SharedConnection } from '#sentry/fs/gofer/file-system.ts';
+import { openFifo } from '#sentry/fs/pipe/pipe-file.ts';
 import { OverlayFileSystem } from '#sentry/fs/overlay/overlay.ts';
 import { ProcFileSystem } from '#sentry/fs/proc/proc-file-system.ts';
 import { FileStore } from '#sentry/fs/tmpfs/file-store.ts';
@@ -29,18 +31,27 @@ const SYSTEM_FLAGS = MS_NOSUID | MS_NODEV | MS_NOEXEC;
 export function buildFileTree(kernel: Kernel, gofer: GoferConnection, mounts: readonly BindMount[]): MountNamespace {
   const { host } = kernel;
   const vfs = new Vfs(host);
+  vfs.special.openFifo = (inode, dentry, flags) => openFifo(kernel.anonymous, inode, dentry, flags);
   const store = new FileStore(host);
-  const lower = new GoferFileSystem(gofer, vfs.allocateDevice(), 0, 'exclusive');
-  const upper = new TmpFileSystem(store, vfs.allocateDevice(), { ...TMPFS_DEFAULTS, mode: 0o755 });
-  const root = new OverlayFileSystem(host, vfs.allocateDevice(), [lower], upper);
+  const shared = shareConnection(gofer);
+  const lower = attach(vfs, shared, 0, 'exclusive', '/');
+  const upper = new TmpFileSystem(store, vfs.allocateDevice(), { ...TMPFS_DEFAULTS, mode: 0o755 }, 'overlay');
+  const root = new OverlayFileSystem(vfs.allocateDevice(), [lower.root], upper);
   const namespace = new MountNamespace(vfs, root, 0, 'overlay');
   const builder = new TreeBuilder(host, namespace);
   builder.mountSystem(kernel);
   mounts.forEach(({ guest, readOnly }, i) => {
-    const fileSystem = new GoferFileSystem(gofer, vfs.allocateDevice(), i + 1, 'shared');
+    const fileSystem = attach(vfs, shared, i + 1, 'shared', guest);
     builder.mount(guest, fileSystem, readOnly ? MS_RDONLY : 0, 'gofer');
   });
   return namespace;
+}
+
+/** Mount number `mount` of the gofer as a file system. */
+function attach(vfs: Vfs, shared: SharedConnection, mount: number, caching: Caching, place: string): FileSystem {
+  const fileSystem = mountGofer({ ...shared, mount, device: vfs.allocateDevice(), allocateDevice: () => vfs.allocateDevice(), caching });
+  if (typeof fileSystem === 'number') throw new UserError(`the host directory for ${place} cannot be served (${errnoName(-fileSystem)}).`);
+  return fileSystem;
 }
 
 /** Mounts as the superuser would, before there is any process. */

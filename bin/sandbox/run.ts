@@ -19,7 +19,6 @@ import { SyscallTable } from '#sentry/syscalls/dispatch.ts';
 import { ALL_ROWS } from '#sentry/syscalls/table.ts';
 import { ALL_CAPABILITIES, initialCredentials } from '#sentry/vfs/credentials.ts';
 import { WALK_DIRECTORY, WALK_FOLLOW, resolve } from '#sentry/vfs/walk.ts';
-import { confineSentry } from '../confine/sentry.ts';
 import { EXIT_NOT_EXECUTABLE, EXIT_TIMED_OUT, UserError } from '../errors.ts';
 import { openDebugLog } from './debug-log.ts';
 import { exitStatusOf } from './exit-status.ts';
@@ -38,11 +37,12 @@ export function runSandbox(spec: SandboxSpec): number {
   const gofer = startGofer(roots, spec.debugLog);
   const host = createHost({ debugLog: openDebugLog(spec.debugLog) });
   const kernel = createKernel(spec, host);
-  const connection = new GoferConnection(host, gofer.socket, () => {
-    throw new UserError('the file server process ended unexpectedly; the sandbox was stopped.');
+  const connection = new GoferConnection(host, gofer.socket, (reason) => {
+    throw new UserError(`the file server process is lost (${reason}); the sandbox was stopped.`);
   });
+  if (!connection.awaitHello()) throw new UserError(`the file server process did not start; is ${spec.root} a directory that you can read?`);
+  for (const line of connection.hello.report) host.log(`gofer: ${line}`);
   const init = prepareInit(kernel, connection, spec);
-  for (const line of confineSentry().lines) host.log(line);
   const timedOut = startTimeout(kernel, spec.timeoutMs);
   kernel.start(init);
   const status = kernel.run();
@@ -81,7 +81,7 @@ function prepareInit(kernel: Kernel, connection: GoferConnection, spec: SandboxS
     umask: process.umask(),
   });
   if (typeof init === 'number') throw new UserError(`the host gives no process for the guest (${errnoName(-init)}).`);
-  installStandardFiles(kernel, init);
+  installStandardFiles(kernel, init, null);
   enterDirectory(init, spec.cwd);
   const program = findProgram(init, spec.args[0]!, spec.environment);
   const loaded = execve(init, { ...program, args: spec.args, environment: spec.environment });

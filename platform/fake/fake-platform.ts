@@ -17,6 +17,7 @@ import { StopKind } from '../contract/platform.ts';
 import type { Fault, GuestSpace, GuestThread, Platform, PlatformLimits } from '../contract/platform.ts';
 import type { HostFd, HostMemory } from '../contract/host.ts';
 import type { FakeHost } from './fake-host.ts';
+import { FakeFile } from './fake-files.ts';
 import { FakePages } from './fake-memory.ts';
 
 const EBADF = 9;
@@ -168,8 +169,13 @@ export class FakeThread implements GuestThread {
     const { pages } = this.space;
     pages.unmap(address, length);
     if ((flags & MAP_ANONYMOUS) !== 0 || hostFd < 0) {
-      // Shared anonymous memory is a memfd of the kernel's; a private copy is all a fake needs here.
-      pages.mapPrivate(address, length, protection, null, 0);
+      if ((flags & MAP_SHARED) === 0) {
+        pages.mapPrivate(address, length, protection, null, 0);
+        return 0;
+      }
+      const anonymous = new FakeFile();
+      anonymous.truncate(length);
+      pages.mapShared(address, length, protection, anonymous, 0);
       return 0;
     }
     const file = this.platform.host.file(hostFd);

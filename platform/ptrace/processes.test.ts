@@ -6,6 +6,7 @@ import { expect, test } from 'vitest';
 
 const SENTRY = fileURLToPath(new URL('../../test/platform/sentry-process.ts', import.meta.url));
 const CONFINED = fileURLToPath(new URL('../../test/platform/confined-process.ts', import.meta.url));
+const FORBIDDEN = fileURLToPath(new URL('../../test/platform/forbidden-process.ts', import.meta.url));
 const NOBODY = 65534;
 
 test('works as an ordinary user', () => {
@@ -17,6 +18,12 @@ test('works as an ordinary user', () => {
 test('works in a process that confined itself', () => {
   const result = spawnSync(process.execPath, [CONFINED], { encoding: 'utf8', timeout: 15_000 });
   expect([result.stdout, result.stderr, result.status]).toEqual(['confined\n', '', 0]);
+});
+
+test('a host that forbids ptrace is told in one sentence', () => {
+  const result = spawnSync(process.execPath, [FORBIDDEN], { encoding: 'utf8', timeout: 15_000 });
+  expect([result.stderr, result.status]).toEqual(['', 0]);
+  expect(result.stdout).toMatch(/^this host forbids ptrace \(EPERM .*\)\n$/);
 });
 
 test('two platforms at once', async () => {

@@ -84,6 +84,34 @@ describe('stub processes', () => {
     thread.release();
   });
 
+  test('a guest in 32-bit mode is still ours', () => {
+    const thread = g.load(
+      world,
+      g.program((a) => {
+        a.bytes(0x6a, 0x23); // push 0x23: the 32-bit code segment
+        a.bytes(0x68, 0x10, 0, 0x40, 0); // push CODE + 16
+        a.bytes(0x48, 0xcb); // retfq
+        a.align(16);
+        a.bytes(0xbc, 0, 0x08, 0x50, 0); // mov esp, DATA + 0x800
+        a.bytes(0xbb, 0x2b, 0, 0, 0, 0x8e, 0xdb); // mov ebx, 0x2b; mov ds, ebx
+        a.bytes(0xb8, 20, 0, 0, 0, 0xcd, 0x80); // mov eax, getpid; int 0x80
+        a.bytes(0x89, 0x04, 0x25, 0, 0, 0x50, 0); // mov [DATA], eax
+        a.bytes(0x0f, 0x05); // syscall
+        a.bytes(0x0f, 0x0b); // ud2
+      }),
+    );
+    g.expectNextCall(world, thread, 0xffff_ffff);
+    expect(thread.registers()[g.REG.cs]).toBe(0x23);
+    expect(thread.mprotect(g.DATA, g.PAGE, g.PROT_RW)).toBe(0);
+    thread.setResult(-38);
+    g.expectNextCall(world, thread, 0xffff_ffff);
+    expect(g.peek32(world, thread, g.DATA)).toBe(0xffff_ffda);
+    const child = thread.fork();
+    expect(typeof child).toBe('object');
+    (child as PtraceThread).release();
+    thread.release();
+  });
+
   test('a process killed from outside is reported as gone', () => {
     const spin = g.program((a) => {
       a.label('spin');

@@ -21,6 +21,7 @@ import { PtraceThread } from './guest-thread.ts';
 import * as nr from './host-syscalls.ts';
 import { Placement, TICK_NS } from './placement.ts';
 import { returnSlot } from './registers.ts';
+import { isFaultSignal } from './tracee.ts';
 import type { Tracee } from './tracee.ts';
 import { createFirstProcesses } from './zygote.ts';
 import type { Zygote } from './zygote.ts';
@@ -263,7 +264,7 @@ export class PtracePlatform implements Platform {
     } else if (event === PTRACE_EVENT_STOP) {
       if (!thread.interruptWanted) return this.#continue(thread);
       thread.stopped(StopKind.Interrupted);
-    } else if (!thread.stoppedAtSignal(signal)) {
+    } else if (!isFaultSignal(signal) || !thread.stoppedAtSignal(signal)) {
       return this.#continue(thread);
     }
     this.#running -= 1;

@@ -142,7 +142,7 @@ export class Tracee {
       const status = process.waitStatus();
       if ((status & 0xff) !== STOPPED) return this.#lost();
       const signal = (status >> 8) & 0xff;
-      if (status >> 16 === 0 && signal < 32 && ((FAULT_SIGNALS >> signal) & 1) === 1) return signal;
+      if (status >> 16 === 0 && isFaultSignal(signal)) return signal;
       // An interrupt that was asked for earlier, or a signal from outside: neither concerns the injected call.
       process.trace(process.PTRACE_CONT, this.tid, 0, 0);
     }
@@ -165,6 +165,11 @@ export class Tracee {
     this.alive = false;
     return -ESRCH;
   }
+}
+
+/** Whether the CPU can raise it; any other signal comes from outside. */
+export function isFaultSignal(signal: number): boolean {
+  return signal < 32 && ((FAULT_SIGNALS >> signal) & 1) === 1;
 }
 
 /** Makes registers acceptable to the host: SETREGS refuses foreign segment selectors and bases beyond the user half. */

@@ -7,11 +7,12 @@
 import { exitRobustList, futexWake } from './futex/exit.ts';
 import type { Kernel } from './kernel.ts';
 import { leaveProcessGroup, notifyOrphanedGroups } from './job-control.ts';
-import { SIGCHLD, SIGCONT, SIGHUP, SIGKILL } from '#sentry/abi/signal.ts';
+import { SIGCHLD, SIGKILL } from '#sentry/abi/signal.ts';
 import { childStatusInfo, kernelInfo } from './signals/info.ts';
-import { sendToGroup, sendToProcessGroup, sendToTask } from './signals/send.ts';
+import { sendToGroup, sendToTask } from './signals/send.ts';
 import { leaveSignals } from './signals/stop.ts';
 import { notifyPidFds } from './pidfd.ts';
+import { endSession } from './terminal/session-end.ts';
 import type { Task } from './task.ts';
 import { TaskState } from './task.ts';
 import type { ThreadGroup } from './thread-group.ts';
@@ -121,7 +122,7 @@ function becomeZombie(group: ThreadGroup): void {
   notifyPidFds(group);
   group.signals.pending.clear();
   group.signals.timers?.discard();
-  hangUpSession(group);
+  endSession(group);
   reparentChildren(group);
   notifyOrphanedGroups(group);
   if (group === kernel.init) {
@@ -129,20 +130,6 @@ function becomeZombie(group: ThreadGroup): void {
     return;
   }
   notifyParent(group);
-}
-
-/** A session leader's end takes the terminal from its session. */
-function hangUpSession(group: ThreadGroup): void {
-  const { session } = group.processGroup;
-  if (session.sid !== group.pid || session.terminal === null) return;
-  const { terminal } = session;
-  session.terminal = null;
-  const { foreground } = terminal;
-  terminal.session = null;
-  terminal.foreground = null;
-  if (foreground === null) return;
-  sendToProcessGroup(foreground, kernelInfo(SIGHUP));
-  sendToProcessGroup(foreground, kernelInfo(SIGCONT));
 }
 
 function reparentChildren(group: ThreadGroup): void {

@@ -16,6 +16,8 @@ export interface ControllingTerminal {
 export class Session {
   readonly sid: number;
   terminal: ControllingTerminal | null = null;
+  /** Foreground group of a terminal that hung up; it is told when the session's leader ends. */
+  lastForeground: ProcessGroup | null = null;
   readonly groups = new Set<ProcessGroup>();
 
   constructor(sid: number) {

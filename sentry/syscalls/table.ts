@@ -2,6 +2,8 @@
  * All rows. A new family is added here and nowhere else.
  */
 import { attributeRows } from './attributes.ts';
+import { capabilityRows } from './capabilities.ts';
+import { credentialRows } from './credentials.ts';
 import { descriptorRows } from './descriptors.ts';
 import { directoryRows } from './directories.ts';
 import { epollRows } from './epoll.ts';
@@ -15,19 +17,26 @@ import { memoryRows } from './memory.ts';
 import { openRows } from './open.ts';
 import { pipeRows } from './pipe.ts';
 import { pollRows } from './poll.ts';
+import { prctlRows } from './prctl.ts';
 import { processRows } from './process.ts';
 import { readWriteRows } from './read-write.ts';
-import type { Row } from './row.ts';
+import { resourceRows } from './resources.ts';
+import { schedulingRows } from './scheduling.ts';
 import { signalRows } from './signals.ts';
+import { socketRows } from './sockets.ts';
 import { statRows } from './stat.ts';
 import { statfsRows } from './statfs.ts';
 import { syncRows } from './sync.ts';
+import { systemRows } from './system.ts';
 import { timeRows } from './time.ts';
 import { timeRows as fileTimeRows } from './times.ts';
 import { xattrRows } from './xattr.ts';
+import type { Row } from './row.ts';
 
 export const ALL_ROWS: readonly Row[] = [
   ...attributeRows,
+  ...capabilityRows,
+  ...credentialRows,
   ...descriptorRows,
   ...directoryRows,
   ...epollRows,
@@ -42,12 +51,17 @@ export const ALL_ROWS: readonly Row[] = [
   ...openRows,
   ...pipeRows,
   ...pollRows,
+  ...prctlRows,
   ...processRows,
   ...readWriteRows,
+  ...resourceRows,
+  ...schedulingRows,
   ...signalRows,
+  ...socketRows,
   ...statRows,
   ...statfsRows,
   ...syncRows,
+  ...systemRows,
   ...timeRows,
   ...xattrRows,
 ];

@@ -29,7 +29,9 @@ cd ..; git clone -q r clone; cd clone; git log --oneline | wc -l; git rev-parse 
   });
 
   test('status of a repository of a thousand files', async () => {
-    await script('git init -q r; cd r; for i in $(seq 1 1000); do echo $i > f$i; done; git add .; git commit -q -m all; git status --short | wc -l; echo x >> f7; git status --short');
+    await script(
+      'git init -q r; cd r; for i in $(seq 1 1000); do echo $i > f$i; done; git add .; git commit -q -m all; git status --short | wc -l; echo x >> f7; git status --short',
+    );
   });
 });
 

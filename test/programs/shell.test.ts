@@ -18,7 +18,9 @@ describe.for(shells)('%s', (shell) => {
   });
 
   test('here-documents', async () => {
-    await script('name=world; cat <<EOF\nhello $name\n$(echo nested; cat <<INNER\ninner\nINNER\n)\nEOF\ncat <<"EOF"\n$name stays\nEOF\ncat <<-EOF\n\ttab goes\n\tEOF');
+    await script(
+      'name=world; cat <<EOF\nhello $name\n$(echo nested; cat <<INNER\ninner\nINNER\n)\nEOF\ncat <<"EOF"\n$name stays\nEOF\ncat <<-EOF\n\ttab goes\n\tEOF',
+    );
     await script(`cat <<EOF | wc -c\n${'x'.repeat(100_000)}\nEOF`);
   });
 
@@ -28,27 +30,39 @@ describe.for(shells)('%s', (shell) => {
   });
 
   test('command substitution', async () => {
-    await script('a=$(echo one; echo two); echo "$a"; b=`echo \\`echo deep\\``; echo $b; echo $(exit 3); c=$(exit 3); echo $?; echo "$(seq 1 20000 | tail -n 1)"');
+    await script(
+      'a=$(echo one; echo two); echo "$a"; b=`echo \\`echo deep\\``; echo $b; echo $(exit 3); c=$(exit 3); echo $?; echo "$(seq 1 20000 | tail -n 1)"',
+    );
   });
 
   test('redirections', async () => {
-    await script('echo out > f; echo more >> f; cat < f; ls missing 2>&1 | head -c 2; { echo a; echo b >&2; } 2>err >out; cat err out; exec 5>five; echo five >&5; exec 5>&-; cat five; echo x 3>&1 1>&2 2>&3 | cat');
+    await script(
+      'echo out > f; echo more >> f; cat < f; ls missing 2>&1 | head -c 2; { echo a; echo b >&2; } 2>err >out; cat err out; exec 5>five; echo five >&5; exec 5>&-; cat five; echo x 3>&1 1>&2 2>&3 | cat',
+    );
   });
 
   test('loops, functions, arithmetic, case', async () => {
-    await script('f() { local n=$1; [ $n -le 1 ] && echo 1 && return; echo $((n * $(f $((n - 1))))); }; f 8; for i in *; do echo "$i"; done; i=0; while [ $i -lt 3 ]; do i=$((i + 1)); case $i in 2) continue;; esac; echo $i; done');
+    await script(
+      'f() { local n=$1; [ $n -le 1 ] && echo 1 && return; echo $((n * $(f $((n - 1))))); }; f 8; for i in *; do echo "$i"; done; i=0; while [ $i -lt 3 ]; do i=$((i + 1)); case $i in 2) continue;; esac; echo $i; done',
+    );
   });
 
   test('globs and quoting', async () => {
-    await script('touch a1 a2 b1 "with space" .hidden; echo a* ?1 [ab]1 .h* "*"; for f in *; do echo "<$f>"; done; set -- "a b" c; echo $# "$@"; IFS=:; v=x:y:z; set -- $v; echo $2');
+    await script(
+      'touch a1 a2 b1 "with space" .hidden; echo a* ?1 [ab]1 .h* "*"; for f in *; do echo "<$f>"; done; set -- "a b" c; echo $# "$@"; IFS=:; v=x:y:z; set -- $v; echo $2',
+    );
   });
 
   test('background jobs and wait', async () => {
-    await script('(sleep 0.1; exit 4) & p=$!; wait $p; echo $?; for i in 1 2 3; do (exit $i) & done; wait; echo all; sleep 5 & kill $!; wait $!; echo $?');
+    await script(
+      '(sleep 0.1; exit 4) & p=$!; wait $p; echo $?; for i in 1 2 3; do (exit $i) & done; wait; echo all; sleep 5 & kill $!; wait $!; echo $?',
+    );
   });
 
   test('exec and subshells', async () => {
-    await script('(cd /; pwd); x=1; (x=2; echo $x); echo $x; (exec echo replaced; echo never); echo $PPID | grep -c "^[0-9]"; umask 027; umask');
+    await script(
+      '(cd /; pwd); x=1; (x=2; echo $x); echo $x; (exec echo replaced; echo never); echo $PPID | grep -c "^[0-9]"; umask 027; umask',
+    );
   });
 
   test('exit by signals', async () => {
@@ -60,16 +74,22 @@ describe('bash alone', () => {
   const script = (text: string) => expectSame(['/bin/bash', '-c', text]);
 
   test('process substitution, arrays, here-strings', async () => {
-    const { stdout } = await script('diff <(seq 1 3) <(seq 1 4); a=(x y z); echo ${a[@]:1} ${#a[@]}; declare -A m=([k]=v); echo ${m[k]}; cat <<< "here $((6*7))"; tee >(cat >&2) < /dev/null; echo {1..5}');
+    const { stdout } = await script(
+      'diff <(seq 1 3) <(seq 1 4); a=(x y z); echo ${a[@]:1} ${#a[@]}; declare -A m=([k]=v); echo ${m[k]}; cat <<< "here $((6*7))"; tee >(cat >&2) < /dev/null; echo {1..5}',
+    );
     expect(stdout).toContain('here 42');
   });
 
   test('pipefail, PIPESTATUS, coproc', async () => {
-    await script('set -o pipefail; false | true; echo $?; true | false | true; echo ${PIPESTATUS[@]}; coproc cat; echo through >&${COPROC[1]}; exec {COPROC[1]}>&-; read -r l <&${COPROC[0]}; echo "$l"');
+    await script(
+      'set -o pipefail; false | true; echo $?; true | false | true; echo ${PIPESTATUS[@]}; coproc cat; echo through >&${COPROC[1]}; exec {COPROC[1]}>&-; read -r l <&${COPROC[0]}; echo "$l"',
+    );
   });
 
   test('job control', async () => {
-    await script('set -m; sleep 0.3 & jobs | grep -c Running; fg %1 >/dev/null; echo $?; sleep 10 & kill -STOP %1; wait -n 2>/dev/null; sleep 0.1; jobs | grep -c Stopped; kill -KILL %1; wait; echo done');
+    await script(
+      'set -m; sleep 0.3 & jobs | grep -c Running; fg %1 >/dev/null; echo $?; sleep 10 & kill -STOP %1; wait -n 2>/dev/null; sleep 0.1; jobs | grep -c Stopped; kill -KILL %1; wait; echo done',
+    );
   });
 
   test('an interactive shell without a terminal', async () => {
@@ -81,6 +101,10 @@ describe('bash alone', () => {
 
 test('a script with an interpreter line, by path', async () => {
   await inScratch(async () => {
-    await expectSame(['/bin/sh', '-c', 'printf "#!/bin/bash\\necho \\$0 \\$1 \\$BASH_VERSION | cut -d. -f1-3\\n" > s; chmod +x s; ./s one; PATH=.:$PATH; s two']);
+    await expectSame([
+      '/bin/sh',
+      '-c',
+      'printf "#!/bin/bash\\necho \\$0 \\$1 \\$BASH_VERSION | cut -d. -f1-3\\n" > s; chmod +x s; ./s one; PATH=.:$PATH; s two',
+    ]);
   });
 });

@@ -14,15 +14,21 @@ describe('coreutils', () => {
   });
 
   test('text', async () => {
-    await script('seq 1 100 > n; sort -R n | sort -n | md5sum; shuf -i 1-50 | sort -n | tail -n 1; paste n n | head -n 2; cut -c1-2 n | uniq -c | sort -rn | head -n 3; tac n | nl | tail -n 1; split -l 30 n part; ls part*; comm -12 partaa n 2>/dev/null | wc -l; od -An -tx1 -N 8 n; base64 n | head -n 1; wc n');
+    await script(
+      'seq 1 100 > n; sort -R n | sort -n | md5sum; shuf -i 1-50 | sort -n | tail -n 1; paste n n | head -n 2; cut -c1-2 n | uniq -c | sort -rn | head -n 3; tac n | nl | tail -n 1; split -l 30 n part; ls part*; comm -12 partaa n 2>/dev/null | wc -l; od -An -tx1 -N 8 n; base64 n | head -n 1; wc n',
+    );
   });
 
   test('sums and copies', async () => {
-    await script('head -c 3000000 /dev/zero | tr "\\0" "q" > big; sha256sum big; md5sum < big; cksum big; dd if=big of=part bs=4096 skip=3 count=10 2>/dev/null; stat -c %s part; truncate -s 1G sparse; stat -c %s sparse; cmp big big && echo same; cp --sparse=always big big2; cmp big big2; install -m 640 n1 n2 2>/dev/null || true; mktemp -d ./x.XXXX | wc -c');
+    await script(
+      'head -c 3000000 /dev/zero | tr "\\0" "q" > big; sha256sum big; md5sum < big; cksum big; dd if=big of=part bs=4096 skip=3 count=10 2>/dev/null; stat -c %s part; truncate -s 1G sparse; stat -c %s sparse; cmp big big && echo same; cp --sparse=always big big2; cmp big big2; install -m 640 n1 n2 2>/dev/null || true; mktemp -d ./x.XXXX | wc -c',
+    );
   });
 
   test('the machine', async () => {
-    await script('id -u; id -un; echo $((1 + 1)); printenv PATH; nproc | grep -c "^[0-9]"; date -u -d @86400 +%F; test -t 1 || echo no terminal; timeout 0.2 sleep 5 || echo $?; nice -n 3 nice; env -i A=1 env; true; basename /x/y.z .z; realpath -m /a/../b; sleep 0.01; pwd | wc -l; df . | wc -l; du -s . | wc -l; sync; tty || true');
+    await script(
+      'id -u; id -un; echo $((1 + 1)); printenv PATH; nproc | grep -c "^[0-9]"; date -u -d @86400 +%F; test -t 1 || echo no terminal; timeout 0.2 sleep 5 || echo $?; nice -n 3 nice; env -i A=1 env; true; basename /x/y.z .z; realpath -m /a/../b; sleep 0.01; pwd | wc -l; df . | wc -l; du -s . | wc -l; sync; tty || true',
+    );
   });
 
   test('ls / shows directories of a machine', async () => {
@@ -33,19 +39,27 @@ describe('coreutils', () => {
 
 describe('findutils, grep, sed, awk', () => {
   test('find and xargs', async () => {
-    await script('mkdir -p t/a t/b; for i in 1 2 3; do echo $i > t/a/f$i; done; touch -d 2001-01-01 t/a/f1; find t | sort; find t -name "f[12]" -newermt 2010-01-01; find t -type f -size -2 -exec cat {} + ; find t -type f -print0 | xargs -0 -n1 -P2 basename | sort; find t -empty; find t -type f -delete; find t | wc -l');
+    await script(
+      'mkdir -p t/a t/b; for i in 1 2 3; do echo $i > t/a/f$i; done; touch -d 2001-01-01 t/a/f1; find t | sort; find t -name "f[12]" -newermt 2010-01-01; find t -type f -size -2 -exec cat {} + ; find t -type f -print0 | xargs -0 -n1 -P2 basename | sort; find t -empty; find t -type f -delete; find t | wc -l',
+    );
   });
 
   test('find over /usr/share', async () => {
-    await script('find /usr/share -xdev | wc -l; find /usr/include -name "std*.h" | sort | md5sum; find /usr/bin -perm -4000 2>/dev/null | sort');
+    await script(
+      'find /usr/share -xdev | wc -l; find /usr/include -name "std*.h" | sort | md5sum; find /usr/bin -perm -4000 2>/dev/null | sort',
+    );
   });
 
   test('grep over /usr/include', async () => {
-    await script('grep -r --include=*.h -c EINVAL /usr/include/asm-generic | sort | md5sum; grep -rl "define PATH_MAX" /usr/include | sort; grep -o "SYS_[a-z]*" -rh /usr/include/x86_64-linux-gnu/bits/syscall.h | sort -u | wc -l');
+    await script(
+      'grep -r --include=*.h -c EINVAL /usr/include/asm-generic | sort | md5sum; grep -rl "define PATH_MAX" /usr/include | sort; grep -o "SYS_[a-z]*" -rh /usr/include/x86_64-linux-gnu/bits/syscall.h | sort -u | wc -l',
+    );
   });
 
   test('sed and awk', async () => {
-    await script('seq 1 10 > n; sed -n "2,4p;\\$p" n; sed -i.bak "s/1/one/g" n; cat n n.bak | md5sum; awk \'{s += $1} END {print s, NR}\' n.bak; awk \'BEGIN {while (("echo piped" | getline l) > 0) print l; print "to sort" | "sort"; close("sort"); system("echo from system")}\'');
+    await script(
+      'seq 1 10 > n; sed -n "2,4p;\\$p" n; sed -i.bak "s/1/one/g" n; cat n n.bak | md5sum; awk \'{s += $1} END {print s, NR}\' n.bak; awk \'BEGIN {while (("echo piped" | getline l) > 0) print l; print "to sort" | "sort"; close("sort"); system("echo from system")}\'',
+    );
   });
 });
 
@@ -58,17 +72,24 @@ describe('archives', () => {
   });
 
   test('xz', async () => {
-    await script('tar -C /usr/include -cf a.tar linux; xz -k -1 -T1 a.tar; xz -t a.tar.xz; xz -dc a.tar.xz | cmp - a.tar && echo same; gzip -9 < a.tar | gunzip | cmp - a.tar && echo same', 120_000);
+    await script(
+      'tar -C /usr/include -cf a.tar linux; xz -k -1 -T1 a.tar; xz -t a.tar.xz; xz -dc a.tar.xz | cmp - a.tar && echo same; gzip -9 < a.tar | gunzip | cmp - a.tar && echo same',
+      120_000,
+    );
   });
 });
 
 describe('perl', () => {
   test('files, processes, sockets, sort', async () => {
-    await script(`perl -e 'open my $p, "-|", "seq 1 5" or die; my $s = 0; $s += $_ while <$p>; print "$s\\n"; my $pid = fork; if (!$pid) { exit 6 } waitpid $pid, 0; print $? >> 8, "\\n"; local $SIG{ALRM} = sub { die "alarm\\n" }; eval { alarm 1; select undef, undef, undef, 5; }; print $@; opendir my $d, "/usr/include/linux" or die; print scalar(grep { /\\.h$/ } readdir $d) > 100 ? "many\\n" : "few\\n"; print join(",", sort { $b <=> $a } map { $_ * 2 } 1..5), "\\n"'`);
+    await script(
+      `perl -e 'open my $p, "-|", "seq 1 5" or die; my $s = 0; $s += $_ while <$p>; print "$s\\n"; my $pid = fork; if (!$pid) { exit 6 } waitpid $pid, 0; print $? >> 8, "\\n"; local $SIG{ALRM} = sub { die "alarm\\n" }; eval { alarm 1; select undef, undef, undef, 5; }; print $@; opendir my $d, "/usr/include/linux" or die; print scalar(grep { /\\.h$/ } readdir $d) > 100 ? "many\\n" : "few\\n"; print join(",", sort { $b <=> $a } map { $_ * 2 } 1..5), "\\n"'`,
+    );
   });
 
   test('a socket pair and select', async () => {
-    await script(`perl -MSocket -MIO::Handle -MIO::Select -e 'socketpair my $a, my $b, AF_UNIX, SOCK_STREAM, PF_UNSPEC or die; $a->autoflush(1); if (!fork) { print $a "from the child\\n"; exit } my $s = IO::Select->new($b); print "ready\\n" if $s->can_read(5); print scalar <$b>; wait'`);
+    await script(
+      `perl -MSocket -MIO::Handle -MIO::Select -e 'socketpair my $a, my $b, AF_UNIX, SOCK_STREAM, PF_UNSPEC or die; $a->autoflush(1); if (!fork) { print $a "from the child\\n"; exit } my $s = IO::Select->new($b); print "ready\\n" if $s->can_read(5); print scalar <$b>; wait'`,
+    );
   });
 });
 

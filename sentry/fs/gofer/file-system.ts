@@ -14,6 +14,7 @@
  * root appear with device numbers of their own, or inode numbers could collide.
  */
 import { ENFILE } from '#sentry/abi/errno.ts';
+import { S_IFDIR, S_IFMT, S_IFREG } from '#sentry/abi/fs.ts';
 import type { Attributes } from '#gofer/protocol/attributes.ts';
 import { Attach, MOUNT_READ_ONLY, Statfs } from '#gofer/protocol/messages.ts';
 import type { HostMemory } from '#platform/contract/host.ts';
@@ -23,7 +24,9 @@ import type { FileSystemStatistics } from '../../vfs/inode.ts';
 import type { GoferConnection } from './connection.ts';
 import { DescriptorCache } from './descriptor-cache.ts';
 import { FidCache } from './fid-cache.ts';
-import { GoferInode } from './inode.ts';
+import { GoferDirectory } from './directory.ts';
+import { GoferFile } from './file.ts';
+import { GoferInode, inoOf } from './inode.ts';
 import { Listings } from './listings.ts';
 
 export type Caching = 'exclusive' | 'shared';
@@ -101,7 +104,7 @@ export class GoferFileSystem extends FileSystem {
     this.readOnly = readOnly;
     this.rootDevice = hostDevice(root);
     this.devices.set(this.rootDevice, options.device);
-    this.root = new GoferInode(this, root, null, '');
+    this.root = makeInode(this, root, null, '');
     this.remember(this.root);
     this.fids.pin(this.root);
     this.fids.give(this.root, fid);
@@ -139,7 +142,7 @@ export class GoferFileSystem extends FileSystem {
       live.moveTo(parent, name);
       return live;
     }
-    const inode = new GoferInode(this, attributes, parent, name);
+    const inode = makeInode(this, attributes, parent, name);
     this.remember(inode);
     return inode;
   }
@@ -148,7 +151,8 @@ export class GoferFileSystem extends FileSystem {
     return this.isPlain(attributes) ? this.inodes.get(inoOf(attributes)) : this.otherInodes.get(identityOf(attributes));
   }
 
-  private remember(inode: GoferInode): void {
+  /** `inode` is alive. */
+  remember(inode: GoferInode): void {
     const { attributes } = inode;
     if (this.isPlain(attributes)) this.inodes.set(inoOf(attributes), inode);
     else this.otherInodes.set(identityOf(attributes), inode);
@@ -173,9 +177,15 @@ export class GoferFileSystem extends FileSystem {
   }
 }
 
-/** `st_ino`: rounded if it has more than 53 bits. */
-export function inoOf(attributes: Attributes): number {
-  return attributes.inoHigh * 0x1_0000_0000 + attributes.inoLow;
+function makeInode(fileSystem: GoferFileSystem, attributes: Attributes, parent: GoferInode | null, name: string): GoferInode {
+  switch (attributes.mode & S_IFMT) {
+    case S_IFDIR:
+      return new GoferDirectory(fileSystem, attributes, parent, name);
+    case S_IFREG:
+      return new GoferFile(fileSystem, attributes, parent, name);
+    default:
+      return new GoferInode(fileSystem, attributes, parent, name);
+  }
 }
 
 function hostDevice(attributes: Attributes): number {

@@ -7,8 +7,8 @@
 import type { Attributes } from '#gofer/protocol/attributes.ts';
 import { GOFER_LISTED_ENTRIES_MAX } from '../../limits.ts';
 
-/** Entries of one directory. null: the name exists, but its attributes are not known (any more). */
-export type Listing = Map<string, Attributes | null>;
+/** Entries of one directory. Attributes whose mask is 0 tell no more than type and inode number (any more). */
+export type Listing = Map<string, Attributes>;
 
 /** Who has a listing. */
 export interface Listed {
@@ -48,7 +48,7 @@ export class Listings {
   }
 
   /** A name came into being, or what it stands for changed. */
-  set(directory: Listed, name: string, attributes: Attributes | null): void {
+  set(directory: Listed, name: string, attributes: Attributes): void {
     const { listing } = directory;
     if (listing === null) return;
     if (!listing.has(name)) this.entries++;

@@ -22,7 +22,7 @@ import { HostRegular } from './host-regular.ts';
 import { HostStream } from './host-stream.ts';
 import type { HostContext } from './host-stream.ts';
 import { HostTerminal, isTerminal } from './host-terminal.ts';
-import type { TerminalJobs } from './host-terminal.ts';
+import type { TerminalJobs } from '../tty/job-control.ts';
 
 const STAGING_SIZE = 1 << 16;
 /** /dev/pts/0, as which the terminal appears. */

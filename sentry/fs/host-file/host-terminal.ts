@@ -35,21 +35,10 @@ import type { Io } from '../../mm/io.ts';
 import type { Dentry } from '../../vfs/dentry.ts';
 import type { Caller } from '../../vfs/inode.ts';
 import { guestOf } from '../anonymous/guest-caller.ts';
+import type { TerminalJobs } from '../tty/job-control.ts';
 import type { HostHandle } from './host-inode.ts';
 import { HostStream } from './host-stream.ts';
 import type { HostContext } from './host-stream.ts';
-
-/** Job control of one terminal; kernel/terminal-control.ts implements it. Results are 0 or -errno (-ERESTARTSYS after a stop signal). */
-export interface TerminalJobs {
-  /** TIOCSCTTY, TIOCNOTTY, TIOCGPGRP, TIOCSPGRP, TIOCGSID; null for any other request. */
-  ioctl(request: number, argument: number, caller: Caller): number | null;
-  /** Before a read: SIGTTIN for the background. */
-  mayRead(caller: Caller): number;
-  /** Before a change of the terminal, or a write while TOSTOP is set: SIGTTOU for the background. */
-  mayChange(caller: Caller): number;
-  /** Whether `caller` is in the background of its controlling terminal. */
-  isBackground(caller: Caller): boolean;
-}
 
 /** Requests that hand a struct to the guest, with its size. */
 const GETTERS: ReadonlyMap<number, number> = new Map([

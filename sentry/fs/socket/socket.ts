@@ -6,16 +6,14 @@
  *
  * Another family is a class derived from this one and a `SocketFamily` in the registry.
  */
-import { EAFNOSUPPORT, EINVAL, EOPNOTSUPP } from '#sentry/abi/errno.ts';
+import { EAFNOSUPPORT, EOPNOTSUPP } from '#sentry/abi/errno.ts';
 import { O_NONBLOCK, O_RDWR } from '#sentry/abi/fs.ts';
-import { FIONBIO } from '#sentry/abi/socket.ts';
 import type { WaitQueue } from '../../lib/wait-queue.ts';
 import type { Io } from '../../mm/io.ts';
 import { FileDescription } from '../../vfs/file-description.ts';
 import type { Caller } from '../../vfs/inode.ts';
 import type { VfsCaller } from '../../vfs/walk.ts';
 import type { AnonymousFiles } from '../anonymous/anonymous-files.ts';
-import { guestOf } from '../anonymous/guest-caller.ts';
 import { SOCKET_BUFFER_DEFAULT } from '../anonymous/limits.ts';
 import { Incoming, Outgoing } from './transfer.ts';
 
@@ -134,16 +132,6 @@ export abstract class Socket extends FileDescription {
     plainOutgoing.uid = sender.credentials.uid;
     plainOutgoing.gid = sender.credentials.gid;
     return this.send(io, plainOutgoing, 0, sender);
-  }
-
-  override ioctl(request: number, argument: number, caller: Caller): number {
-    if (request === FIONBIO) {
-      const on = guestOf(caller).memory.loadU32(argument);
-      if (on < 0) return -EINVAL;
-      this.flags = on === 0 ? this.flags & ~O_NONBLOCK : this.flags | O_NONBLOCK;
-      return 0;
-    }
-    return super.ioctl(request, argument, caller);
   }
 
   /** SO_ERROR: the pending error, forgotten by asking. */

@@ -1,0 +1,57 @@
+/**
+ * The guest's descriptors 0, 1 and 2: what tsvisor inherited, looked at while names can still be opened.
+ *
+ * A pipe or terminal is opened once more through /proc/self/fd with O_NONBLOCK: the new description is ours alone, so the flag does not
+ * change how the caller's shell sees it, and a guest that writes faster than the reader reads cannot block the sentry.
+ */
+import { fstatSync, openSync, readFileSync } from 'node:fs';
+import type { HostFd } from '#platform/contract/host.ts';
+import { HostFiles } from '#sentry/fs/host-file/host-files.ts';
+import type { TerminalJobs } from '#sentry/fs/tty/job-control.ts';
+import type { Kernel } from '#sentry/kernel/kernel.ts';
+import type { Task } from '#sentry/kernel/task.ts';
+import { errnoName } from '#sentry/abi/errno.ts';
+import { O_ACCMODE, O_APPEND, O_NOCTTY, O_NONBLOCK } from '#sentry/abi/fs.ts';
+import { UserError } from '../errors.ts';
+
+const STANDARD_FILES = [0, 1, 2];
+const NAMES = ['input', 'output', 'error'];
+
+export function installStandardFiles(kernel: Kernel, init: Task, jobs: TerminalJobs | null): HostFiles {
+  const { credentials, fs } = init;
+  const files = new HostFiles(kernel.host, kernel, credentials);
+  for (const fd of STANDARD_FILES) {
+    const inherited = inherit(fd);
+    if (inherited === null) continue;
+    const file = files.open(inherited.fd, inherited.flags, jobs);
+    if (typeof file === 'number') throw new UserError(`cannot pass on standard ${NAMES[fd]} (${errnoName(-file)}).`);
+    init.files.replace(fd, file, false);
+  }
+  files.registerWith(fs.namespace.vfs.special);
+  return files;
+}
+
+interface Inherited {
+  readonly fd: HostFd;
+  /** Access mode, O_APPEND and O_NONBLOCK as the caller set them. */
+  readonly flags: number;
+}
+
+/** null when the caller closed it. */
+function inherit(fd: number): Inherited | null {
+  let flags: number;
+  try {
+    flags = Number.parseInt(/^flags:\s*([0-7]+)/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1'))![1]!, 8);
+  } catch {
+    return null;
+  }
+  const visible = flags & (O_ACCMODE | O_APPEND | O_NONBLOCK);
+  const stat = fstatSync(fd);
+  if (!stat.isFIFO() && !stat.isCharacterDevice()) return { fd, flags: visible };
+  try {
+    return { fd: openSync(`/proc/self/fd/${fd}`, (flags & O_ACCMODE) | O_NONBLOCK | O_NOCTTY), flags: visible };
+  } catch {
+    // A terminal of another user, for example: the file is used as it is.
+    return { fd, flags: visible };
+  }
+}

@@ -1,0 +1,157 @@
+/**
+ * Open directories. Offsets are entry numbers (0 and 1 are '.' and '..'), because the host's own cookies need more bits than a double holds;
+ * so a description remembers at which entry each reply began, and keeps the entries of one reply only. Rewinding to 0 reads anew.
+ *
+ * Read in order to its end, a directory of an exclusive mount becomes a listing (listings.ts), and is read from that the next time.
+ */
+import { EINVAL, ENOENT } from '#sentry/abi/errno.ts';
+import { direntType, DT_DIR, SEEK_CUR, SEEK_SET } from '#sentry/abi/fs.ts';
+import type { Attributes } from '#gofer/protocol/attributes.ts';
+import { READDIR_END } from '#gofer/protocol/messages.ts';
+import type { Dentry } from '../../vfs/dentry.ts';
+import { FileDescription } from '../../vfs/file-description.ts';
+import type { DirentSink } from '../../vfs/file-description.ts';
+import type { Stat } from '../../vfs/inode.ts';
+import type { GoferDirectory } from './directory.ts';
+import { inoOf } from './inode.ts';
+import type { Listing } from './listings.ts';
+
+/** '.' and '..'. */
+const FIXED = 2;
+
+interface Entry {
+  readonly name: string;
+  readonly attributes: Attributes;
+}
+
+/** Where a reply begins: number of its first entry, and the cookie that yields it. */
+interface Chunk {
+  readonly first: number;
+  readonly cookie: readonly [number, number];
+}
+
+export class GoferDirectoryDescription extends FileDescription {
+  private readonly directory: GoferDirectory;
+  /** Entries [first, first + entries.length). */
+  private entries: readonly Entry[] = [];
+  private first = 0;
+  private next: readonly [number, number] = [0, 0];
+  private ended = false;
+  private chunks: Chunk[] = [];
+  /** A listing in the making, while the directory is read in order and does not change. */
+  private collected: Listing | null = null;
+  private changesSeen = 0;
+
+  constructor(directory: GoferDirectory, dentry: Dentry, flags: number) {
+    super(dentry, null, flags);
+    this.directory = directory;
+    directory.acquire();
+  }
+
+  override get seekable(): boolean {
+    return true;
+  }
+
+  override readdir(sink: DirentSink): number {
+    const { directory } = this;
+    if (directory.deleted) return -ENOENT;
+    if (this.position === 0) {
+      this.rewind();
+      if (!sink('.', directory.ino, DT_DIR, 1)) return 0;
+      this.position = 1;
+    }
+    if (this.position === 1) {
+      const parent = this.dentry.parent?.inode ?? directory;
+      if (!sink('..', parent.ino, DT_DIR, FIXED)) return 0;
+      this.position = FIXED;
+    }
+    for (;;) {
+      const entry = this.entryAt(this.position - FIXED);
+      if (entry === null) return 0;
+      if (typeof entry === 'number') return entry;
+      const { name, attributes } = entry;
+      if (!sink(name, inoOf(attributes), direntType(attributes.mode), this.position + 1)) return 0;
+      this.position++;
+    }
+  }
+
+  private rewind(): void {
+    const { directory } = this;
+    this.entries = [];
+    this.first = 0;
+    this.next = [0, 0];
+    this.ended = false;
+    this.chunks = [];
+    this.changesSeen = directory.changes;
+    this.collected = directory.fileSystem.cacheable ? new Map() : null;
+    if (directory.listing === null) return;
+    // A snapshot: what is removed while we read must not shift the rest.
+    this.entries = Array.from(directory.listing, ([name, attributes]) => ({ name, attributes }));
+    this.ended = true;
+    this.collected = null;
+  }
+
+  /** Entry number `index`; null behind the last. */
+  private entryAt(index: number): Entry | number | null {
+    if (index < this.first) this.goBack(index);
+    for (;;) {
+      const entry = this.entries[index - this.first];
+      if (entry !== undefined) return entry;
+      if (this.ended) return null;
+      const error = this.fetch();
+      if (error < 0) return error;
+    }
+  }
+
+  /** To the reply that held entry `index`. */
+  private goBack(index: number): void {
+    const chunk = this.chunks.findLast(({ first }) => first <= index) ?? { first: 0, cookie: [0, 0] as const };
+    this.entries = [];
+    this.first = chunk.first;
+    this.next = chunk.cookie;
+    this.ended = false;
+    this.collected = null;
+  }
+
+  private fetch(): number {
+    const first = this.first + this.entries.length;
+    if (this.chunks.at(-1)?.first !== first) this.chunks.push({ first, cookie: this.next });
+    const body = this.directory.read(this.next);
+    if (typeof body === 'number') return body;
+    this.entries = body.entries;
+    this.first = first;
+    this.next = body.next;
+    this.ended = body.end === READDIR_END;
+    this.collect();
+    return 0;
+  }
+
+  private collect(): void {
+    const { collected, directory } = this;
+    if (collected === null) return;
+    const { listings } = directory.fileSystem;
+    for (const { name, attributes } of this.entries) collected.set(name, attributes);
+    if (collected.size > listings.largest || directory.changes !== this.changesSeen) this.collected = null;
+    else if (this.ended) listings.add(directory, collected);
+    if (this.ended) this.collected = null;
+  }
+
+  override seek(offset: number, whence: number): number {
+    if (whence !== SEEK_SET && whence !== SEEK_CUR) return -EINVAL;
+    const to = whence === SEEK_SET ? offset : this.position + offset;
+    return to < 0 ? -EINVAL : to;
+  }
+
+  override getattr(into: Stat): number {
+    if (!this.directory.fileSystem.cacheable) this.directory.stale = true;
+    return this.directory.getattr(into);
+  }
+
+  override sync(dataOnly: boolean): number {
+    return this.directory.sync(dataOnly);
+  }
+
+  protected override destroy(): void {
+    this.directory.release();
+  }
+}

@@ -1,0 +1,248 @@
+/**
+ * Directories: looking names up and changing them. Each operation is one message, and whatever it makes comes back with its attributes.
+ *
+ * Looking up. What the complete listing of a directory says needs no message. A directory in which several names have been asked for is read
+ * as a whole (`prefetch`), if it is not too large: programs that search many names in one place, such as compilers and interpreters, then
+ * get their ENOENTs for nothing.
+ */
+import { EINVAL, ENFILE, ENOENT, EPERM, EROFS } from '#sentry/abi/errno.ts';
+import { AT_REMOVEDIR, O_RDWR, RENAME_EXCHANGE, RENAME_WHITEOUT, S_IFIFO, S_IFMT } from '#sentry/abi/fs.ts';
+import type { Attributes } from '#gofer/protocol/attributes.ts';
+import { NAMES_MAX } from '#gofer/protocol/limits.ts';
+import { Create, Fsync, Link, Mkdir, Mknod, Readdir, READDIR_END, Rename, Symlink, Unlink, Walk } from '#gofer/protocol/messages.ts';
+import type { Dentry } from '../../vfs/dentry.ts';
+import type { FileDescription } from '../../vfs/file-description.ts';
+import type { Inode } from '../../vfs/inode.ts';
+import { Donated } from './descriptor-cache.ts';
+import { GoferDirectoryDescription } from './directory-description.ts';
+import { GoferFile } from './file.ts';
+import { GoferInode } from './inode.ts';
+import type { Listing } from './listings.ts';
+
+/** Names asked for in one directory before it is read as a whole. */
+const PREFETCH_AFTER = 8;
+/** Replies a prefetch may take, each of some 350 entries; and the size of a directory that is not worth trying. */
+const PREFETCH_REPLIES_MAX = 2;
+const PREFETCH_SIZE_MAX = 32_768;
+
+export class GoferDirectory extends GoferInode {
+  /** Counts changes of the names, so that a listing in the making notices. */
+  changes = 0;
+  private asked = 0;
+
+  override lookup(name: string): Inode | number {
+    if (this.fileSystem.cacheable) {
+      const live = this.children?.get(name);
+      if (live !== undefined) return live;
+      if (this.listing === null && ++this.asked === PREFETCH_AFTER) this.prefetch();
+      if (this.listing !== null) {
+        const known = this.listing.get(name);
+        if (known === undefined) return -ENOENT;
+        if (known.mask !== 0) return this.fileSystem.inodeFor(known, this, name, 'remembered');
+      }
+    }
+    return this.askFor(name);
+  }
+
+  /** Asks the gofer for one name. */
+  private askFor(name: string): Inode | number {
+    const { connection, fids } = this.fileSystem;
+    const path: string[] = [];
+    // A directory that is asked repeatedly is worth a fid of its own.
+    if (this.fid === 0 && this.asked > 1) this.ensureFid();
+    const from = this.ancestorWithFid(path);
+    if (from === null || path.length >= NAMES_MAX) return -ENOENT;
+    path.push(name);
+    const fid = from.fid;
+    const newFid = fids.take();
+    const body = connection.ask(Walk, { fid, newFid, names: path });
+    if (body === null || body.stop !== 0 || body.reached.length < path.length) {
+      fids.putBack(newFid);
+      if (body === null) return -connection.errno;
+      return body.stop === 0 ? -ENOENT : -body.stop;
+    }
+    const inode = this.fileSystem.inodeFor(body.reached.at(-1)!, this, name, 'fresh');
+    if (inode.fid === 0) fids.give(inode, newFid);
+    else fids.putBack(newFid);
+    inode.linkTarget = inode.isSymlink ? body.target : null;
+    return inode;
+  }
+
+  /** Reads the whole directory, if that takes few messages. */
+  private prefetch(): void {
+    if (this.attributes.size > PREFETCH_SIZE_MAX) return;
+    const fid = this.ensureFid();
+    if (fid < 0) return;
+    const listing: Listing = new Map();
+    let cookie: readonly [number, number] = [0, 0];
+    for (let replies = 0; replies < PREFETCH_REPLIES_MAX; replies++) {
+      const body = this.fileSystem.connection.ask(Readdir, { fid, cookie });
+      if (body === null) return;
+      for (const entry of body.entries) listing.set(entry.name, entry.attributes);
+      if (body.end === READDIR_END) {
+        this.fileSystem.listings.add(this, listing);
+        return;
+      }
+      cookie = body.next;
+    }
+  }
+
+  // ---- new names ----
+
+  override create(name: string, mode: number, uid: number, gid: number): Inode | number {
+    const { connection, descriptors } = this.fileSystem;
+    const made = this.make((directory, newFid) =>
+      connection.ask(Create, { directory, name, newFid, flags: O_RDWR, mode: mode & 0o7777, uid, gid }),
+    name);
+    const fd = connection.takeDescriptor();
+    if (typeof made === 'number') return made;
+    if (fd < 0) return made;
+    const donated = new Donated(fd, descriptors);
+    if (made instanceof GoferFile) made.adopt(donated);
+    descriptors.idle(donated);
+    return made;
+  }
+
+  override mkdir(name: string, mode: number, uid: number, gid: number): Inode | number {
+    return this.make((directory, newFid) =>
+      this.fileSystem.connection.ask(Mkdir, { directory, name, newFid, mode: mode & 0o7777, uid, gid }),
+    name);
+  }
+
+  override mknod(name: string, mode: number, _rdev: number, uid: number, gid: number): Inode | number {
+    // The gofer makes neither devices nor sockets on the host.
+    if ((mode & S_IFMT) !== S_IFIFO) return -EPERM;
+    return this.make((directory, newFid) => this.fileSystem.connection.ask(Mknod, { directory, name, newFid, mode, uid, gid }), name);
+  }
+
+  override symlink(name: string, target: string, uid: number, gid: number): Inode | number {
+    const made = this.make((directory) => this.fileSystem.connection.ask(Symlink, { directory, name, target, uid, gid }), name, 'without fid');
+    if (typeof made !== 'number') made.linkTarget = target;
+    return made;
+  }
+
+  /** Has the gofer make something called `name`: the new inode, or -errno. */
+  private make(
+    ask: (directory: number, newFid: number) => { readonly attributes: Attributes } | null, name: string, binding: 'with fid' | 'without fid' = 'with fid',
+  ): GoferInode | number {
+    const { connection, fids, readOnly } = this.fileSystem;
+    if (readOnly) return -EROFS;
+    const directory = this.ensureFid();
+    if (directory < 0) return directory;
+    const newFid = binding === 'with fid' ? fids.take() : 0;
+    if (newFid === 0 && binding === 'with fid') return -ENFILE;
+    const body = ask(directory, newFid);
+    if (body === null) {
+      fids.putBack(newFid);
+      return -connection.errno;
+    }
+    const inode = this.fileSystem.inodeFor(body.attributes, this, name, 'fresh');
+    fids.give(inode, newFid);
+    this.nameChanged(name, body.attributes);
+    return inode;
+  }
+
+  override link(name: string, target: Inode): number {
+    const inode = target as GoferInode;
+    if (this.fileSystem.readOnly) return -EROFS;
+    const directory = this.ensureFid();
+    const fid = inode.ensureFid();
+    if (directory < 0 || fid < 0) return Math.min(directory, fid);
+    const body = this.fileSystem.connection.ask(Link, { fid, directory: this.fid === 0 ? directory : this.fid, name });
+    if (body === null) return -this.fileSystem.connection.errno;
+    inode.update(body.attributes);
+    inode.deleted = false;
+    inode.publish();
+    this.nameChanged(name, body.attributes);
+    return 0;
+  }
+
+  // ---- names that go ----
+
+  override unlink(name: string, target: Inode): number {
+    const inode = target as GoferInode;
+    if (this.fileSystem.readOnly) return -EROFS;
+    if (inode instanceof GoferFile && (inode.openFiles > 0 || inode.attributes.nlink > 1)) inode.ensureFid();
+    return this.remove(name, inode, 0);
+  }
+
+  override rmdir(name: string, target: Inode): number {
+    return this.fileSystem.readOnly ? -EROFS : this.remove(name, target as GoferInode, AT_REMOVEDIR);
+  }
+
+  private remove(name: string, inode: GoferInode, flags: number): number {
+    const directory = this.ensureFid();
+    if (directory < 0) return directory;
+    const error = this.fileSystem.connection.tell(Unlink, { directory, name, flags });
+    if (error < 0) return error;
+    this.forgetName(name, inode);
+    return 0;
+  }
+
+  /** `name` does not lead to `inode` any more. */
+  private forgetName(name: string, inode: GoferInode): void {
+    inode.nameRemoved();
+    if (inode instanceof GoferFile && inode.deleted && inode.openFiles > 0 && inode.fid !== 0) this.fileSystem.fids.pin(inode);
+    this.fileSystem.listings.remove(this, name);
+    this.changes++;
+    this.stale = true;
+  }
+
+  override rename(name: string, newDirectory: Inode, newName: string, flags: number): number {
+    const to = newDirectory as GoferDirectory;
+    if (this.fileSystem.readOnly) return -EROFS;
+    if ((flags & RENAME_WHITEOUT) !== 0) return -EINVAL;
+    const replaced = to.children?.get(newName);
+    if (replaced instanceof GoferFile && (replaced.openFiles > 0 || replaced.attributes.nlink > 1)) replaced.ensureFid();
+    // Both may have to be walked to; the first must not lose its fid to the second.
+    const directory = this.ensureFid();
+    const newDirectoryFid = to.ensureFid();
+    if (directory < 0 || newDirectoryFid < 0) return Math.min(directory, newDirectoryFid);
+    const error = this.fileSystem.connection.tell(Rename, { directory: this.fid, name, newDirectory: newDirectoryFid, newName, flags });
+    if (error < 0) return error;
+    const moved = this.children?.get(name);
+    if ((flags & RENAME_EXCHANGE) !== 0) {
+      replaced?.moveTo(this, name);
+      moved?.moveTo(to, newName);
+      if (replaced !== undefined) replaced.stale = true;
+    } else {
+      if (replaced !== undefined && replaced !== moved) to.forgetName(newName, replaced);
+      moved?.moveTo(to, newName);
+    }
+    if (moved !== undefined) moved.stale = true;
+    this.namesMoved();
+    to.namesMoved();
+    return 0;
+  }
+
+  private namesMoved(): void {
+    this.fileSystem.listings.drop(this);
+    this.changes++;
+    this.stale = true;
+    this.asked = 0;
+  }
+
+  private nameChanged(name: string, attributes: Attributes): void {
+    this.fileSystem.listings.set(this, name, attributes);
+    this.changes++;
+    this.stale = true;
+  }
+
+  // ---- opening ----
+
+  override open(dentry: Dentry, flags: number): FileDescription | number {
+    return new GoferDirectoryDescription(this, dentry, flags);
+  }
+
+  sync(dataOnly: boolean): number {
+    const fid = this.ensureFid();
+    return fid < 0 ? fid : this.fileSystem.connection.tell(Fsync, { fid, dataOnly: dataOnly ? 1 : 0 });
+  }
+
+  /** One reply's worth of entries, or -errno. */
+  read(cookie: readonly [number, number]): ReturnType<typeof Readdir.reply.read> | number {
+    const fid = this.ensureFid();
+    if (fid < 0) return fid;
+    return this.fileSystem.connection.ask(Readdir, { fid, cookie }) ?? -this.fileSystem.connection.errno;
+  }
+}
