@@ -5,6 +5,7 @@
  * Exit status: that of the verb (for `do`: as a shell gives it), 2 for wrong usage, 125 when tsvisor itself fails.
  */
 import { Command, CommanderError } from 'commander';
+import { leaveIfConfined } from './confine/sentry.ts';
 import { EXIT_FAILURE, EXIT_USAGE, UserError } from './errors.ts';
 import { doCommand } from './verbs/do.ts';
 import { featuresCommand } from './verbs/features.ts';
@@ -41,3 +42,4 @@ try {
 } catch (error) {
   process.exitCode = report(error);
 }
+leaveIfConfined(Number(process.exitCode ?? 0));

@@ -15,6 +15,14 @@ export const CAP_DAC_READ_SEARCH = 2;
 export const CAP_FOWNER = 3;
 export const CAP_FSETID = 4;
 
+/**
+ * User ids for sandboxes: base plus process id, so that no two sandboxes share one. The range lies above what distributions and container
+ * managers hand out (systemd's table of uids leaves it unused). Where it is not mapped, as in a user namespace, `nobody` has to do.
+ */
+export const SENTRY_USERS = 0x7000_0000;
+export const GOFER_USERS = 0x7040_0000;
+const NOBODY = 65_534;
+
 const SYS_CAPGET = 125;
 const SYS_CAPSET = 126;
 const LINUX_CAPABILITY_VERSION_3 = 0x2008_0522;
@@ -58,17 +66,26 @@ export function capabilityMask(...capabilities: readonly number[]): number {
 }
 
 /**
- * Becomes user and group `id` in every thread, and keeps the capabilities of `mask` in the calling one. Returns the id, or -errno with the
- * ids as they were.
+ * Becomes user and group `id` in every thread, and keeps the capabilities of `mask` in the calling one. Returns the id it became, or -errno
+ * with the ids as they were.
  */
 export function becomeUser(id: number, mask: number, report: ConfinementReport): number {
   prctl(PR_SET_KEEPCAPS, 1);
   report.step('no supplementary groups', dropGroups());
+  let became = id;
+  let result = changeIds(id);
+  if (result < 0) {
+    became = NOBODY;
+    result = changeIds(NOBODY);
+  }
+  if (!report.step(`user and group ${became} in every thread`, result)) return result;
+  report.step(mask === 0 ? 'no capabilities' : `capabilities 0x${mask.toString(16)} in the main thread, none in the others`, keepCapabilities(mask));
+  return became;
+}
+
+function changeIds(id: number): number {
   const group = setresgid(id);
-  const result = group < 0 ? group : setresuid(id);
-  if (!report.step(`user and group ${id} in every thread`, result)) return result;
-  report.step(mask === 0 ? 'no capabilities' : `capabilities reduced to mask 0x${mask.toString(16)} (main thread), none in other threads`, keepCapabilities(mask));
-  return id;
+  return group < 0 ? group : setresuid(id);
 }
 
 export function noNewPrivileges(report: ConfinementReport): void {

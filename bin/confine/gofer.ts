@@ -14,7 +14,7 @@ import type { GoferConfig } from '#gofer/server/config.ts';
 import type { OpenedRoots } from '#gofer/server/roots.ts';
 import type { Root } from '#gofer/server/server.ts';
 import {
-  becomeUser, CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID, capabilityMask, keepCapabilities, noNewPrivileges,
+  becomeUser, CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID, capabilityMask, GOFER_USERS, keepCapabilities, noNewPrivileges,
   permittedCapabilities, setDumpable,
 } from './credentials.ts';
 import { enterEmptyRoot } from './empty-root.ts';
@@ -64,8 +64,8 @@ function dropPrivileges(config: GoferConfig, mask: number, wasRoot: boolean, rep
     report.step('no capabilities', keepCapabilities(0));
     return own;
   }
-  if (config.uid !== undefined && becomeUser(config.uid, mask, report) >= 0) return config.uid;
-  if (config.uid === undefined) report.lacks('a user of its own', 'none was given');
+  const became = becomeUser(config.uid ?? GOFER_USERS + process.pid, mask, report);
+  if (became >= 0) return became;
   report.step('capabilities reduced in the main thread only', keepCapabilities(mask));
   return own;
 }

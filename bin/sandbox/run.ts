@@ -3,6 +3,7 @@
  * the sentry is confined, and no guest instruction runs before that.
  */
 import { PlatformUnavailable } from '#platform/host/errors.ts';
+import type { HostFd } from '#platform/contract/host.ts';
 import { createHost } from '#platform/host/host.ts';
 import type { LinuxHost } from '#platform/host/host.ts';
 import { createPtracePlatform } from '#platform/ptrace/ptrace-platform.ts';
@@ -19,8 +20,10 @@ import { SyscallTable } from '#sentry/syscalls/dispatch.ts';
 import { ALL_ROWS } from '#sentry/syscalls/table.ts';
 import { ALL_CAPABILITIES, initialCredentials } from '#sentry/vfs/credentials.ts';
 import { WALK_DIRECTORY, WALK_FOLLOW, resolve } from '#sentry/vfs/walk.ts';
+import { confineSentry, isolateSentry } from '../confine/sentry.ts';
 import { EXIT_NOT_EXECUTABLE, EXIT_TIMED_OUT, UserError } from '../errors.ts';
 import { openDebugLog } from './debug-log.ts';
+import type { LogLine } from './debug-log.ts';
 import { exitStatusOf } from './exit-status.ts';
 import { buildFileTree } from './file-tree.ts';
 import { findProgram } from './find-program.ts';
@@ -28,39 +31,65 @@ import { startGofer } from './gofer-process.ts';
 import { forwardHostSignal } from './host-signals.ts';
 import { describeMachine, readAuxiliaryFacts } from './machine.ts';
 import type { SandboxSpec } from './spec.ts';
-import { installStandardFiles } from './standard-files.ts';
+import { inheritStandardFiles, installStandardFiles } from './standard-files.ts';
+import type { Inherited } from './standard-files.ts';
 import { createTracer } from './strace-output.ts';
 
 /** Runs `spec` to its end; returns the exit status for the shell. */
 export function runSandbox(spec: SandboxSpec): number {
+  const log = openDebugLog(spec.debugLog);
+  const platform: { destroy(): void }[] = [];
+  try {
+    return runToEnd(spec, log, platform);
+  } catch (error) {
+    // A bug of ours or a lost gofer: nothing may outlive it.
+    platform[0]?.destroy();
+    if (!(error instanceof UserError) && error instanceof Error) log?.(error.stack ?? error.message);
+    throw error;
+  }
+}
+
+function runToEnd(spec: SandboxSpec, log: LogLine | undefined, platforms: { destroy(): void }[]): number {
   const roots = [{ path: spec.root, readOnly: true }, ...spec.mounts.map(({ host, readOnly }) => ({ path: host, readOnly }))];
   const gofer = startGofer(roots, spec.debugLog);
-  const host = createHost({ debugLog: openDebugLog(spec.debugLog) });
+  const host = createHost({ debugLog: log });
+  const standardFiles = inheritStandardFiles();
   const kernel = createKernel(spec, host);
-  const connection = new GoferConnection(host, gofer.socket, (reason) => {
-    throw new UserError(`the file server process is lost (${reason}); the sandbox was stopped.`);
-  });
-  if (!connection.awaitHello()) throw new UserError(`the file server process did not start; is ${spec.root} a directory that you can read?`);
-  for (const line of connection.hello.report) host.log(`gofer: ${line}`);
-  const init = prepareInit(kernel, connection, spec);
+  platforms.push(kernel.platform);
+  const connection = connect(host, gofer.socket, spec);
+  const init = prepareInit(kernel, connection, spec, standardFiles);
   const timedOut = startTimeout(kernel, spec.timeoutMs);
+  for (const line of confineSentry().lines()) host.log(`sentry: ${line}`);
   kernel.start(init);
   const status = kernel.run();
   kernel.platform.destroy();
   return timedOut() ? EXIT_TIMED_OUT : exitStatusOf(status);
 }
 
+function connect(host: LinuxHost, socket: HostFd, spec: SandboxSpec): GoferConnection {
+  const connection = new GoferConnection(host, socket, (reason) => {
+    throw new UserError(`the file server process is lost (${reason}); the sandbox was stopped.`);
+  });
+  if (!connection.awaitHello()) throw new UserError(`the file server process did not start; is ${spec.root} a directory that you can read?`);
+  for (const line of connection.hello.report) host.log(`gofer: ${line}`);
+  return connection;
+}
+
 function createKernel(spec: SandboxSpec, host: LinuxHost): Kernel {
   const table = new SyscallTable(ALL_ROWS, 'x64');
   const tracer = createTracer(spec.strace);
+  const facts = readAuxiliaryFacts();
+  const machine = describeMachine(host.cpuCount, spec.memoryLimit);
+  // The last moment at which a name of the host can be opened: guest processes must be born into the sentry's confinement.
+  isolateSentry();
   try {
     return new Kernel({
       host,
       platform: createPtracePlatform(host),
       dispatch: tracer === null ? (task) => table.dispatch(task) : (task) => table.dispatchTraced(task, tracer),
-      ...readAuxiliaryFacts(),
+      ...facts,
       memoryLimit: spec.memoryLimit ?? Infinity,
-      machine: describeMachine(host.cpuCount, spec.memoryLimit),
+      machine,
       onHostSignal: forwardHostSignal,
     });
   } catch (error) {
@@ -70,7 +99,7 @@ function createKernel(spec: SandboxSpec, host: LinuxHost): Kernel {
 }
 
 /** The first process with its files, directory and program; it has not run yet. */
-function prepareInit(kernel: Kernel, connection: GoferConnection, spec: SandboxSpec): Task {
+function prepareInit(kernel: Kernel, connection: GoferConnection, spec: SandboxSpec, standardFiles: readonly (Inherited | null)[]): Task {
   const namespace = buildFileTree(kernel, connection, spec.mounts);
   const { uid, gid, groups } = spec.user;
   const init = createInit(kernel, {
@@ -81,7 +110,7 @@ function prepareInit(kernel: Kernel, connection: GoferConnection, spec: SandboxS
     umask: process.umask(),
   });
   if (typeof init === 'number') throw new UserError(`the host gives no process for the guest (${errnoName(-init)}).`);
-  installStandardFiles(kernel, init, null);
+  installStandardFiles(kernel, init, null, standardFiles);
   enterDirectory(init, spec.cwd);
   const program = findProgram(init, spec.args[0]!, spec.environment);
   const loaded = execve(init, { ...program, args: spec.args, environment: spec.environment });

@@ -17,11 +17,18 @@ import { UserError } from '../errors.ts';
 const STANDARD_FILES = [0, 1, 2];
 const NAMES = ['input', 'output', 'error'];
 
-export function installStandardFiles(kernel: Kernel, init: Task, jobs: TerminalJobs | null): HostFiles {
+/** The three descriptors, in order; null for one that the caller closed. To be called before the sentry is isolated. */
+export function inheritStandardFiles(): readonly (Inherited | null)[] {
+  return STANDARD_FILES.map(inherit);
+}
+
+export function installStandardFiles(
+  kernel: Kernel, init: Task, jobs: TerminalJobs | null, inheritedFiles: readonly (Inherited | null)[],
+): HostFiles {
   const { credentials, fs } = init;
   const files = new HostFiles(kernel.host, kernel, credentials);
   for (const fd of STANDARD_FILES) {
-    const inherited = inherit(fd);
+    const inherited = inheritedFiles[fd] ?? null;
     if (inherited === null) continue;
     const file = files.open(inherited.fd, inherited.flags, jobs);
     if (typeof file === 'number') throw new UserError(`cannot pass on standard ${NAMES[fd]} (${errnoName(-file)}).`);
@@ -31,7 +38,7 @@ export function installStandardFiles(kernel: Kernel, init: Task, jobs: TerminalJ
   return files;
 }
 
-interface Inherited {
+export interface Inherited {
   readonly fd: HostFd;
   /** Access mode, O_APPEND and O_NONBLOCK as the caller set them. */
   readonly flags: number;

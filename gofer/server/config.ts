@@ -14,9 +14,8 @@ export interface GoferConfig {
   readonly mounts: readonly MountConfig[];
   /** The socket to the sentry. */
   readonly socket: number;
-  /** The user and group the gofer becomes when it was started as root; absent: it stays what it is. */
+  /** The user and group the gofer becomes when it was started as root; absent: one of its own. */
   readonly uid?: number;
-  readonly gid?: number;
 }
 
 /** The configuration in `text`, or a sentence that says what is wrong with it. */
@@ -28,12 +27,12 @@ export function parseConfig(text: string): GoferConfig | string {
     return 'the gofer configuration is not JSON';
   }
   if (typeof value !== 'object' || value === null) return 'the gofer configuration is not an object';
-  const { mounts, socket, uid, gid } = value as Record<string, unknown>;
+  const { mounts, socket, uid } = value as Record<string, unknown>;
   if (!isId(socket)) return 'the gofer configuration names no socket';
   if (!Array.isArray(mounts) || mounts.length === 0 || mounts.length > MOUNTS_MAX) return `a gofer serves 1 to ${MOUNTS_MAX} roots`;
   if (!mounts.every(isMount)) return 'a root of the gofer configuration is not { path, readOnly } with an absolute path';
-  if ((uid !== undefined && !isId(uid)) || (gid !== undefined && !isId(gid))) return 'a user or group of the gofer configuration is not a number';
-  return { mounts, socket, ...(uid === undefined ? {} : { uid }), ...(gid === undefined ? {} : { gid }) };
+  if (uid !== undefined && !isId(uid)) return 'the user of the gofer configuration is not a number';
+  return { mounts, socket, ...(uid === undefined ? {} : { uid }) };
 }
 
 function isId(value: unknown): value is number {

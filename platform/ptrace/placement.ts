@@ -22,8 +22,8 @@ export const TICK_NS = 10_000_000;
 const ONE_LEAVE_TOGETHER = 1;
 const ONE_ENTER_TOGETHER = 2;
 // Several guests: sharing one CPU loses half the machine, unless the hand-overs would cost more than that.
-const MANY_LEAVE_TOGETHER = 8;
-const MANY_ENTER_TOGETHER = 14;
+const MANY_LEAVE_TOGETHER = 12;
+const MANY_ENTER_TOGETHER = 20;
 
 export class Placement {
   /** Changes whenever threads have to be placed anew. */
@@ -34,6 +34,7 @@ export class Placement {
   readonly #single: readonly CpuSet[];
   readonly #load: CpuLoad;
   #current: CpuSet;
+  readonly #followers: number[] = [];
   #together = false;
   #lastTickNs: number;
 
@@ -52,6 +53,12 @@ export class Placement {
   place(tracee: Tracee): void {
     tracee.placement = this.epoch;
     process.setAffinity(tracee.tid, this.#current);
+  }
+
+  /** From now on `tid`, which is no guest thread, is placed where the sentry is. Its end is not noticed: pass only what lives as long. */
+  follow(tid: number): void {
+    this.#followers.push(tid);
+    process.setAffinity(tid, this.#current);
   }
 
   /** Decides anew. `running`: the threads that are running guest code. True when another tick is wanted. */
@@ -106,5 +113,6 @@ export class Placement {
     this.#current = set;
     this.epoch += 1;
     process.setAffinity(0, set);
+    for (const tid of this.#followers) process.setAffinity(tid, set);
   }
 }

@@ -74,6 +74,7 @@ function prlimit(task: Task, which: number, resource: number, newLimit: number, 
     if (resource === r.RLIMIT_NOFILE && newHard > NR_OPEN) return -EPERM;
     if (newHard > hard && !capable(task.credentials, CAP_SYS_RESOURCE)) return -EPERM;
     limits.set(resource, newSoft, newHard);
+    if (resource === r.RLIMIT_NOFILE) for (const member of target.group.tasks) member.files.limit = newSoft;
   }
   if (oldLimit === 0) return 0;
   writeValue(view, 0, soft);

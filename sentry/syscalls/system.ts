@@ -7,7 +7,6 @@ import { SysinfoLayout } from '#sentry/abi/resource.ts';
 import { MEMBARRIER_CMD_QUERY } from '#sentry/abi/sched.ts';
 import { GETRANDOM_MAX, GRND_INSECURE, GRND_NONBLOCK, GRND_RANDOM, Utsname, UTSNAME_MAX } from '#sentry/abi/system.ts';
 import { SCRATCH_SIZE } from '../kernel/kernel.ts';
-import { MEMORY_FREE, MEMORY_TOTAL } from '../kernel/memory-size.ts';
 import type { Task } from '../kernel/task.ts';
 import { MACHINE_X64, RELEASE, SYSNAME, VERSION } from '../kernel/version.ts';
 import { CAP_SYS_ADMIN, capable } from '../vfs/credentials.ts';
@@ -55,7 +54,7 @@ function sysinfo(task: Task, address: number): number {
   SysinfoLayout.encode(scratch.view, 0, {
     uptime: Math.floor((kernel.host.monotonicNs() - kernel.bootTimeNs) / 1e9),
     loads: [0, 0, 0],
-    totalram: MEMORY_TOTAL, freeram: MEMORY_FREE, sharedram: 0, bufferram: 0, totalswap: 0, freeswap: 0,
+    totalram: kernel.machine.memoryBytes, freeram: Math.max(0, kernel.machine.memoryBytes - kernel.memoryUsed), sharedram: 0, bufferram: 0, totalswap: 0, freeswap: 0,
     procs: Math.min(kernel.tasks.size, 0xffff),
     totalhigh: 0, freehigh: 0, memUnit: 1,
   });
@@ -150,7 +149,7 @@ export const systemRows = family(
   syscall({ name: 'sethostname', nr: { x64: 170, arm64: 161 }, args: { name: buffer('in', 'length'), length: i32 }, support: full, run: sethostname }),
   syscall({ name: 'setdomainname', nr: { x64: 171, arm64: 162 }, args: { name: buffer('in', 'length'), length: i32 }, support: full, run: setdomainname }),
   syscall({
-    name: 'sysinfo', nr: { x64: 99, arm64: 179 }, args: { info: out(SysinfoLayout.size) }, support: partial('memory figures are nominal, no load averages'),
+    name: 'sysinfo', nr: { x64: 99, arm64: 179 }, args: { info: out(SysinfoLayout.size) }, support: partial('memory is the sandbox\'s share, no load averages'),
     run: sysinfo,
   }),
   syscall({

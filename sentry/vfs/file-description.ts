@@ -39,9 +39,9 @@ export abstract class FileDescription {
   onLastRelease: (() => void) | null = null;
   private references = 1;
 
-  /** The file becomes the owner of one reference to `dentry`, and to `mount` if there is one: the creator acquired them. */
+  /** Takes a reference to `dentry`, and becomes the owner of one to `mount` if there is one. */
   constructor(dentry: Dentry, mount: Mount | null, flags: number) {
-    this.dentry = dentry;
+    this.dentry = dentry.acquire();
     this.mount = mount;
     this.flags = flags;
   }

@@ -145,7 +145,7 @@ export function openPath(caller: VfsCaller, at: Path, flags: number): FileDescri
   const inode = at.dentry.inode!;
   const type = inode.mode & S_IFMT;
   if ((flags & O_PATH) !== 0) {
-    const file = new PathFile(at.dentry.acquire(), null, flags & ~TRANSIENT);
+    const file = new PathFile(at.dentry, null, flags & ~TRANSIENT);
     file.setMount(at.mount);
     return file;
   }
@@ -181,10 +181,8 @@ function makeDescription(caller: VfsCaller, at: Path, flags: number): FileDescri
   const status = flags & ~TRANSIENT & ~OPEN_EXEC;
   dentry.acquire();
   const file = openByType(caller, inode, dentry, status | (flags & (O_NOCTTY | O_TRUNC)));
-  if (typeof file === 'number') {
-    dentry.release();
-    return file;
-  }
+  dentry.release();
+  if (typeof file === 'number') return file;
   file.flags = (file.flags & ~TRANSIENT) | (status & O_APPEND);
   file.setMount(at.mount);
   if ((flags & O_TRUNC) === 0 || !inode.isRegular) return file;

@@ -50,7 +50,7 @@ gcc -O2 -Wall -o a a.c -lm; ./a one || echo $?; gcc -static -o b a.c -lm; ./b tw
     await script(`
 for i in 1 2 3 4 5 6; do echo "int f$i(void) { return $i; }" > f$i.c; done
 echo '#include <stdio.h>' > main.c; for i in 1 2 3 4 5 6; do echo "int f$i(void);" >> main.c; done
-echo 'int main(void) { printf("%d\\n", f1() + f2() + f3() + f4() + f5() + f6()); return 0; }' >> main.c
+printf '%s\\n' 'int main(void) { printf("%d\\n", f1() + f2() + f3() + f4() + f5() + f6()); return 0; }' >> main.c
 printf 'objects = main.o f1.o f2.o f3.o f4.o f5.o f6.o\\nprog: libf.a main.o\\n\\tgcc -o $@ main.o libf.a\\nlibf.a: $(filter-out main.o,$(objects))\\n\\tar rc $@ $^\\n%%.o: %%.c\\n\\tgcc -c -o $@ $<\\nclean:\\n\\trm -f *.o prog\\n' > Makefile
 make -s -j2; ./prog; make -s -j2; touch f3.c; make -n | wc -l; make -s clean; ls`);
   });

@@ -36,7 +36,7 @@ def meet(): b.wait(); order.append(1)
 ts = [threading.Thread(target=meet) for _ in range(4)]
 [t.start() for t in ts]; [t.join() for t in ts]
 print(len(order))`);
-    expect(stdout).toBe('1999000\nTrue False\n4\n');
+    expect(stdout).toBe('1999000\nTrue True\n4\n');
   });
 
   test('subprocess', async () => {

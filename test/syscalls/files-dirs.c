@@ -95,7 +95,7 @@ static void reading(void) {
   MUST(lseek(fd, 0, SEEK_SET));
   SHOW(syscall(SYS_getdents64, fd, buffer, 8));
   SHOW(syscall(SYS_getdents64, fd, (void *)8, sizeof buffer));
-  SHOW(syscall(SYS_getdents64, 1, buffer, sizeof buffer) == -1);
+  CHECK(syscall(SYS_getdents64, 1, buffer, sizeof buffer) == -1);
   SHOW(syscall(SYS_getdents64, 99, buffer, sizeof buffer));
   close(fd);
   list(".");
@@ -145,7 +145,7 @@ static void working_directory(void) {
   SHOW(chdir("../../file"));
   SHOW(chdir(""));
   SHOW(fchdir(99));
-  SHOW(fchdir(1) == -1);
+  CHECK(fchdir(1) == -1);
   SHOW(rename("../../work", "../../moved"));
   MUST(syscall(SYS_getcwd, cwd, sizeof cwd));
   say("cwd ends in %s\n", cwd + strlen(scratch_path));

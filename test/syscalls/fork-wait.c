@@ -92,10 +92,13 @@ static void stopping(void) {
   int status;
   siginfo_t info;
   SECTION("stop and continue");
+  /* In a group of its own beneath us: SIGTSTP does not stop an orphaned group, which ours may be. */
   pid_t child = (pid_t)MUST(fork());
   if (child == 0) {
+    setpgid(0, 0);
     for (;;) pause();
   }
+  setpgid(child, child);
   kill(child, SIGSTOP);
   SHOW(waitpid(child, &status, WUNTRACED) == child);
   show_status("child", status);

@@ -101,6 +101,11 @@ static void *linger(void *argument) {
   return NULL;
 }
 
+static void *sleeper(void *argument) {
+  for (;;) pause();
+  return argument;
+}
+
 static void ending(void) {
   pthread_t thread;
   SECTION("exit and exit_group");
@@ -122,11 +127,11 @@ static void ending(void) {
   for (;;) continue;
   CHILD_END("exit_group while another computes");
   CHILD_BEGIN
-  pthread_create(&thread, NULL, linger, NULL);
+  pthread_create(&thread, NULL, sleeper, NULL);
   kill(getpid(), SIGKILL);
   CHILD_END("SIGKILL with two threads");
   CHILD_BEGIN
-  pthread_create(&thread, NULL, linger, NULL);
+  pthread_create(&thread, NULL, sleeper, NULL);
   if (fork() == 0) {
     /* Only the forking thread lives in the child. */
     int tasks = 0;

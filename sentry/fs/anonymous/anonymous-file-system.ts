@@ -49,11 +49,11 @@ export class AnonymousFileSystem extends FileSystem {
     return new AnonymousInode(this, nextIno++, mode, uid, gid, this.now);
   }
 
-  /** A dentry `name:[ino]` with a fresh inode, and no reference yet. */
+  /** A dentry `name:[ino]` with a fresh inode, and one reference, which the file made for it owns. */
   dentry(name: string, mode: number, caller: Caller): Dentry {
     const { fsuid, fsgid } = caller.credentials;
     const inode = this.inode(mode, fsuid, fsgid);
-    return new Dentry(`${name}:[${inode.ino}]`, null, inode);
+    return new Dentry(`${name}:[${inode.ino}]`, null, inode).acquire();
   }
 
   statistics(into: FileSystemStatistics): number {

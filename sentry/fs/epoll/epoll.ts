@@ -13,7 +13,8 @@
 import { EEXIST, EINVAL, ELOOP, ENOENT, ENOSPC } from '#sentry/abi/errno.ts';
 import { O_RDWR, READABLE } from '#sentry/abi/fs.ts';
 import { EPOLL_NESTING_MAX, EPOLLET, EPOLLEXCLUSIVE, EPOLLONESHOT, EpollEvent } from '#sentry/abi/epoll.ts';
-import { FileDescription } from '../../vfs/file-description.ts';
+import type { FileDescription } from '../../vfs/file-description.ts';
+import { AnonymousFile } from '../anonymous/anonymous-file.ts';
 import type { AnonymousFiles } from '../anonymous/anonymous-files.ts';
 import { EPOLL_WATCHES_MAX } from '../anonymous/limits.ts';
 import { Watch } from './watch.ts';
@@ -21,7 +22,7 @@ import { Watch } from './watch.ts';
 const DATA_OFFSET = EpollEvent.offsets.data;
 let watchesInUse = 0;
 
-export class Epoll extends FileDescription {
+export class Epoll extends AnonymousFile {
   private readonly watches = new Map<number, Watch>();
   private head: Watch | null = null;
   private tail: Watch | null = null;

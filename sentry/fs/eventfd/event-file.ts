@@ -5,7 +5,7 @@ import { EAGAIN, EFAULT, EINVAL } from '#sentry/abi/errno.ts';
 import { O_RDWR, POLLERR, READABLE, WRITABLE } from '#sentry/abi/fs.ts';
 import { EFD_SEMAPHORE } from '#sentry/abi/event-files.ts';
 import type { Io } from '../../mm/io.ts';
-import { FileDescription } from '../../vfs/file-description.ts';
+import { AnonymousFile } from '../anonymous/anonymous-file.ts';
 import type { AnonymousFiles } from '../anonymous/anonymous-files.ts';
 
 const WORD = 0x1_0000_0000;
@@ -13,7 +13,7 @@ const ALL_ONES = 0xffff_ffff;
 
 let nextId = 0;
 
-export class EventFile extends FileDescription {
+export class EventFile extends AnonymousFile {
   private readonly files: AnonymousFiles;
   private readonly semaphore: boolean;
   private readonly id = nextId++;

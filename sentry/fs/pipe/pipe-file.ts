@@ -107,7 +107,7 @@ export function createPipe(files: AnonymousFiles, caller: Caller, flags: number)
   const pipe = new Pipe(files.pages);
   attachPipe(dentry.inode!, pipe);
   const reader = new PipeFile(pipe, dentry, O_RDONLY | flags);
-  const writer = new PipeFile(pipe, dentry, O_WRONLY | flags);
+  const writer = new PipeFile(pipe, dentry.acquire(), O_WRONLY | flags);
   return [reader, writer];
 }
 

@@ -14,8 +14,8 @@ import type { SignalInfo } from '#sentry/abi/siginfo.ts';
 import { WaitEntry } from '../../lib/wait-queue.ts';
 import type { Waiter, WaitQueue } from '../../lib/wait-queue.ts';
 import type { Io } from '../../mm/io.ts';
-import { FileDescription } from '../../vfs/file-description.ts';
 import type { Caller } from '../../vfs/inode.ts';
+import { AnonymousFile } from '../anonymous/anonymous-file.ts';
 import type { AnonymousFiles } from '../anonymous/anonymous-files.ts';
 
 const { size: SIZE, offsets: AT } = SignalfdSiginfo;
@@ -29,7 +29,7 @@ export interface SignalOwner {
   readonly group: { readonly handlers: { readonly arrivals: WaitQueue } };
 }
 
-export class SignalFile extends FileDescription implements Waiter {
+export class SignalFile extends AnonymousFile implements Waiter {
   private readonly files: AnonymousFiles;
   private readonly set = new SignalSet();
   private readonly listening: WaitEntry[] = [];

@@ -107,7 +107,7 @@ export abstract class SyntheticDirectory extends SyntheticInode {
   abstract entries(caller: Caller): Entry[];
 
   open(dentry: Dentry, flags: number): FileDescription | number {
-    return new DirectoryFile(dentry.acquire(), flags, this);
+    return new DirectoryFile(dentry, flags, this);
   }
 }
 
@@ -191,7 +191,7 @@ export class TextFile extends SyntheticInode {
       const probe = this.readText(caller);
       if (typeof probe === 'number') return probe;
     }
-    return new OpenTextFile(dentry.acquire(), flags, this);
+    return new OpenTextFile(dentry, flags, this);
   }
 }
 

@@ -10,7 +10,7 @@ import { putI64 } from '#sentry/abi/layout.ts';
 import { TFD_TIMER_ABSTIME } from '#sentry/abi/event-files.ts';
 import { Timer } from '../../lib/timer-queue.ts';
 import type { Io } from '../../mm/io.ts';
-import { FileDescription } from '../../vfs/file-description.ts';
+import { AnonymousFile } from '../anonymous/anonymous-file.ts';
 import type { AnonymousFiles } from '../anonymous/anonymous-files.ts';
 
 const CLOCK_REALTIME = 0;
@@ -23,7 +23,7 @@ export interface TimerSetting {
   intervalNs: number;
 }
 
-export class TimerFile extends FileDescription {
+export class TimerFile extends AnonymousFile {
   private readonly files: AnonymousFiles;
   private readonly clock: number;
   private readonly timer = new Timer(() => this.fire());

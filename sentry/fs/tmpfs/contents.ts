@@ -92,8 +92,7 @@ export class Contents {
     length = this.fitting(position, length);
     if (length === 0) return -ENOSPC;
     if (this.fd < 0 && position + length <= TMPFS_SMALL_FILE_MAX && this.reserve(position + length)) return this.writeSmall(io, position, length);
-    const error = this.moveToMemfd();
-    return error < 0 ? error : this.writeMemfd(io, position, length);
+    return this.makeRoom() || this.writeMemfd(io, position, length);
   }
 
   /** How many of `length` bytes at `position` the budget allows. */
@@ -200,6 +199,11 @@ export class Contents {
     return 0;
   }
 
+  /** The same for calls that know only one word for having run out of something: there is no descriptor left for another memfd. */
+  private makeRoom(): number {
+    return this.moveToMemfd() < 0 ? -ENOSPC : 0;
+  }
+
   private copyPiece(fd: HostFd): number {
     const { store } = this;
     if (this.size > 0) {
@@ -218,7 +222,7 @@ export class Contents {
   truncate(length: number): number {
     if (length > FILE_SIZE_MAX) return -EFBIG;
     if (this.fd < 0 && length > TMPFS_SMALL_FILE_MAX) {
-      const error = this.moveToMemfd();
+      const error = this.makeRoom();
       if (error < 0) return error;
     }
     if (this.fd >= 0) {
@@ -226,7 +230,7 @@ export class Contents {
       if (error < 0) return error;
       if (length > this.size) this.sparse = true;
     } else if (length > this.capacity && this.piece !== NO_PIECE) {
-      if (!this.reserve(length)) return this.moveToMemfd() || this.truncate(length);
+      if (!this.reserve(length)) return this.makeRoom() || this.truncate(length);
     } else {
       this.shrinkSmall(length);
     }
@@ -259,7 +263,7 @@ export class Contents {
       if (end > this.size) this.size = end;
       return 0;
     }
-    const error = this.moveToMemfd() || this.store.host.fallocate(this.fd, keepSize ? FALLOC_FL_KEEP_SIZE : 0, offset, length);
+    const error = this.makeRoom() || this.store.host.fallocate(this.fd, keepSize ? FALLOC_FL_KEEP_SIZE : 0, offset, length);
     if (error < 0) return error;
     if (!keepSize && end > this.size) this.size = end;
     this.sparse = true;

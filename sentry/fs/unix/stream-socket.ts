@@ -84,12 +84,12 @@ export class StreamSocket extends ConnectionSocket {
     if (message.length === 0) this.finishFirst();
   }
 
-  /** Puts what fits behind the last message if it is ours and carries nothing else: bytes taken, 0 when it cannot, -errno. */
+  /** Puts a small write behind the last message if that is ours and carries nothing else: bytes taken, 0 when it cannot, -errno. */
   private extendLast(peer: UnixSocket, io: Io, outgoing: Outgoing): number {
     const last = peer.received.tail;
     if (last === null || last.owner !== this || last.rights !== null || outgoing.rights !== null) return 0;
-    if (last.slack === 0 || !sameSender(last, outgoing) || last.address !== this.ownName) return 0;
-    const n = last.fill(io, Math.min(last.slack, io.remaining));
+    if (last.slack < io.remaining || !sameSender(last, outgoing) || last.address !== this.ownName) return 0;
+    const n = last.fill(io, io.remaining);
     if (n < 0) return n;
     last.charge += n;
     this.charged += n;

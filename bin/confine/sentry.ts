@@ -1,0 +1,69 @@
+/**
+ * Confining the sentry, in two steps, because guest processes are copies of it and share its fate:
+ *
+ *   isolateSentry()   before the platform makes its first process, when every file is open and every module is loaded.
+ *                     As root: empty root directory, a user of its own without any capability, in all threads. As anyone else: Landlock
+ *                     without a path. no_new_privs. Guest processes inherit all of it; made earlier they would have another user or no
+ *                     Landlock domain, and the host would not let the sentry touch their memory.
+ *   confineSentry()   before the first guest instruction: not traceable by others, seccomp filter in all threads.
+ *
+ * Without the first step the second does what it still can. What the host would not allow is in the report.
+ */
+import { SENTRY_FILTER } from '#platform/bpf/sentry-filter.ts';
+import { exitNow } from '#platform/host/setup-calls.ts';
+import { becomeUser, keepCapabilities, noNewPrivileges, SENTRY_USERS, setDumpable } from './credentials.ts';
+import { enterEmptyRoot } from './empty-root.ts';
+import { restrictFiles } from './landlock.ts';
+import { ConfinementReport } from './report.ts';
+import { installFilter } from './seccomp.ts';
+
+let isolation: ConfinementReport | null = null;
+let confined = false;
+
+/** First step. From here on no file can be opened by name. */
+export function isolateSentry(): ConfinementReport {
+  const report = new ConfinementReport();
+  isolation = report;
+  if (process.geteuid!() === 0) isolateRoot(report);
+  else isolateUser(report);
+  return report;
+}
+
+function isolateRoot(report: ConfinementReport): void {
+  enterEmptyRoot(report);
+  noNewPrivileges(report);
+  if (becomeUser(SENTRY_USERS + process.pid, 0, report) < 0) report.step('no capabilities (main thread)', keepCapabilities(0));
+  // Changing the user made us untraceable, and the first guest process, a copy of us, with us.
+  setDumpable(1);
+}
+
+function isolateUser(report: ConfinementReport): void {
+  report.lacks('empty root directory', 'needs CAP_SYS_CHROOT');
+  report.step('no capabilities', keepCapabilities(0));
+  noNewPrivileges(report);
+  restrictFiles([], report);
+}
+
+/** Second step. Returns what both did. */
+export function confineSentry(): ConfinementReport {
+  const report = isolation ?? isolateLate();
+  report.step('not dumpable, not traceable by others', setDumpable(0));
+  installFilter(SENTRY_FILTER, report);
+  confined = true;
+  return report;
+}
+
+/** Ends the process if it is confined: Node's own clean-up makes calls (io_uring) that it may not make any more, and aborts. */
+export function leaveIfConfined(status: number): void {
+  if (confined) exitNow(status);
+}
+
+/** There are guest processes already: what does not cut the sentry off from them. */
+function isolateLate(): ConfinementReport {
+  const report = new ConfinementReport();
+  noNewPrivileges(report);
+  if (process.geteuid!() === 0) enterEmptyRoot(report);
+  else report.lacks('Landlock without a path', 'guest processes were made before');
+  report.step('no capabilities (main thread only)', keepCapabilities(0));
+  return report;
+}

@@ -1,0 +1,108 @@
+/**
+ * Calls whose arguments mean different things depending on each other: fcntl's third by its command, ioctl's by the request, open's mode by
+ * O_CREAT; and results that are not plain numbers.
+ */
+import {
+  F_ADD_SEALS,
+  F_DUPFD,
+  F_DUPFD_CLOEXEC,
+  F_GET_SEALS,
+  F_GETFD,
+  F_GETFL,
+  F_GETLEASE,
+  F_GETLK,
+  F_GETOWN,
+  F_GETPIPE_SZ,
+  F_GETSIG,
+  F_OFD_GETLK,
+  F_OFD_SETLK,
+  F_OFD_SETLKW,
+  F_SETFD,
+  F_SETFL,
+  F_SETLK,
+  F_SETLKW,
+  FD_CLOEXEC,
+  FIOASYNC,
+  FIOCLEX,
+  FIONBIO,
+  FIONCLEX,
+  FIONREAD,
+  Flock,
+} from '#sentry/abi/fcntl.ts';
+import { O_CREAT, O_DIRECTORY, O_TMPFILE } from '#sentry/abi/fs.ts';
+import * as termios from '#sentry/abi/termios.ts';
+import { OPEN_FLAGS } from '../open.ts';
+import type { CallContext } from './printer.ts';
+import { enumText, flagText, hex, octal, pointer } from './text.ts';
+
+/** Text of argument `index` where the row's own display does not do; undefined: the row's does; null: the argument is not shown. */
+export type Override = (context: CallContext) => string | null | undefined;
+
+const NO_ARGUMENT: ReadonlySet<number> = new Set([F_GETFD, F_GETFL, F_GETOWN, F_GETSIG, F_GETLEASE, F_GETPIPE_SZ, F_GET_SEALS]);
+const LOCK_COMMANDS: ReadonlySet<number> = new Set([F_GETLK, F_SETLK, F_SETLKW, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW]);
+const LOCK_TYPES = { F_RDLCK: 0, F_WRLCK: 1, F_UNLCK: 2 };
+const WHENCE = { SEEK_SET: 0, SEEK_CUR: 1, SEEK_END: 2 };
+const FLAG_NAMES = Object.fromEntries(Object.entries(OPEN_FLAGS).filter(([name]) => name !== 'O_TMPFILE'));
+
+const REQUESTS: Readonly<Record<string, number>> = {
+  ...Object.fromEntries(Object.entries(termios).filter(([name]) => /^T(C|IO)/.test(name))),
+  FIONBIO,
+  FIOCLEX,
+  FIONCLEX,
+  FIONREAD,
+  FIOASYNC,
+};
+
+function creates(flags: number): boolean {
+  return (flags & O_CREAT) !== 0 || (flags & O_TMPFILE & ~O_DIRECTORY) !== 0;
+}
+
+function fcntlArgument({ values, view }: CallContext): string | null | undefined {
+  const command = values[1]!;
+  const argument = values[2]!;
+  if (NO_ARGUMENT.has(command)) return null;
+  if (command === F_SETFD) return flagText(argument, { FD_CLOEXEC });
+  if (command === F_SETFL) return flagText(argument, FLAG_NAMES);
+  if (command === F_DUPFD || command === F_DUPFD_CLOEXEC || command === F_ADD_SEALS) return `${argument | 0}`;
+  if (!LOCK_COMMANDS.has(command)) return undefined;
+  const lock = view.read(argument, Flock.size, (data) => Flock.decode(data, 0));
+  if (lock === null) return pointer(argument);
+  const { type, whence, start, len } = lock;
+  return `{l_type=${enumText(type, LOCK_TYPES)}, l_whence=${enumText(whence, WHENCE)}, l_start=${start}, l_len=${len}}`;
+}
+
+function ioctlArgument({ values, view, result }: CallContext): string | undefined {
+  const [, request, argument] = values as [number, number, number];
+  switch (request) {
+    case termios.TIOCGWINSZ:
+      if (result !== 0) return undefined;
+      return view.read(argument, 8, (data) => `{ws_row=${data.getUint16(0, true)}, ws_col=${data.getUint16(2, true)}, ...}`) ?? undefined;
+    case termios.TIOCSPGRP:
+    case termios.TIOCGPGRP:
+    case FIONREAD:
+    case FIONBIO:
+      return view.read(argument, 4, (data) => `[${data.getInt32(0, true)}]`) ?? undefined;
+    default:
+      return undefined;
+  }
+}
+
+/** By name of the call: overrides by argument index. */
+export const OVERRIDES: Readonly<Record<string, Readonly<Record<number, Override>>>> = {
+  open: { 2: ({ values }) => (creates(values[1]!) ? undefined : null) },
+  openat: { 3: ({ values }) => (creates(values[2]!) ? undefined : null) },
+  fcntl: { 2: fcntlArgument },
+  ioctl: { 1: ({ values }) => enumText(values[1]!, REQUESTS), 2: ioctlArgument },
+};
+
+const ADDRESS_RESULTS: ReadonlySet<string> = new Set(['mmap', 'brk', 'mremap', 'shmat']);
+
+/** Text of a result ≥ 0. */
+export function resultText(name: string, values: readonly number[], result: number): string {
+  if (ADDRESS_RESULTS.has(name)) return hex(result);
+  if (name === 'umask') return octal(result);
+  if (name === 'fcntl' && values[1] === F_GETFL) return `${hex(result)} (flags ${flagText(result, FLAG_NAMES)})`;
+  if (name === 'fcntl' && values[1] === F_GETFD && result === FD_CLOEXEC) return '0x1 (flags FD_CLOEXEC)';
+  if ((name === 'poll' || name === 'ppoll' || name === 'select' || name === 'pselect6') && result === 0) return '0 (Timeout)';
+  return `${result}`;
+}

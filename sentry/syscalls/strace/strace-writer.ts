@@ -1,0 +1,82 @@
+/**
+ * Writes a line for each call (--strace). A call that waits while others print is cut in two, as strace(1) does it:
+ *
+ *     [pid     2] read(3,  <unfinished ...>
+ *     [pid     3] write(4, "x", 1)                = 1
+ *     [pid     2] <... read resumed>"x", 1)       = 1
+ *
+ * The dispatcher tells of each run of a handler, so a call that waited is entered several times; it is one call until it has a result. A
+ * call that a signal ended has no result here: its line is finished when the task makes the next one.
+ */
+import { ERESTARTSYS } from '#sentry/abi/errno.ts';
+import type { Task } from '../../kernel/task.ts';
+import { BLOCKED } from '../../kernel/wait.ts';
+import type { CallTracer } from '../dispatch.ts';
+import type { Row } from '../row.ts';
+import { CallText, withResult } from './format-call.ts';
+
+interface Pending {
+  readonly call: CallText;
+  /** The first half is on the output already. */
+  unfinished: boolean;
+}
+
+export class StraceWriter implements CallTracer {
+  private readonly write: (line: string) => void;
+  private readonly pending = new Map<Task, Pending>();
+  /** The task whose call the output would go on with, if it finished now. */
+  private current: Task | null = null;
+
+  /** `write` gets a line without its end, one character per byte. */
+  constructor(write: (line: string) => void) {
+    this.write = write;
+  }
+
+  enter(task: Task, row: Row | undefined): void {
+    if (!task.wait.first) return;
+    if (this.pending.has(task)) this.finish(task, -ERESTARTSYS);
+    if (this.pending.size > task.kernel.tasks.size) this.forgetDead();
+    this.pending.set(task, { call: new CallText(task, row, task.thread.call), unfinished: false });
+  }
+
+  leave(task: Task, _row: Row | undefined, result: number): void {
+    if (result === BLOCKED) {
+      this.current = task;
+      return;
+    }
+    this.finish(task, result);
+  }
+
+  private finish(task: Task, result: number): void {
+    const pending = this.pending.get(task);
+    if (pending === undefined) return;
+    this.pending.delete(task);
+    this.interruptOthers(task);
+    const { call, unfinished } = pending;
+    const rest = call.after(result);
+    const line = unfinished ? `<... ${call.name} resumed>${rest.replace(/^, /, '')}` : call.before + rest;
+    this.write(this.prefix(task) + withResult(line, task.hasExited ? '?' : call.result(result)));
+    if (task.hasExited) this.write(`${this.prefix(task)}+++ exited with ${(task.group.exitStatus >> 8) & 0xff} +++`);
+  }
+
+  /** Another task's line comes between: what waits there is shown as far as it is known. */
+  private interruptOthers(task: Task): void {
+    const { current } = this;
+    this.current = null;
+    if (current === null || current === task) return;
+    const waiting = this.pending.get(current);
+    if (waiting === undefined || waiting.unfinished) return;
+    waiting.unfinished = true;
+    this.write(`${this.prefix(current)}${waiting.call.before}${waiting.call.separator} <unfinished ...>`);
+  }
+
+  /** Tasks killed in the middle of a call never come back to it. */
+  private forgetDead(): void {
+    for (const task of this.pending.keys()) if (task.hasExited) this.pending.delete(task);
+  }
+
+  /** Only where there is more than one task to tell apart. */
+  private prefix(task: Task): string {
+    return task.kernel.tasks.size > 1 ? `[pid ${`${task.tid}`.padStart(5)}] ` : '';
+  }
+}
