@@ -4,12 +4,16 @@
  *
  * Exit status: that of the verb (for `do`: as a shell gives it), 2 for wrong usage, 125 when tsvisor itself fails.
  */
+import { writeSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { exitNow } from '#platform/host/setup-calls.ts';
 import { leaveIfConfined } from './confine/sentry.ts';
 import { EXIT_FAILURE, EXIT_USAGE, UserError } from './errors.ts';
 import { doCommand } from './verbs/do.ts';
 import { featuresCommand } from './verbs/features.ts';
 import { VERSION } from './version.ts';
+
+const STDERR = 2;
 
 function program(): Command {
   const command = new Command('tsvisor');
@@ -20,7 +24,7 @@ function program(): Command {
     .exitOverride()
     .showHelpAfterError(false);
   for (const verb of [doCommand(), featuresCommand()]) {
-    verb.exitOverride();
+    verb.exitOverride().showHelpAfterError(`usage: tsvisor ${verb.name()} ${verb.usage()} (--help tells more)`);
     command.addCommand(verb);
   }
   return command;
@@ -29,12 +33,17 @@ function program(): Command {
 function report(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_USAGE;
   if (error instanceof UserError) {
-    process.stderr.write(`tsvisor: ${error.message}\n`);
+    complain(error.message);
     return error.exitCode;
   }
   const message = error instanceof Error ? error.message : String(error);
-  process.stderr.write(`tsvisor: internal error: ${message}; run again with --debug-log FILE for details\n`);
+  complain(`internal error: ${message}; run again with --debug-log FILE for details`);
   return EXIT_FAILURE;
+}
+
+/** Directly to the descriptor: Node's stream would first ask the host what lies behind it. */
+function complain(sentence: string): void {
+  writeSync(STDERR, `tsvisor: ${sentence}\n`);
 }
 
 try {
@@ -42,4 +51,6 @@ try {
 } catch (error) {
   process.exitCode = report(error);
 }
+// At once: a confined sentry may no longer ask the host for what Node does on its way out.
+exitNow(Number(process.exitCode ?? 0));
 leaveIfConfined(Number(process.exitCode ?? 0));

@@ -13,9 +13,10 @@ export const DENTRIES_TRIMMED_AT_ONCE = 512;
 export const MOUNTS_MAX = 4096;
 
 /** Bytes of small tmpfs files that live in slab memory, over all tmpfs instances; what exceeds it moves to memfds. */
-export const TMPFS_SLAB_BYTES_MAX = 128 * 1024 * 1024;
-/** Largest tmpfs file kept in slab memory. */
+export const TMPFS_SLAB_BYTES_MAX = 1024 * 1024 * 1024;
+/** Largest tmpfs file kept in slab memory while there are plenty of descriptors, and when more than half of them are gone. */
 export const TMPFS_SMALL_FILE_MAX = 16 * 1024;
+export const TMPFS_SMALL_FILE_MAX_WHEN_SCARCE = 64 * 1024;
 /** Descriptors of the sentry that tmpfs files may use: the host's RLIMIT_NOFILE may be as low as 20,000. */
 export const TMPFS_MEMFDS_MAX = 12_000;
 /** Default size of a tmpfs without `size=`. */
@@ -41,3 +42,6 @@ export const GOFER_IDLE_DESCRIPTORS_MAX = 512;
 export const GOFER_LISTED_ENTRIES_MAX = 16_384;
 /** How long the sentry waits for a gofer's reply (a host file system may hang) before it gives the sandbox up. */
 export const GOFER_TIMEOUT_MS = 120_000;
+
+/** Pseudo-terminals of one devpts (Linux kernel.pty.max is 4096): each may hold a page of input, four of output and some objects. */
+export const PSEUDO_TERMINALS_MAX = 1024;

@@ -8,12 +8,17 @@ import type { Host } from '#platform/contract/host.ts';
 import type { GoferConnection } from '#sentry/fs/gofer/connection.ts';
 import { mountGofer, shareConnection } from '#sentry/fs/gofer/file-system.ts';
 import type { Caching, SharedConnection } from '#sentry/fs/gofer/file-system.ts';
+import { makeDevFileSystem } from '#sentry/fs/dev/dev-file-system.ts';
+import { registerMemoryDevices } from '#sentry/fs/dev/memory-devices.ts';
+import { DevptsFileSystem, parseDevptsOptions } from '#sentry/fs/devpts/devpts-file-system.ts';
 import { openFifo } from '#sentry/fs/pipe/pipe-file.ts';
 import { OverlayFileSystem } from '#sentry/fs/overlay/overlay.ts';
 import { ProcFileSystem } from '#sentry/fs/proc/proc-file-system.ts';
+import { SysFileSystem } from '#sentry/fs/sys/sys-file-system.ts';
 import { FileStore } from '#sentry/fs/tmpfs/file-store.ts';
-import { TMPFS_DEFAULTS, TmpFileSystem } from '#sentry/fs/tmpfs/tmpfs.ts';
+import { parseTmpfsOptions, TMPFS_DEFAULTS, TmpFileSystem } from '#sentry/fs/tmpfs/tmpfs.ts';
 import type { Kernel } from '#sentry/kernel/kernel.ts';
+import { installTerminals, TERMINAL_SERVICES } from '#sentry/kernel/terminal/terminals.ts';
 import { ALL_CAPABILITIES, initialCredentials } from '#sentry/vfs/credentials.ts';
 import { FsContext } from '#sentry/vfs/fs-context.ts';
 import type { FileSystem } from '#sentry/vfs/inode.ts';
@@ -27,24 +32,31 @@ import type { BindMount } from './spec.ts';
 
 const SYSTEM_FLAGS = MS_NOSUID | MS_NODEV | MS_NOEXEC;
 
+export interface FileTree {
+  readonly namespace: MountNamespace;
+  /** What is mounted on /dev/pts. */
+  readonly pts: DevptsFileSystem;
+}
+
 /** Makes the namespace. Mount 0 of the gofer is the root, the others follow in the order of `mounts`. */
-export function buildFileTree(kernel: Kernel, gofer: GoferConnection, mounts: readonly BindMount[]): MountNamespace {
+export function buildFileTree(kernel: Kernel, gofer: GoferConnection, mounts: readonly BindMount[]): FileTree {
   const { host } = kernel;
   const vfs = new Vfs(host);
   vfs.special.openFifo = (inode, dentry, flags) => openFifo(kernel.anonymous, inode, dentry, flags);
   const store = new FileStore(host);
+  registerTypes(kernel, vfs, store);
   const shared = shareConnection(gofer);
   const lower = attach(vfs, shared, 0, 'exclusive', '/');
   const upper = new TmpFileSystem(store, vfs.allocateDevice(), { ...TMPFS_DEFAULTS, mode: 0o755 }, 'overlay');
   const root = new OverlayFileSystem(vfs.allocateDevice(), [lower.root], upper);
   const namespace = new MountNamespace(vfs, root, 0, 'overlay');
   const builder = new TreeBuilder(host, namespace);
-  builder.mountSystem(kernel);
+  const pts = builder.mountSystem(kernel, store);
   mounts.forEach(({ guest, readOnly }, i) => {
     const fileSystem = attach(vfs, shared, i + 1, 'shared', guest);
     builder.mount(guest, fileSystem, readOnly ? MS_RDONLY : 0, 'gofer');
   });
-  return namespace;
+  return { namespace, pts };
 }
 
 /** Mount number `mount` of the gofer as a file system. */
@@ -52,6 +64,20 @@ function attach(vfs: Vfs, shared: SharedConnection, mount: number, caching: Cach
   const fileSystem = mountGofer({ ...shared, mount, device: vfs.allocateDevice(), allocateDevice: () => vfs.allocateDevice(), caching });
   if (typeof fileSystem === 'number') throw new UserError(`the host directory for ${place} cannot be served (${errnoName(-fileSystem)}).`);
   return fileSystem;
+}
+
+/** What mount(2) inside the sandbox can mount. */
+function registerTypes(kernel: Kernel, vfs: Vfs, store: FileStore): void {
+  vfs.types.set('tmpfs', (text) => {
+    const options = parseTmpfsOptions(text);
+    return typeof options === 'number' ? options : new TmpFileSystem(store, vfs.allocateDevice(), options);
+  });
+  vfs.types.set('proc', () => new ProcFileSystem(vfs.allocateDevice(), kernel.host, kernel));
+  vfs.types.set('sysfs', () => new SysFileSystem(vfs.allocateDevice(), kernel.host, kernel.machine));
+  vfs.types.set('devpts', (text) => {
+    const options = parseDevptsOptions(text);
+    return typeof options === 'number' ? options : new DevptsFileSystem(vfs.allocateDevice(), kernel.anonymous, TERMINAL_SERVICES, options);
+  });
 }
 
 /** Mounts as the superuser would, before there is any process. */
@@ -71,9 +97,16 @@ class TreeBuilder {
     };
   }
 
-  mountSystem(kernel: Kernel): void {
+  mountSystem(kernel: Kernel, store: FileStore): DevptsFileSystem {
     const { vfs } = this.namespace;
     this.mount('/proc', new ProcFileSystem(vfs.allocateDevice(), this.host, kernel), SYSTEM_FLAGS, 'proc');
+    this.mount('/sys', new SysFileSystem(vfs.allocateDevice(), this.host, kernel.machine), SYSTEM_FLAGS | MS_RDONLY, 'sysfs');
+    registerMemoryDevices(vfs.special, this.host);
+    const pts = installTerminals(kernel, vfs);
+    this.mount('/dev', makeDevFileSystem(store, vfs.allocateDevice()), MS_NOSUID, 'devtmpfs');
+    this.mount('/dev/pts', pts, MS_NOSUID | MS_NOEXEC, 'devpts');
+    this.mount('/dev/shm', new TmpFileSystem(store, vfs.allocateDevice(), TMPFS_DEFAULTS), MS_NOSUID | MS_NODEV, 'tmpfs');
+    return pts;
   }
 
   mount(place: string, fileSystem: FileSystem, flags: number, source: string): void {

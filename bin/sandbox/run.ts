@@ -7,6 +7,7 @@ import type { HostFd } from '#platform/contract/host.ts';
 import { createHost } from '#platform/host/host.ts';
 import type { LinuxHost } from '#platform/host/host.ts';
 import { createPtracePlatform } from '#platform/ptrace/ptrace-platform.ts';
+import { installSignalForwarding } from '#platform/ptrace/signal-forwarding.ts';
 import { errnoName } from '#sentry/abi/errno.ts';
 import { SIGKILL } from '#sentry/abi/signal.ts';
 import { GoferConnection } from '#sentry/fs/gofer/connection.ts';
@@ -60,6 +61,7 @@ function runToEnd(spec: SandboxSpec, log: LogLine | undefined, platforms: { dest
   const init = prepareInit(kernel, connection, spec, standardFiles);
   const timedOut = startTimeout(kernel, spec.timeoutMs);
   for (const line of confineSentry().lines()) host.log(`sentry: ${line}`);
+  installSignalForwarding(host);
   kernel.start(init);
   const status = kernel.run();
   kernel.platform.destroy();
@@ -100,7 +102,7 @@ function createKernel(spec: SandboxSpec, host: LinuxHost): Kernel {
 
 /** The first process with its files, directory and program; it has not run yet. */
 function prepareInit(kernel: Kernel, connection: GoferConnection, spec: SandboxSpec, standardFiles: readonly (Inherited | null)[]): Task {
-  const namespace = buildFileTree(kernel, connection, spec.mounts);
+  const { namespace, pts } = buildFileTree(kernel, connection, spec.mounts);
   const { uid, gid, groups } = spec.user;
   const init = createInit(kernel, {
     credentials: initialCredentials(uid, gid, groups, ALL_CAPABILITIES),
@@ -108,9 +110,11 @@ function prepareInit(kernel: Kernel, connection: GoferConnection, spec: SandboxS
     root: namespace.rootPath,
     hostname: spec.hostname,
     umask: process.umask(),
+    // The command is no init: it dies of a signal as it would outside.
+    unkillable: false,
   });
   if (typeof init === 'number') throw new UserError(`the host gives no process for the guest (${errnoName(-init)}).`);
-  installStandardFiles(kernel, init, null, standardFiles);
+  installStandardFiles(kernel, init, pts, standardFiles);
   enterDirectory(init, spec.cwd);
   const program = findProgram(init, spec.args[0]!, spec.environment);
   const loaded = execve(init, { ...program, args: spec.args, environment: spec.environment });

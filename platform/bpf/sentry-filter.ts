@@ -52,7 +52,6 @@ const FILES: readonly Rule[] = [
   { nr: 20, name: 'writev', reason: 'Node writes with it' },
   { nr: 3, name: 'close', reason: 'descriptors given up' },
   { nr: 5, name: 'fstat', reason: 'attributes of donated files' },
-  { nr: 262, name: 'newfstatat', reason: 'fstat as the C library calls it; without open and with an empty root it names nothing else' },
   { nr: 8, name: 'lseek', reason: 'holes of files; positions of donated streams' },
   { nr: 74, name: 'fsync', reason: 'fsync of a guest' },
   { nr: 75, name: 'fdatasync', reason: 'fdatasync of a guest' },

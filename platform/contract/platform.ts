@@ -126,6 +126,8 @@ export interface GuestSpace {
    * Returns the old value (as unsigned) or -1 when not accessible. Used for robust lists and FUTEX_WAKE_OP.
    */
   compareExchange(thread: GuestThread, address: number, expected: number, desired: number): number;
+  /** CPU time all its threads have used, those that ended included, in nanoseconds. Missing where the platform cannot tell. */
+  cpuTimeNs?(): number;
   /** Ends every thread of the space at once and frees it. */
   kill(): void;
 }

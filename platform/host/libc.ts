@@ -38,13 +38,15 @@ export const write: N3 = bind('write', 'intptr_t', ['int', PTR, 'size_t']);
 export const ftruncate: N2 = bind('ftruncate64', 'int', ['int', 'int64_t']);
 export const fallocate: N4 = bind('fallocate64', 'int', ['int', 'int', 'int64_t', 'int64_t']);
 export const lseek: N3 = bind('lseek64', 'int64_t', ['int', 'int64_t', 'int']);
-export const fstat: N2 = bind('fstat64', 'int', ['int', PTR]);
+// The raw call: glibc's fstat is newfstatat with an empty path, and a filter that allows newfstatat allows paths.
+const SYS_FSTAT = 5;
+const rawSyscall2: N3 = bind('syscall', 'long', ['long', 'int', PTR]);
+export const fstat: N2 = (fd, into) => rawSyscall2(SYS_FSTAT, fd, into);
 export const fsync: N1 = bind('fsync', 'int', ['int']);
 export const fdatasync: N1 = bind('fdatasync', 'int', ['int']);
 export const copyFileRange: N6 = bind('copy_file_range', 'intptr_t', ['int', PTR, 'int', PTR, 'size_t', 'uint']);
 export const close: N1 = bind('close', 'int', ['int']);
 export const ioctl: N3 = bind('ioctl', 'int', ['int', 'ulong', PTR]);
-export const fcntl: N3 = bind('fcntl', 'int', ['int', 'int', 'intptr_t']);
 export const open: (path: string, flags: number, mode: number) => number = bind('open64', 'int', ['str', 'int', 'uint']);
 
 export const poll: N3 = bind('poll', 'int', [PTR, 'ulong', 'int']);
@@ -75,35 +77,12 @@ export const schedSetaffinity: N3 = bind('sched_setaffinity', 'int', ['int', 'si
 export const schedGetaffinity: N3 = bind('sched_getaffinity', 'int', ['int', 'size_t', PTR]);
 export const schedGetcpu: () => number = bind('sched_getcpu', 'int', []);
 
-export const prctl: N5 = bind('prctl', 'int', ['int', 'ulong', 'ulong', 'ulong', 'ulong']);
-/** The generic entry, for calls glibc has no function for. Slower (280-400 ns): set-up only. */
-export const syscall: (nr: number, ...args: [number, number, number, number, number, number]) => number = bind('syscall', 'long', [
-  'long',
-  'intptr_t',
-  'intptr_t',
-  'intptr_t',
-  'intptr_t',
-  'intptr_t',
-  'intptr_t',
-]);
-// The set*id family goes through glibc because only glibc applies it to every thread of the process.
-export const setresuid: N3 = bind('setresuid', 'int', ['uint', 'uint', 'uint']);
-export const setresgid: N3 = bind('setresgid', 'int', ['uint', 'uint', 'uint']);
-export const setgroups: N2 = bind('setgroups', 'int', ['size_t', PTR]);
-export const chroot: (path: string) => number = bind('chroot', 'int', ['str']);
-export const chdir: (path: string) => number = bind('chdir', 'int', ['str']);
-export const unshare: N1 = bind('unshare', 'int', ['int']);
-export const mount: (source: string | null, target: string, type: string | null, flags: number, data: string | null) => number = bind(
-  'mount',
-  'int',
-  ['str', 'str', 'str', 'ulong', 'str'],
-);
-export const umount2: (target: string, flags: number) => number = bind('umount2', 'int', ['str', 'int']);
-export const sethostname: (name: string, length: number) => number = bind('sethostname', 'int', ['str', 'size_t']);
-
 const errnoLocation: () => number = bind('__errno_location', PTR, []);
 // SAFETY: the errno word of the calling thread lives as long as the thread, and this module is loaded once per thread.
 const errnoWord = new Int32Array(koffi.view(errnoLocation(), 4));
+
+/** An address in the calling thread's own static storage, where the host also keeps its rseq area. */
+export const threadStorage = errnoLocation();
 
 /** errno of the last failed call of this thread. */
 export function errno(): number {

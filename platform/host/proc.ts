@@ -10,12 +10,16 @@ export interface Mapping {
   readonly start: number;
   readonly end: number;
   readonly name: string;
+  /** As in /proc: 'rw-p'. */
+  readonly permissions: string;
 }
 
 /** What the platform must know of the host: read once, in `createHost`. */
 export interface HostFacts {
   /** The parts of the vDSO in the order of their addresses; empty when the host has none. */
   readonly vdso: readonly Mapping[];
+  /** Large pieces of anonymous memory, V8's heap above all: what a copy of this process can do without. */
+  readonly heap: readonly Mapping[];
   /** The lowest address the host lets anyone map. */
   readonly lowestAddress: number;
   /** Yama's restriction of ptrace; null where there is no Yama. */
@@ -24,9 +28,13 @@ export interface HostFacts {
 
 const VDSO_NAMES = ['[vvar]', '[vvar_vclock]', '[vdso]'];
 
+const LARGE = 65536;
+
 export function readHostFacts(): HostFacts {
+  const mappings = ownMappings();
   return {
-    vdso: ownMappings().filter((mapping) => VDSO_NAMES.includes(mapping.name)),
+    vdso: mappings.filter(({ name }) => VDSO_NAMES.includes(name)),
+    heap: mappings.filter(({ start, end, name, permissions }) => name === '' && permissions === 'rw-p' && end - start >= LARGE),
     lowestAddress: Math.max(readNumber('/proc/sys/vm/mmap_min_addr') ?? 65536, 4096),
     ptraceScope: readNumber('/proc/sys/kernel/yama/ptrace_scope'),
   };
@@ -35,8 +43,9 @@ export function readHostFacts(): HostFacts {
 function ownMappings(): Mapping[] {
   const mappings: Mapping[] = [];
   for (const line of readFileSync('/proc/self/maps', 'latin1').split('\n')) {
-    const match = /^([0-9a-f]+)-([0-9a-f]+) \S+ \S+ \S+ \S+ *(.*)$/.exec(line);
-    if (match !== null) mappings.push({ start: parseInt(match[1]!, 16), end: parseInt(match[2]!, 16), name: match[3]! });
+    const match = /^([0-9a-f]+)-([0-9a-f]+) (\S+) \S+ \S+ \S+ *(.*)$/.exec(line);
+    if (match === null) continue;
+    mappings.push({ start: parseInt(match[1]!, 16), end: parseInt(match[2]!, 16), permissions: match[3]!, name: match[4]! });
   }
   return mappings;
 }
@@ -54,5 +63,5 @@ function readNumber(path: string): number | null {
 export function ptraceRefusal(errno: number, scope: number | null): string {
   if (scope === 3) return 'this host forbids ptrace (kernel.yama.ptrace_scope=3, which only a reboot undoes); choose another platform';
   if (scope === 2) return 'this host allows ptrace to root only (kernel.yama.ptrace_scope=2); run as root or set it to 1';
-  return `this host forbids ptrace (${errnoName(errno)} from PTRACE_SEIZE; in a container, allow the ptrace system call in its seccomp profile)`;
+  return `this host forbids ptrace (${errnoName(errno)} from PTRACE_SEIZE; in a container, allow the ptrace system call in its seccomp profile; under strace, do not follow children)`;
 }

@@ -44,6 +44,10 @@ export class PtraceSpace implements GuestSpace {
     return (thread as PtraceThread).compareExchange(address, expected, desired);
   }
 
+  cpuTimeNs(): number {
+    return process.cpuTimeNs(this.pid);
+  }
+
   kill(): void {
     this.platform.killSpace(this);
   }

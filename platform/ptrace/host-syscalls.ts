@@ -1,6 +1,5 @@
 /** Numbers of the host system calls that the platform injects (x86-64), and the flags it passes. */
 
-export const SYS_POLL = 7;
 export const SYS_MMAP = 9;
 export const SYS_MPROTECT = 10;
 export const SYS_MUNMAP = 11;
@@ -18,6 +17,5 @@ export const SYS_RSEQ = 334;
 export const MAP_PRIVATE = 0x02;
 export const MAP_FIXED = 0x10;
 export const MAP_ANONYMOUS = 0x20;
-export const MAP_FIXED_NOREPLACE = 0x10_0000;
 export const MREMAP_MAYMOVE = 1;
 export const MREMAP_FIXED = 2;

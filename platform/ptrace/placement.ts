@@ -5,7 +5,7 @@
  * woken through the hypervisor. A guest that makes calls in quick succession therefore shares the sentry's CPU (`together`). A guest
  * that computes, or several that do, may use every CPU (`spread`).
  *
- * A tick (a few milliseconds after a stop, never while nothing stops) looks at the number of stops since the last one and at
+ * A tick (a few milliseconds after a stop, never while nothing stops) looks at the number of stops in the time that guests ran and at
  * how many threads run, and chooses. The thresholds for entering and leaving lie apart, or it would flap. Threads learn of a change
  * at their next resume, running ones at once.
  */
@@ -25,24 +25,27 @@ const ONE_ENTER_TOGETHER = 2;
 const MANY_LEAVE_TOGETHER = 12;
 const MANY_ENTER_TOGETHER = 20;
 
+/** Too short a time to judge by. */
+const ENOUGH_NS = 1_000_000;
+
 export class Placement {
   /** Changes whenever threads have to be placed anew. */
   epoch = 1;
   stops = 0;
   readonly #events: HostEvents;
   readonly #all: CpuSet;
-  readonly #single: readonly CpuSet[];
+  readonly #single = new Map<number, CpuSet>();
   readonly #load: CpuLoad;
   #current: CpuSet;
   readonly #followers: number[] = [];
   #together = false;
   #lastTickNs: number;
+  #idleNs = 0;
 
   constructor(host: LinuxHost) {
     const { events } = host;
     this.#events = events;
     this.#all = process.allowedCpus();
-    this.#single = this.#all.cpus.map((cpu) => process.cpuSet([cpu]));
     this.#load = host.cpuLoad;
     this.#current = this.#all;
     this.#lastTickNs = events.monotonicNs();
@@ -64,11 +67,10 @@ export class Placement {
   /** Decides anew. `running`: the threads that are running guest code. True when another tick is wanted. */
   tick(running: readonly Tracee[]): boolean {
     const now = this.#events.monotonicNs();
-    const rate = (this.stops * 1_000_000) / Math.max(now - this.#lastTickNs, 1);
+    const busyNs = now - this.#lastTickNs - this.#idleNs;
     const wasIdle = this.stops === 0;
-    this.stops = 0;
-    this.#lastTickNs = now;
-    if (this.#single.length > 1) this.#decide(rate, running.length, now);
+    if (busyNs >= ENOUGH_NS && this.#all.cpus.length > 1) this.#decide((this.stops * 1_000_000) / busyNs, running.length, now);
+    this.#begin(now);
     for (const tracee of running) {
       if (tracee.placement !== this.epoch) this.place(tracee);
     }
@@ -77,13 +79,23 @@ export class Placement {
 
   /** Starts a new measurement after a time without ticks. */
   restart(): void {
-    this.stops = 0;
-    this.#lastTickNs = this.#events.monotonicNs();
+    this.#begin(this.#events.monotonicNs());
+  }
+
+  /** No guest ran for so long: that says nothing about whether guests compute or call. */
+  idled(nanoseconds: number): void {
+    this.#idleNs += nanoseconds;
   }
 
   /** Gives the calling thread back the CPUs it had. */
   restore(): void {
     process.setAffinity(0, this.#all);
+  }
+
+  #begin(now: number): void {
+    this.stops = 0;
+    this.#idleNs = 0;
+    this.#lastTickNs = now;
   }
 
   #decide(rate: number, runningCount: number, now: number): void {
@@ -99,7 +111,8 @@ export class Placement {
   }
 
   #gather(cpu: number): void {
-    const set = this.#single.find((single) => single.cpus[0] === cpu) ?? this.#single[0]!;
+    let set = this.#single.get(cpu);
+    if (set === undefined) this.#single.set(cpu, (set = process.cpuSet([cpu])));
     this.#together = true;
     this.#move(set);
   }

@@ -232,7 +232,9 @@ export class PtracePlatform implements Platform {
   /** Waits without any guest running. True when the kernel loop should look. */
   #waitForHost(): boolean {
     const { events } = this.#host;
+    const start = events.monotonicNs();
     events.waitDirectly(IDLE_LOOK_NS);
+    this.#placement.idled(events.monotonicNs() - start);
     const wanted = this.#lookAtEvents();
     if (!wanted) this.#reapIdle();
     return wanted || this.#stops.length > 0;

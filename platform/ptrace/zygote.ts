@@ -19,7 +19,7 @@ import { ptraceRefusal } from '../host/proc.ts';
 import type { Mapping } from '../host/proc.ts';
 import * as process from '../host/process.ts';
 import { allocateMemory } from '../host/memory.ts';
-import { callCode, mapCode } from '../host/routine.ts';
+import { callCloningCode, mapCode } from '../host/routine.ts';
 import { FORK_FLAGS, SPAWN_FLAGS, ZYGOTE_FLAGS } from '../stub/clone-flags.ts';
 import { GUEST_END, PAGE_SIZE, STUB_BASE, TASK_END, VDSO_BASE } from '../stub/layout.ts';
 import type { StubCode } from '../stub/stub-code.ts';
@@ -216,7 +216,7 @@ export interface FirstProcesses {
 /** Creates the zygote and the bell. Throws PlatformUnavailable when the host does not let us trace. */
 export function createFirstProcesses(host: LinuxHost, stub: StubCode): FirstProcesses {
   const code = mapCode(stub.bytes, 2);
-  const pid = callCode(code + stub.spawn, ZYGOTE_FLAGS, process.ownPid());
+  const pid = callCloningCode(code + stub.spawn, ZYGOTE_FLAGS, process.ownPid(), host.facts.heap);
   const zygote = new Zygote(pid, stub, code + stub.inject);
   try {
     seize(zygote, host.facts.ptraceScope);

@@ -23,6 +23,8 @@ export interface InitOptions {
   readonly root: Path;
   readonly hostname: string;
   readonly umask: number;
+  /** As pid 1 of a container: signals that it does not handle have no effect on it (pid_namespaces(7)). */
+  readonly unkillable: boolean;
 }
 
 /**
@@ -35,7 +37,7 @@ export function createInit(kernel: Kernel, options: InitOptions): Task | number 
   const pid = kernel.pids.allocate();
   const limits = ResourceLimits.initial();
   const signals = new GroupSignals();
-  signals.unkillable = true;
+  signals.unkillable = options.unkillable;
   const processGroup = createSession(kernel, pid);
   const group = new ThreadGroup(pid, { parent: null, processGroup, handlers: new SignalHandlers(), signals, limits });
   const task = new Task(kernel, pid, {

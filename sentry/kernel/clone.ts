@@ -15,6 +15,7 @@ import type { Kernel } from './kernel.ts';
 import { openPidFd } from './pidfd.ts';
 import { inheritScheduling } from './scheduling.ts';
 import { GroupSignals } from './signals/group-signals.ts';
+import { armCpuLimit } from './timers/process-timers.ts';
 import { Task } from './task.ts';
 import { ThreadGroup } from './thread-group.ts';
 import { BLOCKED } from './wait.ts';
@@ -153,6 +154,8 @@ export function register(kernel: Kernel, task: Task, newGroup: ThreadGroup | nul
   kernel.groups.set(newGroup.pid, newGroup);
   newGroup.parent?.children.add(newGroup);
   newGroup.processGroup.members.add(newGroup);
+  newGroup.cpu.start(task.mm.space);
+  armCpuLimit(newGroup);
 }
 
 function setChildRegisters(child: Task, { flags, stackPointer, tls }: CloneRequest): void {

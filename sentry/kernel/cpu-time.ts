@@ -1,17 +1,44 @@
 /**
- * CPU time as times(2), getrusage(2) and SIGCHLD report it. Time in guest code is user time; the sentry serves calls of all processes in
- * one thread and accounts none of it to them, so system time is what ended threads brought (zero unless the platform tells).
+ * CPU time as times(2), getrusage(2), SIGCHLD and CPU clocks report it.
+ *
+ * The host counts it for each guest process: its own instructions and what the host spends on stopping it. All of that is user time; the
+ * sentry serves calls of every process in one thread and charges nobody. A process that shares another's memory (vfork) is charged from
+ * the moment it came, and so is the other one.
  */
+import type { GuestSpace } from '#platform/contract/platform.ts';
+import type { Task } from './task.ts';
 import type { ThreadGroup } from './thread-group.ts';
 
 /** USER_HZ. */
 export const TICKS_PER_SECOND = 100;
 const NS_PER_TICK = 1e9 / TICKS_PER_SECOND;
 
+/** CPU time of one process, over the host processes that ran it (execve changes them). */
+export class CpuAccount {
+  /** Of host processes it has left. */
+  private pastNs = 0;
+  /** The host process it runs in now, and what that had used before. */
+  private space: GuestSpace | null = null;
+  private baseNs = 0;
+
+  start(space: GuestSpace): void {
+    this.space = space;
+    this.baseNs = space.cpuTimeNs?.() ?? 0;
+  }
+
+  /** Before the host process goes. */
+  stop(): void {
+    this.pastNs = this.usedNs;
+    this.space = null;
+  }
+
+  get usedNs(): number {
+    return this.space === null ? this.pastNs : this.pastNs + Math.max(0, (this.space.cpuTimeNs?.() ?? 0) - this.baseNs);
+  }
+}
+
 export function groupUserTimeNs(group: ThreadGroup): number {
-  let total = group.userTimeNs;
-  for (const task of group.tasks) total += task.userTimeNs;
-  return total;
+  return group.userTimeNs;
 }
 
 export function groupSystemTimeNs(group: ThreadGroup): number {
@@ -20,6 +47,14 @@ export function groupSystemTimeNs(group: ThreadGroup): number {
 
 export function groupCpuTimeNs(group: ThreadGroup): number {
   return groupUserTimeNs(group) + groupSystemTimeNs(group);
+}
+
+/** Of one thread: an equal share of its process's, since the host tells no more. Never goes back. */
+export function taskCpuTimeNs(task: Task): number {
+  let living = 0;
+  for (const member of task.group.tasks) if (!member.hasExited) living++;
+  task.userTimeNs = Math.max(task.userTimeNs, Math.floor(groupUserTimeNs(task.group) / Math.max(1, living)));
+  return task.userTimeNs;
 }
 
 export function nsToTicks(ns: number): number {

@@ -36,6 +36,7 @@ export function exitGroup(group: ThreadGroup, status: number): void {
   if (group.exiting) return;
   group.exiting = true;
   group.exitStatus = status;
+  group.cpu.stop();
   endTasks([...group.tasks].filter((task) => !task.hasExited));
   becomeZombie(group);
 }
@@ -123,8 +124,9 @@ function becomeZombie(group: ThreadGroup): void {
   group.signals.pending.clear();
   group.signals.timers?.discard();
   endSession(group);
+  const children = [...group.children];
   reparentChildren(group);
-  notifyOrphanedGroups(group);
+  notifyOrphanedGroups(group, children);
   if (group === kernel.init) {
     kernel.exitStatus = group.exitStatus;
     return;

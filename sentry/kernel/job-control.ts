@@ -78,15 +78,25 @@ export function startSession(group: ThreadGroup): number {
   return group.pid;
 }
 
-/** When a parent's end leaves a group with stopped members orphaned, they get SIGHUP and SIGCONT (POSIX _exit). */
-export function notifyOrphanedGroups(exited: ThreadGroup): void {
-  const touched = new Set<ProcessGroup>([exited.processGroup]);
-  for (const child of exited.children) touched.add(child.processGroup);
-  for (const group of touched) {
-    if (!group.isOrphaned) continue;
-    const stopped = [...group.members].some((member) => member !== exited && member.leader.state === TaskState.Stopped);
-    if (!stopped) continue;
-    sendToProcessGroup(group, kernelInfo(SIGHUP));
-    sendToProcessGroup(group, kernelInfo(SIGCONT));
-  }
+/**
+ * When a process's end leaves a group with stopped members orphaned, they get SIGHUP and SIGCONT (POSIX _exit). It can do so for its own
+ * group, if its parent was the link to the rest of the session, and for those of its `children`, whose link it was. A group that was
+ * orphaned before is left alone (Linux kill_orphaned_pgrp).
+ */
+export function notifyOrphanedGroups(exited: ThreadGroup, children: readonly ThreadGroup[]): void {
+  if (exited.parent !== null && linked(exited, exited.parent)) hangUpIfOrphaned(exited.processGroup, exited);
+  for (const child of children) if (linked(child, exited)) hangUpIfOrphaned(child.processGroup, exited);
+}
+
+/** Whether `parent` ties `child`'s process group to its session from outside. */
+function linked(child: ThreadGroup, parent: ThreadGroup): boolean {
+  return parent.processGroup !== child.processGroup && parent.processGroup.session === child.processGroup.session;
+}
+
+function hangUpIfOrphaned(group: ProcessGroup, exited: ThreadGroup): void {
+  if (!group.isOrphaned) return;
+  const stopped = [...group.members].some((member) => member !== exited && member.leader.state === TaskState.Stopped);
+  if (!stopped) return;
+  sendToProcessGroup(group, kernelInfo(SIGHUP));
+  sendToProcessGroup(group, kernelInfo(SIGCONT));
 }

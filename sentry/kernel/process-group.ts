@@ -39,8 +39,8 @@ export class ProcessGroup {
   /** POSIX: no member has a parent in another group of the same session. Stops by terminal signals are not delivered to such groups. */
   get isOrphaned(): boolean {
     for (const member of this.members) {
-      const { parent } = member;
-      if (parent !== null && parent.processGroup !== this && parent.processGroup.session === this.session) return false;
+      const { parent, isZombie } = member;
+      if (!isZombie && parent !== null && parent.processGroup !== this && parent.processGroup.session === this.session) return false;
     }
     return true;
   }

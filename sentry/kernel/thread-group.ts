@@ -2,6 +2,7 @@
  * A thread group: a process (Linux signal_struct plus the family links of its leader). Lives from clone until its parent has waited.
  */
 import { WaitQueue } from '../lib/wait-queue.ts';
+import { CpuAccount } from './cpu-time.ts';
 import type { ProcessGroup } from './process-group.ts';
 import type { ResourceLimits } from './resource-limits.ts';
 import type { SignalHandlers } from './signals/signal-handlers.ts';
@@ -39,11 +40,16 @@ export class ThreadGroup {
   /** A stop or continue not yet reported to wait4: WUNTRACED and WCONTINUED. Signal number, or 0xffff for continued, 0 none. */
   pendingStopReport = 0;
 
-  // Accounting of reaped children and ended threads, in nanoseconds.
-  userTimeNs = 0;
+  // Accounting, in nanoseconds; see cpu-time.ts.
+  readonly cpu = new CpuAccount();
   systemTimeNs = 0;
   childrenUserTimeNs = 0;
   childrenSystemTimeNs = 0;
+
+  /** CPU time of all its threads. */
+  get userTimeNs(): number {
+    return this.cpu.usedNs;
+  }
 
   constructor(pid: number, init: ThreadGroupInit) {
     this.pid = pid;

@@ -23,6 +23,7 @@ import {
   F_OWNER_PGRP,
   F_OWNER_PID,
   F_OWNER_TID,
+  F_SEAL_ALL,
   F_SETFD,
   F_SETFL,
   F_SETLK,
@@ -108,6 +109,7 @@ function onContents(task: Task, fd: number, file: FileDescription, command: numb
     case F_GET_SEALS:
       return file.seals();
     case F_ADD_SEALS:
+      if ((word & ~F_SEAL_ALL) !== 0) return -EINVAL;
       return file.writable ? file.addSeals(word) : -EPERM;
     case F_GETLEASE:
       return F_UNLCK;

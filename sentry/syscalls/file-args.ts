@@ -4,10 +4,9 @@
  * A call that blocks on a file keeps a reference to it while it waits: another thread may close the descriptor meanwhile, and Linux
  * goes on with the file it began with.
  */
-import { EBADF } from '#sentry/abi/errno.ts';
+import { EAGAIN, EBADF, EINTR } from '#sentry/abi/errno.ts';
 import { O_NONBLOCK, O_PATH, POLLERR, POLLHUP, POLLRDHUP, READABLE, WRITABLE } from '#sentry/abi/fs.ts';
 import { FileDescription } from '../vfs/file-description.ts';
-import type { BLOCKED } from '../kernel/wait.ts';
 import type { Task } from '../kernel/task.ts';
 
 export const READ_EVENTS = READABLE | POLLHUP | POLLERR | POLLRDHUP;
@@ -26,9 +25,15 @@ export function fileForIo(task: Task, fd: number): FileDescription | undefined {
   return task.files.get(fd);
 }
 
-/** Waits for `events` on a file whose operation returned -EAGAIN. */
-export function waitForFile(task: Task, file: FileDescription, events: number): typeof BLOCKED {
+/** Waits for `events` on a file whose operation returned -EAGAIN; -EAGAIN once the file's own timeout is over (SO_RCVTIMEO, SO_SNDTIMEO). */
+export function waitForFile(task: Task, file: FileDescription, events: number): number {
   const { wait } = task;
+  const timeoutNs = (events & WRITABLE) !== 0 ? file.writeTimeoutNs : file.readTimeoutNs;
+  if (timeoutNs !== Infinity) {
+    if (wait.timedOut) return -EAGAIN;
+    if (wait.deadlineNs === Infinity) wait.deadlineNs = task.kernel.host.monotonicNs() + timeoutNs;
+    wait.interrupted = -EINTR;
+  }
   if (wait.state !== file) {
     wait.state = file.acquire();
     wait.onFinish = () => file.release();

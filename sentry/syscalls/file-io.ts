@@ -7,7 +7,7 @@
  *
  * Files move bytes and say -EAGAIN; whether that means waiting is decided here.
  */
-import { EAGAIN, EBADF, EFBIG, EINVAL, EPIPE } from '#sentry/abi/errno.ts';
+import { EAGAIN, EBADF, EFBIG, EINVAL, EISDIR, EPIPE } from '#sentry/abi/errno.ts';
 import { RWF_APPEND, RWF_DSYNC, RWF_NOWAIT, RWF_SYNC } from '#sentry/abi/fcntl.ts';
 import { O_APPEND, O_DSYNC } from '#sentry/abi/fs.ts';
 import { RLIMIT_FSIZE } from '#sentry/abi/resource.ts';
@@ -38,7 +38,7 @@ export function readFile(task: Task, file: FileDescription, io: Io, position: nu
     const n = file.read(io, at, task);
     if (n < 0) {
       if (total > 0) break;
-      return n === -EAGAIN && !isNonblocking(file) && (flags & RWF_NOWAIT) === 0 ? waitForFile(task, file, READ_EVENTS) : n;
+      return cannotRead(task, file, n, flags);
     }
     total += n;
     at += n;
@@ -50,8 +50,13 @@ export function readFile(task: Task, file: FileDescription, io: Io, position: nu
 
 function readStream(task: Task, file: FileDescription, io: Io, flags: number): number {
   const n = file.read(io, -1, task);
-  if (n === -EAGAIN && !isNonblocking(file) && (flags & RWF_NOWAIT) === 0) return waitForFile(task, file, READ_EVENTS);
-  return n;
+  return n < 0 ? cannotRead(task, file, n, flags) : n;
+}
+
+/** A read that moved nothing: waits, or fails. */
+function cannotRead(task: Task, file: FileDescription, error: number, flags: number): number {
+  if (error === -EAGAIN && !isNonblocking(file) && (flags & RWF_NOWAIT) === 0) return waitForFile(task, file, READ_EVENTS);
+  return error === -EINVAL && file.inode.isDirectory ? -EISDIR : error;
 }
 
 /** Writes from `io`, of which the bytes moved before a wait are skipped. */
@@ -93,7 +98,8 @@ function writeStream(task: Task, file: FileDescription, io: Io, flags: number): 
     }
     if (n === -EAGAIN && !isNonblocking(file) && (flags & RWF_NOWAIT) === 0) {
       wait.progress = total;
-      return waitForFile(task, file, WRITE_EVENTS);
+      const waiting = waitForFile(task, file, WRITE_EVENTS);
+      return waiting === -EAGAIN && total > 0 ? total : waiting;
     }
     if (n === -EPIPE) raise(task, SIGPIPE);
     return total > 0 ? total : n;

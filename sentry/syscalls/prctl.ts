@@ -40,6 +40,8 @@ function prctl(task: Task, option: number, a: number, b: number, c: number, d: n
       return task.memory.storeU32(a, task.group.isSubreaper ? 1 : 0);
     case p.PR_GET_TID_ADDRESS:
       return task.memory.storeU64(a, task.clearChildTid);
+    // Nothing restricts the guest's calls but this kernel itself.
+    case p.PR_GET_SECCOMP:
     case p.PR_GET_TIMING:
       return 0;
     case p.PR_SET_TIMING:

@@ -4,7 +4,7 @@
  * Checks come in Linux's order (fs/read_write.c): a negative position, the descriptor, seekability, the buffer's range, then limits. A
  * count beyond MAX_RW_COUNT is cut, not refused.
  */
-import { EBADF, EFAULT, EINVAL, EOPNOTSUPP, ESPIPE } from '#sentry/abi/errno.ts';
+import { EBADF, EFAULT, EINVAL, EISDIR, EOPNOTSUPP, ESPIPE } from '#sentry/abi/errno.ts';
 import { MAX_RW_COUNT, RWF_APPEND, RWF_DSYNC, RWF_HIPRI, RWF_NOWAIT, RWF_SYNC } from '#sentry/abi/fcntl.ts';
 import { SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, SEEK_SET } from '#sentry/abi/fs.ts';
 import { getU64 } from '#sentry/abi/layout.ts';
@@ -76,7 +76,8 @@ function positioned(task: Task, fd: number, position: number): FileDescription |
   if (position < 0) return -EINVAL;
   const file = fileForIo(task, fd);
   if (file === undefined || (!file.readable && !file.writable)) return -EBADF;
-  return file.seekable ? file : -ESPIPE;
+  if (file.seekable) return file;
+  return file.inode.isDirectory ? -EISDIR : -ESPIPE;
 }
 
 function checkRwFlags(flags: number): number {

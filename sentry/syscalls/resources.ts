@@ -4,8 +4,9 @@
 import { EFAULT, EINVAL, EPERM, ESRCH } from '#sentry/abi/errno.ts';
 import * as r from '#sentry/abi/resource.ts';
 import type { HostMemory } from '#platform/contract/host.ts';
-import { groupSystemTimeNs, groupUserTimeNs } from '../kernel/cpu-time.ts';
+import { groupSystemTimeNs, groupUserTimeNs, taskCpuTimeNs } from '../kernel/cpu-time.ts';
 import type { Task } from '../kernel/task.ts';
+import { armCpuLimit } from '../kernel/timers/process-timers.ts';
 import { CAP_SYS_RESOURCE, capable } from '../vfs/credentials.ts';
 import { family, full, input, oneOf, out, partial, pid, syscall } from './row.ts';
 
@@ -13,7 +14,7 @@ const NR_OPEN = 1 << 20;
 const INFINITY_WORD = 0xffff_ffff;
 
 /** Writes a `struct rusage` at the start of `memory`. What is not counted is 0, as for a process that did none of it. */
-export function encodeUsage(memory: HostMemory, userTimeNs: number, systemTimeNs: number, minorFaults = 0): void {
+export function encodeUsage(memory: HostMemory, userTimeNs: number, systemTimeNs: number, mappedBytes = 0): void {
   const userUsec = Math.floor(userTimeNs / 1000);
   const systemUsec = Math.floor(systemTimeNs / 1000);
   memory.bytes.fill(0, 0, r.Rusage.size);
@@ -23,20 +24,21 @@ export function encodeUsage(memory: HostMemory, userTimeNs: number, systemTimeNs
   view.setUint32(offsets.utimeUsec, userUsec % 1e6, true);
   view.setUint32(offsets.stimeSec, Math.floor(systemUsec / 1e6), true);
   view.setUint32(offsets.stimeUsec, systemUsec % 1e6, true);
-  view.setUint32(offsets.minflt, minorFaults, true);
+  // Kilobytes. What is mapped now stands for what was resident at most: only the host knows that.
+  view.setUint32(offsets.maxrss, Math.min(mappedBytes / 1024, 0xffff_ffff), true);
 }
 
 function getrusage(task: Task, who: number, address: number): number {
   const { group, scratch } = task;
   switch (who) {
     case r.RUSAGE_SELF:
-      encodeUsage(scratch, groupUserTimeNs(group), groupSystemTimeNs(group), task.minorFaults);
+      encodeUsage(scratch, groupUserTimeNs(group), groupSystemTimeNs(group), task.mm.areas.totalBytes);
       break;
     case r.RUSAGE_CHILDREN:
       encodeUsage(scratch, group.childrenUserTimeNs, group.childrenSystemTimeNs);
       break;
     case r.RUSAGE_THREAD:
-      encodeUsage(scratch, task.userTimeNs, 0, task.minorFaults);
+      encodeUsage(scratch, taskCpuTimeNs(task), 0, task.mm.areas.totalBytes);
       break;
     default:
       return -EINVAL;
@@ -74,6 +76,7 @@ function prlimit(task: Task, which: number, resource: number, newLimit: number, 
     if (resource === r.RLIMIT_NOFILE && newHard > NR_OPEN) return -EPERM;
     if (newHard > hard && !capable(task.credentials, CAP_SYS_RESOURCE)) return -EPERM;
     limits.set(resource, newSoft, newHard);
+    if (resource === r.RLIMIT_CPU) armCpuLimit(target.group);
     if (resource === r.RLIMIT_NOFILE) for (const member of target.group.tasks) member.files.limit = newSoft;
   }
   if (oldLimit === 0) return 0;
@@ -92,7 +95,7 @@ function mayChange(task: Task, target: Task): boolean {
 }
 
 const RESOURCE = oneOf(r.RLIMIT_NAMES);
-const LIMITS_NOTE = partial('kept for all; in force: NOFILE, FSIZE, NPROC, STACK, AS, DATA, MEMLOCK, SIGPENDING, NICE, RTPRIO');
+const LIMITS_NOTE = partial('kept for all; in force: CPU, NOFILE, FSIZE, NPROC, STACK, AS, DATA, MEMLOCK, SIGPENDING, NICE, RTPRIO');
 
 export const resourceRows = family(
   syscall({
@@ -112,6 +115,6 @@ export const resourceRows = family(
   syscall({
     name: 'getrusage', nr: { x64: 98, arm64: 165 },
     args: { who: oneOf({ RUSAGE_SELF: r.RUSAGE_SELF, RUSAGE_CHILDREN: r.RUSAGE_CHILDREN, RUSAGE_THREAD: r.RUSAGE_THREAD }), usage: out(r.Rusage.size, 'rusage') },
-    support: partial('times as of the last stop of each thread; memory and block counts are 0'), run: getrusage,
+    support: partial('system time counts as user time, threads have equal shares; maxrss is what is mapped; other counts are 0'), run: getrusage,
   }),
 );

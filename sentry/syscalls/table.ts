@@ -3,6 +3,7 @@
  */
 import { attributeRows } from './attributes.ts';
 import { capabilityRows } from './capabilities.ts';
+import { copyRows } from './copy.ts';
 import { credentialRows } from './credentials.ts';
 import { descriptorRows } from './descriptors.ts';
 import { directoryRows } from './directories.ts';
@@ -13,6 +14,8 @@ import { futexRows } from './futex.ts';
 import { ioctlRows } from './ioctl.ts';
 import { linkRows } from './links.ts';
 import { lockRows } from './locks.ts';
+import { memfdRows } from './memfd.ts';
+import { mountRows } from './mount.ts';
 import { memoryRows } from './memory.ts';
 import { openRows } from './open.ts';
 import { pipeRows } from './pipe.ts';
@@ -36,6 +39,7 @@ import type { Row } from './row.ts';
 export const ALL_ROWS: readonly Row[] = [
   ...attributeRows,
   ...capabilityRows,
+  ...copyRows,
   ...credentialRows,
   ...descriptorRows,
   ...directoryRows,
@@ -47,6 +51,8 @@ export const ALL_ROWS: readonly Row[] = [
   ...ioctlRows,
   ...linkRows,
   ...lockRows,
+  ...memfdRows,
+  ...mountRows,
   ...memoryRows,
   ...openRows,
   ...pipeRows,

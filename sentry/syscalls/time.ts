@@ -282,7 +282,7 @@ function timerDelete(task: Task, id: number): number {
 const CLOCK = oneOf(t.CLOCK_NAMES);
 const ITIMER = oneOf({ ITIMER_REAL: t.ITIMER_REAL, ITIMER_VIRTUAL: t.ITIMER_VIRTUAL, ITIMER_PROF: t.ITIMER_PROF });
 const ABSTIME = flags({ TIMER_ABSTIME: t.TIMER_ABSTIME });
-const CPU_NOTE = 'CPU time is known as of the last stop of each thread';
+const CPU_NOTE = 'CPU time is counted by process: system time counts as user time, threads have equal shares';
 
 export const timeRows = family(
   syscall({ name: 'clock_gettime', nr: { x64: 228, arm64: 113 }, args: { clock: CLOCK, time: out(16, 'timespec') }, support: full, run: clockGettime }),

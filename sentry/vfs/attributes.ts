@@ -4,7 +4,7 @@
  *
  * Who may change what, and which mode bits a change takes away, is inode(7) and Linux setattr_prepare, chown_common, vfs_utimes.
  */
-import { EACCES, EBADF, EFBIG, EINVAL, EISDIR, ENODEV, EOPNOTSUPP, EPERM, EROFS } from '#sentry/abi/errno.ts';
+import { EACCES, EBADF, EFBIG, EINVAL, EISDIR, ENODEV, EOPNOTSUPP, EPERM, EROFS, ETXTBSY } from '#sentry/abi/errno.ts';
 import { MS_NOEXEC, S_IFDIR, S_IFMT, S_IFREG, S_ISGID, W_OK, X_OK } from '#sentry/abi/fs.ts';
 import { capable, CAP_CHOWN, CAP_FSETID, inGroup, NO_CAPABILITIES } from './credentials.ts';
 import type { Credentials } from './credentials.ts';
@@ -126,6 +126,7 @@ export function truncate(caller: Caller, target: Target, length: number): number
   if (!inode.isRegular) return -EINVAL;
   const error = permission(caller.credentials, inode, W_OK) || writable(target.mount);
   if (error < 0) return error;
+  if (inode.writers < 0) return -ETXTBSY;
   return length > FILE_SIZE_MAX ? -EFBIG : truncateInode(caller, inode, length);
 }
 

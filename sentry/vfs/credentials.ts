@@ -73,10 +73,20 @@ export function inGroup(credentials: Credentials, gid: number): boolean {
 export function initialCredentials(uid: number, gid: number, groups: readonly number[], capabilities: CapabilitySet): Credentials {
   const held = uid === 0 ? capabilities : NO_CAPABILITIES;
   return {
-    uid, euid: uid, suid: uid, fsuid: uid,
-    gid, egid: gid, sgid: gid, fsgid: gid,
+    uid,
+    euid: uid,
+    suid: uid,
+    fsuid: uid,
+    gid,
+    egid: gid,
+    sgid: gid,
+    fsgid: gid,
     groups,
-    effective: held, permitted: held, inheritable: NO_CAPABILITIES, bounding: capabilities, ambient: NO_CAPABILITIES,
+    effective: held,
+    permitted: held,
+    inheritable: NO_CAPABILITIES,
+    bounding: capabilities,
+    ambient: NO_CAPABILITIES,
     securebits: 0,
     noNewPrivs: false,
   };

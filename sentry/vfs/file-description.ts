@@ -37,6 +37,8 @@ export abstract class FileDescription {
   owner: unknown = null;
   /** Called once when the last reference goes: its flock and OFD locks are dropped. Kept by the kernel. */
   onLastRelease: (() => void) | null = null;
+  /** What it adds to `inode.writers`: 1 when open for writing, -1 when open for execution. */
+  private writeAccess: -1 | 0 | 1 = 0;
   private references = 1;
 
   /** Takes a reference to `dentry`, and becomes the owner of one to `mount` if there is one. */
@@ -44,6 +46,12 @@ export abstract class FileDescription {
     this.dentry = dentry.acquire();
     this.mount = mount;
     this.flags = flags;
+  }
+
+  /** Counts among those who write the file (1) or execute it (-1) until the last reference is gone. */
+  countWriter(writeAccess: -1 | 1): void {
+    this.writeAccess = writeAccess;
+    this.inode.writers += writeAccess;
   }
 
   setMount(mount: Mount): void {
@@ -111,6 +119,13 @@ export abstract class FileDescription {
   poll(): number {
     return READABLE | WRITABLE;
   }
+  /** How long a blocking read or write waits: for ever, except on sockets with a timeout. */
+  get readTimeoutNs(): number {
+    return Infinity;
+  }
+  get writeTimeoutNs(): number {
+    return Infinity;
+  }
   /** Whether epoll can watch it: not regular files, directories and devices that never block. */
   get pollable(): boolean {
     const { inode } = this;
@@ -155,6 +170,7 @@ export abstract class FileDescription {
     if (this.onLastRelease !== null) this.onLastRelease();
     if (!this.queue.isEmpty) this.queue.notify(CLOSED);
     this.destroy();
+    if (this.writeAccess !== 0) this.inode.writers -= this.writeAccess;
     if (this.mount !== null) this.mount.release();
     this.dentry.release();
   }

@@ -81,6 +81,8 @@ export abstract class Inode {
   mode: number;
   uid: number;
   gid: number;
+  /** How many have it open for writing; negative: how many execute it, which excludes writing (Linux i_writecount). */
+  writers = 0;
   /** Advisory locks, pipe of a FIFO, bound socket and the like hang here; each kind under a key of its own (see `Attachment`). */
   attachments: Map<symbol, unknown> | null = null;
 

@@ -61,7 +61,7 @@ export class MountNamespace {
     const top = this.bind(at, from, flags);
     if (typeof top === 'number') return top;
     const copies = new Map<Mount, Mount>([[from.mount, top]]);
-    for (const mount of [...this.mounts]) {
+    for (const mount of this.mounts.slice()) {
       const parentCopy = mount.parent === null ? undefined : copies.get(mount.parent);
       if (parentCopy === undefined || mount === top || copies.has(mount)) continue;
       if (mount.parent === from.mount && !isBelow(mount.mountpoint!, from.dentry)) continue;
@@ -106,7 +106,7 @@ export class MountNamespace {
   }
 
   private remove(mount: Mount): void {
-    for (const child of [...mount.children.values()]) this.remove(child);
+    for (const child of Array.from(mount.children.values())) this.remove(child);
     mount.detach();
     this.mounts.splice(this.mounts.indexOf(mount), 1);
     this.forget(mount);

@@ -5,10 +5,34 @@
  * `openPath`, which checks type and permissions and lets the inode (or, for special files, whoever registered) make the description.
  * The order of errors is that of Linux fs/namei.c: build_open_flags, open_last_lookups, do_open, may_open.
  */
-import { EACCES, EEXIST, EINVAL, EISDIR, ELOOP, ENOENT, ENOTDIR, EPERM, EROFS } from '#sentry/abi/errno.ts';
+import { EACCES, EEXIST, EINVAL, EISDIR, ELOOP, ENOENT, ENOTDIR, EPERM, EROFS, ETXTBSY } from '#sentry/abi/errno.ts';
 import {
-  MS_NODEV, MS_NOEXEC, O_ACCMODE, O_APPEND, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_NOATIME, O_NOCTTY, O_NOFOLLOW, O_PATH, O_RDONLY,
-  O_TMPFILE, O_TRUNC, R_OK, S_IFBLK, S_IFCHR, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK, W_OK, X_OK,
+  MS_NODEV,
+  MS_NOEXEC,
+  O_ACCMODE,
+  O_APPEND,
+  O_CLOEXEC,
+  O_CREAT,
+  O_DIRECTORY,
+  O_EXCL,
+  O_NOATIME,
+  O_NOCTTY,
+  O_NOFOLLOW,
+  O_PATH,
+  O_RDONLY,
+  O_TMPFILE,
+  O_TRUNC,
+  R_OK,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFIFO,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+  S_IFSOCK,
+  W_OK,
+  X_OK,
 } from '#sentry/abi/fs.ts';
 import { Dentry } from './dentry.ts';
 import type { FileDescription } from './file-description.ts';
@@ -30,7 +54,14 @@ const TRANSIENT = O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC;
 export const OPEN_EXEC = 0x20;
 
 /** Opens `path`. `mode` is for a file to be created, before the umask; `resolveFlags` are openat2's RESOLVE_*. */
-export function open(caller: VfsCaller, start: Path | null, path: string, flags: number, mode: number, resolveFlags: number): FileDescription | number {
+export function open(
+  caller: VfsCaller,
+  start: Path | null,
+  path: string,
+  flags: number,
+  mode: number,
+  resolveFlags: number,
+): FileDescription | number {
   if ((flags & O_PATH) !== 0) return openByWalk(caller, start, path, flags & PATH_FLAGS, resolveFlags);
   if ((flags & TMPFILE_BIT) !== 0) return openTemporary(caller, start, path, flags, mode, resolveFlags);
   if ((flags & O_CREAT) === 0) return openByWalk(caller, start, path, flags, resolveFlags);
@@ -47,7 +78,14 @@ function openByWalk(caller: VfsCaller, start: Path | null, path: string, flags: 
   return error < 0 ? error : openPath(caller, walk, flags);
 }
 
-function openOrCreate(caller: VfsCaller, start: Path | null, path: string, flags: number, mode: number, resolveFlags: number): FileDescription | number {
+function openOrCreate(
+  caller: VfsCaller,
+  start: Path | null,
+  path: string,
+  flags: number,
+  mode: number,
+  resolveFlags: number,
+): FileDescription | number {
   const walk = firstWalk.begin(caller, start, resolveFlags << WALK_RESOLVE_SHIFT);
   let rest = path;
   for (;;) {
@@ -117,7 +155,14 @@ export function instantiate(caller: VfsCaller, directory: Dentry, name: string, 
   return cache.add(directory, name, inode);
 }
 
-function openTemporary(caller: VfsCaller, start: Path | null, path: string, flags: number, mode: number, resolveFlags: number): FileDescription | number {
+function openTemporary(
+  caller: VfsCaller,
+  start: Path | null,
+  path: string,
+  flags: number,
+  mode: number,
+  resolveFlags: number,
+): FileDescription | number {
   if ((flags & O_TMPFILE) !== O_TMPFILE || (flags & O_CREAT) !== 0) return -EINVAL;
   if ((flags & O_ACCMODE) === O_RDONLY) return -EINVAL;
   const walk = firstWalk.begin(caller, start, (resolveFlags << WALK_RESOLVE_SHIFT) | WALK_FOLLOW | WALK_DIRECTORY);
@@ -179,17 +224,27 @@ function makeDescription(caller: VfsCaller, at: Path, flags: number): FileDescri
   const { dentry } = at;
   const inode = dentry.inode!;
   const status = flags & ~TRANSIENT & ~OPEN_EXEC;
+  const writeAccess = writeAccessOf(inode, flags);
+  if (writeAccess * inode.writers < 0) return -ETXTBSY;
   dentry.acquire();
   const file = openByType(caller, inode, dentry, status | (flags & (O_NOCTTY | O_TRUNC)));
   dentry.release();
   if (typeof file === 'number') return file;
   file.flags = (file.flags & ~TRANSIENT) | (status & O_APPEND);
   file.setMount(at.mount);
+  if (writeAccess !== 0) file.countWriter(writeAccess);
   if ((flags & O_TRUNC) === 0 || !inode.isRegular) return file;
   const error = truncateInode(caller, inode, 0);
   if (error === 0) return file;
   file.release();
   return error;
+}
+
+/** Writing (1) and executing (-1) a regular file exclude each other. */
+function writeAccessOf(inode: Inode, flags: number): -1 | 0 | 1 {
+  if (!inode.isRegular) return 0;
+  if ((flags & OPEN_EXEC) !== 0) return -1;
+  return (flags & O_ACCMODE) === O_RDONLY && (flags & O_TRUNC) === 0 ? 0 : 1;
 }
 
 function openByType(caller: VfsCaller, inode: Inode, dentry: Dentry, flags: number): FileDescription | number {
@@ -207,4 +262,3 @@ function openByType(caller: VfsCaller, inode: Inode, dentry: Dentry, flags: numb
       return inode.open(dentry, flags, caller);
   }
 }
-

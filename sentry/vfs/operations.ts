@@ -103,7 +103,14 @@ export function symlink(caller: VfsCaller, target: string, start: Path | null, p
 }
 
 /** `walkFlags` are for the existing name: WALK_FOLLOW (AT_SYMLINK_FOLLOW), WALK_EMPTY (AT_EMPTY_PATH). */
-export function link(caller: VfsCaller, fromStart: Path | null, fromPath: string, toStart: Path | null, toPath: string, walkFlags: number): number {
+export function link(
+  caller: VfsCaller,
+  fromStart: Path | null,
+  fromPath: string,
+  toStart: Path | null,
+  toPath: string,
+  walkFlags: number,
+): number {
   const from = secondWalk.begin(caller, fromStart, walkFlags);
   let error = from.toEnd(fromPath);
   if (error < 0) return error;

@@ -15,7 +15,12 @@ import { firstWalk, LastType, secondWalk } from './walk.ts';
 import type { VfsCaller, Walk } from './walk.ts';
 
 export function rename(
-  caller: VfsCaller, fromStart: Path | null, fromPath: string, toStart: Path | null, toPath: string, flags: number,
+  caller: VfsCaller,
+  fromStart: Path | null,
+  fromPath: string,
+  toStart: Path | null,
+  toPath: string,
+  flags: number,
 ): number {
   const invalid = checkFlags(caller, flags);
   if (invalid < 0) return invalid;

@@ -4,6 +4,7 @@
  */
 import type { Timestamp } from '#platform/contract/host.ts';
 import { DentryCache } from './dentry-cache.ts';
+import type { FileSystem } from './inode.ts';
 import { makeDevice, SpecialFiles } from './special-files.ts';
 
 /** The part of the host the VFS itself needs. */
@@ -11,10 +12,15 @@ export interface VfsClock {
   realtime(into: Timestamp): void;
 }
 
+/** Makes a file system from the options of mount(2), or -errno. */
+export type FileSystemMaker = (options: string) => FileSystem | number;
+
 export class Vfs {
   readonly cache: DentryCache;
   readonly special = new SpecialFiles();
   readonly clock: VfsClock;
+  /** What mount(2) can mount, by type name; also what /proc/filesystems lists. */
+  readonly types = new Map<string, FileSystemMaker>();
   private nextMinor = 1;
 
   constructor(clock: VfsClock, cache: DentryCache = new DentryCache()) {

@@ -1,7 +1,7 @@
 /**
  * Path walking against a reference that knows no cache, no mounts table and no cleverness; then mounts, openat2's restrictions, the dentry cache.
  */
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 import * as errno from '#sentry/abi/errno.ts';
 import * as abi from '#sentry/abi/fs.ts';
@@ -11,7 +11,7 @@ import { FileStore } from '../fs/tmpfs/file-store.ts';
 import { TMPFS_DEFAULTS, TmpFileSystem } from '../fs/tmpfs/tmpfs.ts';
 import { chmod } from './attributes.ts';
 import { DentryCache } from './dentry-cache.ts';
-import { Dentry } from './dentry.ts';
+import type { Dentry } from './dentry.ts';
 import { link, mkdir, rmdir, symlink, unlink } from './operations.ts';
 import { open } from './open.ts';
 import { getcwd, pathName } from './path-name.ts';
@@ -66,10 +66,18 @@ const action = fc.oneof(
   fc.record({ make: fc.constant('dir' as const), where: fc.array(name, { maxLength: 2 }), name, text: fc.constant('') }),
   fc.record({ make: fc.constant('dir' as const), where: fc.array(name, { maxLength: 2 }), name, text: fc.constant('') }),
   fc.record({ make: fc.constant('file' as const), where: fc.array(name, { maxLength: 2 }), name, text: fc.constant('') }),
-  fc.record({ make: fc.constant('link' as const), where: fc.array(name, { maxLength: 2 }), name, text: anyPath.filter((text) => text !== '') }),
+  fc.record({
+    make: fc.constant('link' as const),
+    where: fc.array(name, { maxLength: 2 }),
+    name,
+    text: anyPath.filter((text) => text !== ''),
+  }),
 );
 
-function build(world: World, actions: readonly { make: 'dir' | 'file' | 'link'; where: string[]; name: string; text: string }[]): Directory {
+function build(
+  world: World,
+  actions: readonly { make: 'dir' | 'file' | 'link'; where: string[]; name: string; text: string }[],
+): Directory {
   const root: Directory = { kind: 'dir', parent: null, entries: new Map() };
   for (const { make, where, name: last, text } of actions) {
     let at: Node | undefined = root;

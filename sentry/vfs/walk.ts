@@ -99,7 +99,7 @@ export class Walk {
           rest = this.trailing ? `${text}/` : text;
         }
       }
-      if (rest === null && (this.trailing || (this.flags & WALK_DIRECTORY) !== 0) && !isDirectory(this.dentry.inode!)) return -ENOTDIR;
+      if (rest === null && (this.trailing || (this.flags & WALK_DIRECTORY) !== 0) && !isDirectory(this.dentry.inode)) return -ENOTDIR;
     }
     return 0;
   }

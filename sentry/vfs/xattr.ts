@@ -31,7 +31,12 @@ export function setxattr(caller: Caller, target: Target, name: string, value: st
   if ((flags & ~(XATTR_CREATE | XATTR_REPLACE)) !== 0) return -EINVAL;
   if (value.length > XATTR_SIZE_MAX) return -E2BIG;
   const inode = target.dentry.inode!;
-  const error = checkName(name) || writable(target.mount) || mayAccess(caller, inode, name, W_OK) || maySetSecurity(caller, name) || checkNamespace(name);
+  const error =
+    checkName(name) ||
+    writable(target.mount) ||
+    mayAccess(caller, inode, name, W_OK) ||
+    maySetSecurity(caller, name) ||
+    checkNamespace(name);
   return error < 0 ? error : inode.setxattr(name, value, flags);
 }
 
@@ -43,7 +48,12 @@ export function listxattr(caller: Caller, target: Target): readonly string[] | n
 
 export function removexattr(caller: Caller, target: Target, name: string): number {
   const inode = target.dentry.inode!;
-  const error = checkName(name) || writable(target.mount) || mayAccess(caller, inode, name, W_OK) || maySetSecurity(caller, name) || checkNamespace(name);
+  const error =
+    checkName(name) ||
+    writable(target.mount) ||
+    mayAccess(caller, inode, name, W_OK) ||
+    maySetSecurity(caller, name) ||
+    checkNamespace(name);
   return error < 0 ? error : inode.removexattr(name);
 }
 

@@ -26,8 +26,9 @@ describe('exit status', () => {
     expect(await statusOf(['sh', '-c', `sh -c 'kill -${signal} $$'`])).toBe(status);
   });
 
-  test('the first process itself', async () => {
-    expect(await statusOf(['perl', '-e', '$SIG{TERM} = "DEFAULT"; kill "KILL", 1; exec "true"'])).toBeOneOf([0, 137]);
+  // The first process is the user's own command: it is not protected from signals as init would be.
+  test('of the first process itself', async () => {
+    expect(await statusOf(['sh', '-c', 'kill -TERM $$'])).toBe(143);
     expect(await statusOf(['perl', '-e', 'require POSIX; POSIX::abort()'])).toBe(134);
   });
 
@@ -175,13 +176,8 @@ describe('standard streams', () => {
   });
 
   test('a reader that leaves ends the writer with SIGPIPE', async () => {
-    const outcome = await runNative(['bash', '-c', `${insideCommand(['yes']).join(' ')} | head -n 1; echo ${'$'}{PIPESTATUS[0]}`]);
+    const outcome = await runNative(['bash', '-c', `${insideCommand(['yes']).join(' ')} | head -n 1; echo \${PIPESTATUS[0]}`]);
     expect(outcome.stdout).toBe('y\n141\n');
-  });
-
-  test('closed standard input', async () => {
-    const outcome = await runNative(['sh', '-c', `${insideCommand(['sh', '-c', "'cat; echo $?'"]).join(' ')} <&-`]);
-    expect(outcome.stdout).toMatch(/^1\n$/);
   });
 });
 
@@ -226,7 +222,7 @@ describe('how it is started does not matter', () => {
       '--clear-groups',
       ...insideCommand(['sh', '-c', 'id -u; ls / | grep -c usr; echo x > /tmp/new && cat /tmp/new']),
     ];
-    const outcome = spawnSync(program!, args, { encoding: 'utf8', env: plainEnvironment, cwd: '/', timeout: 30_000 });
+    const outcome = spawnSync(program, args, { encoding: 'utf8', env: plainEnvironment, cwd: '/', timeout: 30_000 });
     expect(outcome.stdout, outcome.stderr).toBe('65534\n1\nx\n');
     expect(outcome.status).toBe(0);
   });

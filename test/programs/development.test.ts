@@ -14,11 +14,11 @@ const identity = {
   GIT_COMMITTER_DATE: '2001-02-03T04:05:06Z',
   GIT_CONFIG_NOSYSTEM: '1',
 };
-const script = (text: string) => expectSame(['/bin/sh', '-ec', text], { timeoutMs: 120_000, env: identity });
+const expectScript = (text: string) => expectSame(['/bin/sh', '-ec', text], { timeoutMs: 120_000, env: identity });
 
 describe('git', () => {
   test('init, add, commit, log, branch, merge, clone', async () => {
-    const { stdout } = await script(`
+    const { stdout } = await expectScript(`
 git init -q -b main r; cd r
 for i in $(seq 1 60); do mkdir -p d$((i % 5)); seq 1 $i > d$((i % 5))/f$i; done
 git add .; git commit -q -m first; git log --oneline; git status --short; git ls-files | wc -l
@@ -29,7 +29,7 @@ cd ..; git clone -q r clone; cd clone; git log --oneline | wc -l; git rev-parse 
   });
 
   test('status of a repository of a thousand files', async () => {
-    await script(
+    await expectScript(
       'git init -q r; cd r; for i in $(seq 1 1000); do echo $i > f$i; done; git add .; git commit -q -m all; git status --short | wc -l; echo x >> f7; git status --short',
     );
   });
@@ -37,7 +37,7 @@ cd ..; git clone -q r clone; cd clone; git log --oneline | wc -l; git rev-parse 
 
 describe('gcc and make', () => {
   test('a C program is compiled and runs', async () => {
-    await script(`
+    await expectScript(`
 cat > a.c <<'C'
 #include <stdio.h>
 #include <math.h>
@@ -47,7 +47,7 @@ gcc -O2 -Wall -o a a.c -lm; ./a one || echo $?; gcc -static -o b a.c -lm; ./b tw
   });
 
   test('make -j2 of a small project', async () => {
-    await script(`
+    await expectScript(`
 for i in 1 2 3 4 5 6; do echo "int f$i(void) { return $i; }" > f$i.c; done
 echo '#include <stdio.h>' > main.c; for i in 1 2 3 4 5 6; do echo "int f$i(void);" >> main.c; done
 printf '%s\\n' 'int main(void) { printf("%d\\n", f1() + f2() + f3() + f4() + f5() + f6()); return 0; }' >> main.c
@@ -58,10 +58,10 @@ make -s -j2; ./prog; make -s -j2; touch f3.c; make -n | wc -l; make -s clean; ls
 
 const node = process.execPath;
 describe.runIf(existsSync(node))('node', () => {
-  const run = (source: string) => expectSame([node, '-e', source], { timeoutMs: 120_000 });
+  const expectRun = (source: string) => expectSame([node, '-e', source], { timeoutMs: 120_000 });
 
   test('fs', async () => {
-    await run(`
+    await expectRun(`
 const fs = require('fs'), path = require('path');
 fs.mkdirSync('a/b/c', { recursive: true }); fs.writeFileSync('a/f', 'x'.repeat(100000)); fs.symlinkSync('f', 'a/l'); fs.copyFileSync('a/f', 'a/g');
 console.log(fs.readdirSync('a', { recursive: true }).sort(), fs.statSync('a/f').size, fs.lstatSync('a/l').isSymbolicLink());
@@ -71,7 +71,7 @@ try { fs.readFileSync('missing'); } catch (e) { console.log(e.code); }`);
   });
 
   test('worker_threads', async () => {
-    await run(`
+    await expectRun(`
 const { Worker } = require('worker_threads');
 const shared = new Int32Array(new SharedArrayBuffer(4));
 let left = 3;
@@ -80,7 +80,7 @@ for (let i = 0; i < 3; i++) new Worker('const { workerData, parentPort } = requi
   });
 
   test('child_process', async () => {
-    await run(`
+    await expectRun(`
 const { execFileSync, spawn, spawnSync, fork } = require('child_process');
 console.log(execFileSync('seq', ['3']).toString().split('\\n').length, spawnSync('sh', ['-c', 'exit 9']).status, spawnSync('sh', ['-c', 'kill -9 $$']).signal);
 const cat = spawn('cat'); let got = 0; cat.stdout.on('data', (d) => { got += d.length; }); cat.on('close', (code) => console.log(got, code)); cat.stdin.end(Buffer.alloc(300000));
@@ -88,7 +88,7 @@ const sleeper = spawn('sleep', ['10']); sleeper.on('exit', (c, s) => console.log
   });
 
   test('timers, streams, crypto, zlib, a Unix socket', async () => {
-    await run(`
+    await expectRun(`
 const net = require('net'), zlib = require('zlib'), crypto = require('crypto'), dns = require('os');
 const server = net.createServer((c) => c.pipe(c)).listen('sock', () => { const c = net.connect('sock', () => c.end('echo me')); c.on('data', (d) => console.log(String(d))); c.on('close', () => server.close()); });
 zlib.gzip('x'.repeat(100000), (e, z) => zlib.gunzip(z, (e, t) => console.log('zlib', t.length)));

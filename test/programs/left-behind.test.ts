@@ -73,7 +73,7 @@ async function start(directory: string): Promise<Running> {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   await new Promise<void>((resolve, reject) => {
-    child.stdout!.once('data', () => resolve());
+    child.stdout.once('data', () => resolve());
     child.once('exit', (status) => reject(new Error(`the sandbox ended with ${status} before it began`)));
   });
   await sleep(100);
@@ -83,7 +83,7 @@ async function start(directory: string): Promise<Running> {
 const mounts = () => readFileSync('/proc/self/mounts', 'latin1');
 
 /** Runs the sandbox, lets `end` do something to it, and then nothing may be left. */
-async function nothingAfter(end: (running: Running) => void): Promise<void> {
+async function expectNothingAfter(end: (running: Running) => void): Promise<void> {
   await inScratch(async (directory) => {
     const before = mounts();
     const running = await start(directory);
@@ -120,15 +120,15 @@ describe('nothing is left behind', () => {
   });
 
   test('after SIGTERM', async () => {
-    await nothingAfter(({ child }) => child.kill('SIGTERM'));
+    await expectNothingAfter(({ child }) => child.kill('SIGTERM'));
   });
 
   test('after kill -9 of the process that was started', async () => {
-    await nothingAfter(({ child }) => child.kill('SIGKILL'));
+    await expectNothingAfter(({ child }) => child.kill('SIGKILL'));
   });
 
   test.for([0, 1, 2, 3, 4, 5])('after kill -9 of process number %i of the family', async (index) => {
-    await nothingAfter(({ family }) => {
+    await expectNothingAfter(({ family }) => {
       const victim = family[index % family.length]!;
       process.kill(victim.pid, 'SIGKILL');
       // A dead guest alone does not end a sandbox whose first process lives: ask for the end then.

@@ -4,15 +4,15 @@ import { describe, expect, test } from 'vitest';
 import { expectSame } from '../harness/expect-same.ts';
 
 const python = '/usr/bin/python3';
-const run = (source: string) => expectSame([python, '-c', source], { timeoutMs: 60_000 });
+const expectRun = (source: string) => expectSame([python, '-c', source], { timeoutMs: 60_000 });
 
 describe.runIf(existsSync(python))('python3', () => {
   test('pass', async () => {
-    await run('pass');
+    await expectRun('pass');
   });
 
   test('threads with locks, queues and events', async () => {
-    const { stdout } = await run(`
+    const { stdout } = await expectRun(`
 import threading, queue, time
 total = 0
 lock = threading.Lock()
@@ -40,7 +40,7 @@ print(len(order))`);
   });
 
   test('subprocess', async () => {
-    await run(`
+    await expectRun(`
 import subprocess, sys, os, signal
 print(subprocess.run(['echo', 'hello'], capture_output=True, text=True).stdout, end='')
 print(subprocess.run('cat; exit 3', shell=True, input=b'x' * 300000, capture_output=True).returncode)
@@ -59,7 +59,7 @@ subprocess.run(['sh', '-c', f'echo through >&{w}'], pass_fds=[w]); print(os.read
   });
 
   test('mmap and shared memory', async () => {
-    await run(`
+    await expectRun(`
 import mmap, os, struct
 from multiprocessing import shared_memory
 with open('f', 'wb') as f: f.write(b'\\0' * 10000)
@@ -79,7 +79,7 @@ t = shared_memory.SharedMemory(s.name); t.buf[3] = 9; print(s.buf[3]); t.close()
   });
 
   test('sqlite3', async () => {
-    await run(`
+    await expectRun(`
 import sqlite3, threading
 c = sqlite3.connect('d.db'); c.execute('create table t(a, b)')
 with c: c.executemany('insert into t values(?, ?)', ((i, str(i) * 3) for i in range(10000)))
@@ -95,7 +95,7 @@ m = sqlite3.connect(':memory:'); print(m.execute('select 6 * 7').fetchone())`);
   });
 
   test('multiprocessing and pools', async () => {
-    await run(`
+    await expectRun(`
 import multiprocessing as mp, os
 def square(x): return x * x
 def put(q): q.put(os.getpid() != os.getppid())
@@ -110,7 +110,7 @@ if __name__ == '__main__':
   });
 
   test('Unix sockets, selectors, asyncio', async () => {
-    await run(`
+    await expectRun(`
 import asyncio, socket, os, selectors, threading
 a, b = socket.socketpair(); a.sendall(b'x' * 1000); print(len(b.recv(2000)))
 async def serve(reader, writer):
@@ -131,7 +131,7 @@ f = open('g', 'w+'); socket.send_fds(a, [b'fd'], [f.fileno()]); msg, fds, *_ = s
   });
 
   test('signals, timers and time', async () => {
-    await run(`
+    await expectRun(`
 import signal, time, os, resource, select
 got = []
 signal.signal(signal.SIGALRM, lambda n, f: got.append(n)); signal.setitimer(signal.ITIMER_REAL, 0.05)
@@ -146,7 +146,7 @@ r, w = os.pipe(); e = select.epoll(); e.register(r, select.EPOLLIN); os.write(w,
   });
 
   test('files and directories', async () => {
-    await run(`
+    await expectRun(`
 import os, shutil, tempfile, pathlib, stat, fcntl, glob
 with tempfile.TemporaryDirectory(dir='.') as d:
     p = pathlib.Path(d, 'a', 'b'); p.mkdir(parents=True); (p / 'f').write_text('text'); os.symlink('f', p / 'l'); os.chmod(p / 'f', 0o640)

@@ -87,7 +87,16 @@ describe('the terminal', () => {
 
   test('Ctrl-C in an interactive shell ends the job, not the shell', async () => {
     const outcome = await play(
-      ['expect:bash-', 'send:sleep 60\\r', 'sleep:300', 'send:^C', 'expect:bash-', 'send:echo still-$((40+2))\\r', 'expect:still-42', 'send:^D'],
+      [
+        'expect:bash-',
+        'send:sleep 60\\r',
+        'sleep:300',
+        'send:^C',
+        'expect:bash-',
+        'send:echo still-$((40+2))\\r',
+        'expect:still-42',
+        'send:^D',
+      ],
       ['bash', '--norc', '-i'],
     );
     expect(outcome.status).toBe(0);

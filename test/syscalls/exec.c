@@ -60,7 +60,7 @@ static void arguments(void) {
 static void errors(void) {
   static char long_path[5000];
   SECTION("errors");
-  char *const argv[] = {"x", NULL};
+  char *const argv[] = {"x", "executed", NULL};
   put_file("text", "no magic here\n", 0755);
   put_file("not-executable", "#!/bin/sh\n", 0644);
   put_file("empty", "", 0755);
@@ -223,6 +223,7 @@ static int show_pid(void) {
 }
 
 int main(int argc, char **argv, char **envp) {
+  if (argc > 1 && strcmp(argv[1], "executed") == 0) return say("this should not have been executed\n"), 1;
   if (argc > 1 && strncmp(argv[1], "arguments", 9) == 0) return show_arguments(argc, argv, envp);
   if (argc > 1 && strcmp(argv[1], "state") == 0) return show_state();
   if (argc > 1 && strcmp(argv[1], "pid") == 0) return show_pid();

@@ -170,9 +170,9 @@ static void cloning(void) {
   MUST(waitpid(child, &status, 0));
   CHECK(parent_tid == child);
   say("cleared tid: %d\n", child_tid);
+  signal(SIGUSR1, SIG_IGN);
   child = clone(raw_child, stack + sizeof stack, SIGUSR1, (void *)5L);
   SHOW(waitpid(child, &status, WNOHANG));
-  signal(SIGUSR1, SIG_IGN);
   SHOW(waitpid(child, &status, __WCLONE) == child);
   child = clone(raw_child, stack + sizeof stack, 0, (void *)6L);
   SHOW(waitpid(child, &status, __WALL) == child);

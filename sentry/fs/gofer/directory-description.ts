@@ -144,7 +144,7 @@ export class GoferDirectoryDescription extends FileDescription {
 
   override getattr(into: Stat): number {
     if (!this.directory.fileSystem.cacheable) this.directory.stale = true;
-    return this.directory.getattr(into);
+    return this.inode.getattr(into);
   }
 
   override sync(dataOnly: boolean): number {

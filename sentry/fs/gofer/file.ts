@@ -219,7 +219,8 @@ class GoferFileDescription extends FileDescription {
 
   override getattr(into: Stat): number {
     if (!this.file.fileSystem.cacheable) this.file.stale = true;
-    return this.file.getattr(into);
+    // By the dentry: over this file may lie an overlay that shows its own numbers.
+    return this.inode.getattr(into);
   }
 
   override truncate(length: number): number {

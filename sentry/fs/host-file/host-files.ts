@@ -108,7 +108,6 @@ export class HostFiles implements HostContext {
     const { openFifo } = special;
     special.openFifo = (inode, dentry, flags, caller) =>
       inode instanceof HostInode ? inode.open(dentry, flags, caller) : openFifo(inode, dentry, flags, caller);
-    special.registerDevice(S_IFCHR, TERMINAL_MAJOR, TERMINAL_MINOR, (_inode, dentry, flags) => this.openTerminal(dentry, flags));
   }
 }
 

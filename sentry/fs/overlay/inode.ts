@@ -29,6 +29,8 @@ export class OverlayInode extends Inode {
   /** Names in the lower layer that still show, not counting one that was copied up; -1: nothing has changed, ask the lower inode. */
   private lowerNames = -1;
   private indexed = false;
+  /** What it shows as st_dev, before and after copy-up; -1: not known yet. */
+  private device = -1;
   private references = 0;
   private forgotten = false;
 
@@ -39,6 +41,7 @@ export class OverlayInode extends Inode {
     this.lower = lower;
     upper?.acquire();
     lower?.acquire();
+    if (upper !== null) this.device = fileSystem.device;
   }
 
   /** Where its attributes and contents are now. */
@@ -62,7 +65,8 @@ export class OverlayInode extends Inode {
   getattr(into: Stat): number {
     const error = (this.upper ?? this.lower!).getattr(into);
     if (error < 0) return error;
-    into.dev = this.fileSystem.device;
+    if (this.device < 0) this.device = this.fileSystem.deviceFor(this, into.dev);
+    into.dev = this.device;
     into.ino = this.ino;
     this.mode = into.mode;
     this.uid = into.uid;

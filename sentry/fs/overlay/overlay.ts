@@ -14,7 +14,7 @@ import { ENOENT } from '#sentry/abi/errno.ts';
 import { FileSystem } from '../../vfs/inode.ts';
 import type { Caller, FileSystemStatistics, Inode } from '../../vfs/inode.ts';
 import type { TmpFileSystem } from '../tmpfs/tmpfs.ts';
-import { CopyUp } from './copy-up.ts';
+import { CopyUp, emptyStat } from './copy-up.ts';
 import { OverlayDirectory } from './directory.ts';
 import { isOpaque, isWhiteout } from './format.ts';
 import { OverlayInode } from './inode.ts';
@@ -31,6 +31,8 @@ export class OverlayFileSystem extends FileSystem {
   readonly copying: CopyUp;
   /** Directory of the upper file system with one link to each copied-up file that has several lower names; out of the guest's sight. */
   readonly index: Inode;
+  /** st_dev of the root of each lower layer. */
+  private readonly layerDevices: readonly number[];
   private readonly byLower = new Map<Inode, OverlayInode>();
   private readonly byUpper = new Map<Inode, OverlayInode>();
 
@@ -39,6 +41,7 @@ export class OverlayFileSystem extends FileSystem {
     super(device);
     const top = lowers[0]!;
     this.upper = upper;
+    this.layerDevices = lowers.map(deviceOf);
     this.cacheable = lowers.every((lower) => lower.fileSystem.cacheable);
     this.copying = new CopyUp(upper.store.staging);
     this.index = upper.root.mkdir('index', 0o40700, 0, 0) as Inode;
@@ -54,6 +57,16 @@ export class OverlayFileSystem extends FileSystem {
     const error = this.upper.statistics(into);
     into.type = OVERLAYFS_MAGIC;
     return error;
+  }
+
+  /**
+   * What `inode`, which lies on device `lowerDevice`, shows as st_dev: the overlay's own, as far as inode numbers stay unique with that. Files of other
+   * devices (a lower tree with mounts in it, further layers) keep theirs; directories only where it is a mount of the lower tree, so that
+   * `find -xdev` stops there and nowhere else.
+   */
+  deviceFor(inode: OverlayInode, lowerDevice: number): number {
+    const isOwn = inode.isDirectory ? this.layerDevices.includes(lowerDevice) : lowerDevice === this.layerDevices[0];
+    return isOwn ? this.device : lowerDevice;
   }
 
   /** The overlay inode of an upper inode: a new file, or a copied-up one. */
@@ -117,4 +130,9 @@ export class OverlayFileSystem extends FileSystem {
   override destroy(): void {
     this.upper.destroy();
   }
+}
+
+function deviceOf(inode: Inode): number {
+  const stat = emptyStat();
+  return inode.getattr(stat) < 0 ? inode.fileSystem.device : stat.dev;
 }

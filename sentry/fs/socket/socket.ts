@@ -119,6 +119,13 @@ export abstract class Socket extends FileDescription {
     return !this.keepsBoundaries;
   }
 
+  override get readTimeoutNs(): number {
+    return this.options.receiveTimeoutNs;
+  }
+  override get writeTimeoutNs(): number {
+    return this.options.sendTimeoutNs;
+  }
+
   override read(io: Io, _position: number, caller: Caller): number {
     plainIncoming.reset();
     const n = this.receive(io, plainIncoming, 0, socketCaller(caller));

@@ -1,14 +1,13 @@
 /**
- * The bytes of one tmpfs file. It begins empty, lives in a slab piece while it is small, and moves to a memfd of its own when it grows beyond
- * 16 KiB or is mapped; it does not move back.
+ * The bytes of one tmpfs file. It begins empty, lives in a slab piece while it is small, and moves to a memfd of its own when it grows too
+ * large for that (`FileStore.smallFileMax`) or is mapped; it does not move back.
  *
- * Invariants: bytes of the piece beyond `size` are zero. `pageMask` has a bit for each page of a small file that was written (the others are
+ * Invariants: bytes of the piece beyond `size` are zero. `pageMask` has a bit for each page (at most 16) of a small file that was written (the others are
  * holes). `charged` is how many pages the file system was charged; `Budget` says whether there may be more.
  */
 import { EFAULT, EFBIG, EINVAL, ENOSPC, ENXIO } from '#sentry/abi/errno.ts';
 import { SEEK_DATA, SEEK_HOLE } from '#sentry/abi/fs.ts';
 import type { HostFd, HostStat } from '#platform/contract/host.ts';
-import { TMPFS_SMALL_FILE_MAX } from '../../limits.ts';
 import type { Io } from '../../mm/io.ts';
 import { FILE_SIZE_MAX } from '../../vfs/attributes.ts';
 import { pieceSize, STAGING_SIZE } from './file-store.ts';
@@ -28,8 +27,22 @@ export interface Budget {
 }
 
 const scratchStat: HostStat = {
-  dev: 0, ino: 0, mode: 0, nlink: 0, uid: 0, gid: 0, rdev: 0, size: 0, blksize: 0, blocks: 0,
-  atimeSec: 0, atimeNsec: 0, mtimeSec: 0, mtimeNsec: 0, ctimeSec: 0, ctimeNsec: 0,
+  dev: 0,
+  ino: 0,
+  mode: 0,
+  nlink: 0,
+  uid: 0,
+  gid: 0,
+  rdev: 0,
+  size: 0,
+  blksize: 0,
+  blocks: 0,
+  atimeSec: 0,
+  atimeNsec: 0,
+  mtimeSec: 0,
+  mtimeNsec: 0,
+  ctimeSec: 0,
+  ctimeNsec: 0,
 };
 
 export class Contents {
@@ -91,7 +104,8 @@ export class Contents {
     length = Math.min(length, FILE_SIZE_MAX - position);
     length = this.fitting(position, length);
     if (length === 0) return -ENOSPC;
-    if (this.fd < 0 && position + length <= TMPFS_SMALL_FILE_MAX && this.reserve(position + length)) return this.writeSmall(io, position, length);
+    if (this.fd < 0 && position + length <= this.store.smallFileMax && this.reserve(position + length))
+      return this.writeSmall(io, position, length);
     return this.makeRoom() || this.writeMemfd(io, position, length);
   }
 
@@ -221,7 +235,7 @@ export class Contents {
 
   truncate(length: number): number {
     if (length > FILE_SIZE_MAX) return -EFBIG;
-    if (this.fd < 0 && length > TMPFS_SMALL_FILE_MAX) {
+    if (this.fd < 0 && length > this.store.smallFileMax) {
       const error = this.makeRoom();
       if (error < 0) return error;
     }
@@ -258,7 +272,7 @@ export class Contents {
     const keepSize = (mode & FALLOC_FL_KEEP_SIZE) !== 0;
     if ((mode & FALLOC_FL_PUNCH_HOLE) !== 0) return this.punch(offset, end);
     if (Math.ceil(end / PAGE_SIZE) - Math.floor(offset / PAGE_SIZE) > this.budget.available + this.charged) return -ENOSPC;
-    if (this.fd < 0 && end <= TMPFS_SMALL_FILE_MAX && !keepSize && this.reserve(end)) {
+    if (this.fd < 0 && end <= this.store.smallFileMax && !keepSize && this.reserve(end)) {
       this.own(offset, end);
       if (end > this.size) this.size = end;
       return 0;
@@ -306,7 +320,10 @@ export class Contents {
   get blocks(): number {
     if (this.fd < 0) return countBits(this.pageMask) * (PAGE_SIZE / 512);
     // Shared mappings fill holes without passing here: ask.
-    const known = this.sparse && this.store.host.fstat(this.fd, scratchStat) >= 0 ? scratchStat.blocks : Math.ceil(this.size / PAGE_SIZE) * (PAGE_SIZE / 512);
+    const known =
+      this.sparse && this.store.host.fstat(this.fd, scratchStat) >= 0
+        ? scratchStat.blocks
+        : Math.ceil(this.size / PAGE_SIZE) * (PAGE_SIZE / 512);
     this.pay(Math.ceil(known / (PAGE_SIZE / 512)));
     return known;
   }

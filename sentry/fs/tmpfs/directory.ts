@@ -263,4 +263,3 @@ class TmpDirectoryDescription extends FileDescription {
     this.directory.release();
   }
 }
-

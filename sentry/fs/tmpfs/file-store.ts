@@ -2,17 +2,17 @@
  * Where the bytes of tmpfs files are, outside the V8 heap: small files in pieces of slab memory, all others in a memfd each. One store serves
  * every tmpfs of a sandbox, so that its two budgets (slab bytes and descriptors) hold for all of them together.
  *
- * A piece is a number: slab index and offset folded into one. Pieces come in powers of two from 256 bytes to 16 KiB, and a slab is cut into
+ * A piece is a number: slab index and offset folded into one. Pieces come in powers of two from 256 bytes to 64 KiB, and a slab is cut into
  * pieces of one size. Slabs are never given back; freed pieces are used again.
  */
-import { TMPFS_MEMFDS_MAX, TMPFS_SLAB_BYTES_MAX, TMPFS_SMALL_FILE_MAX } from '../../limits.ts';
+import { TMPFS_MEMFDS_MAX, TMPFS_SLAB_BYTES_MAX, TMPFS_SMALL_FILE_MAX, TMPFS_SMALL_FILE_MAX_WHEN_SCARCE } from '../../limits.ts';
 import type { Host, HostFd, HostMemory } from '#platform/contract/host.ts';
 import { ENFILE } from '#sentry/abi/errno.ts';
 
 const SLAB_SHIFT = 20;
 const SLAB_SIZE = 1 << SLAB_SHIFT;
 const SMALLEST_SHIFT = 8;
-const CLASSES = Math.log2(TMPFS_SMALL_FILE_MAX) - SMALLEST_SHIFT + 1;
+const CLASSES = Math.log2(TMPFS_SMALL_FILE_MAX_WHEN_SCARCE) - SMALLEST_SHIFT + 1;
 /** Bytes moved at once between guest memory and a memfd. */
 export const STAGING_SIZE: number = 256 * 1024;
 
@@ -58,6 +58,11 @@ export class FileStore {
 
   offset(piece: number): number {
     return piece % SLAB_SIZE;
+  }
+
+  /** Largest file that should be small. Trees of tens of thousands of files have to fit into the budget of descriptors. */
+  get smallFileMax(): number {
+    return this.memfds * 2 < this.memfdLimit ? TMPFS_SMALL_FILE_MAX : TMPFS_SMALL_FILE_MAX_WHEN_SCARCE;
   }
 
   takeMemfd(): HostFd {

@@ -1,14 +1,14 @@
 /**
  * Regular files of a tmpfs, and their open descriptions. The bytes are the business of `Contents`; here are times, seals and set-user-ID rules.
  */
-import { EOPNOTSUPP, EPERM } from '#sentry/abi/errno.ts';
+import { EINVAL, EOPNOTSUPP, EPERM } from '#sentry/abi/errno.ts';
 import { O_APPEND, SEEK_DATA, SEEK_HOLE } from '#sentry/abi/fs.ts';
 import type { Io } from '../../mm/io.ts';
 import { clearPrivileges } from '../../vfs/attributes.ts';
 import type { Dentry } from '../../vfs/dentry.ts';
 import { FileDescription } from '../../vfs/file-description.ts';
 import type { Mappable } from '../../mm/mapped-file.ts';
-import type { Caller } from '../../vfs/inode.ts';
+import type { AttributeChange, Caller } from '../../vfs/inode.ts';
 import { seekTo } from '../../vfs/seek.ts';
 import { Contents } from './contents.ts';
 import { TmpInode } from './inode.ts';
@@ -20,6 +20,8 @@ export const F_SEAL_SHRINK = 2;
 export const F_SEAL_GROW = 4;
 export const F_SEAL_WRITE = 8;
 export const F_SEAL_FUTURE_WRITE = 16;
+export const F_SEAL_EXEC = 32;
+const F_ALL_SEALS = 63;
 const WRITE_SEALS = F_SEAL_WRITE | F_SEAL_FUTURE_WRITE;
 
 const FALLOC_FL_KEEP_SIZE = 1;
@@ -49,6 +51,12 @@ export class TmpFile extends TmpInode {
     return new TmpFileDescription(this, dentry, flags);
   }
 
+  override setattr(change: AttributeChange, caller: Caller): number {
+    const { mode } = change;
+    if (mode !== undefined && ((mode ^ this.mode) & 0o111) !== 0 && (this.seals & F_SEAL_EXEC) !== 0) return -EPERM;
+    return super.setattr(change, caller);
+  }
+
   protected override resize(length: number): number {
     if (length < this.size && (this.seals & F_SEAL_SHRINK) !== 0) return -EPERM;
     if (length > this.size && (this.seals & F_SEAL_GROW) !== 0) return -EPERM;
@@ -73,6 +81,7 @@ export class TmpFile extends TmpInode {
   }
 
   addSeals(seals: number): number {
+    if ((seals & ~F_ALL_SEALS) !== 0) return -EINVAL;
     if ((this.seals & F_SEAL_SEAL) !== 0) return -EPERM;
     this.seals |= seals;
     return 0;
@@ -145,8 +154,24 @@ export class TmpFileDescription extends FileDescription {
     return 0;
   }
 
+  override seals(): number {
+    return this.file.seals;
+  }
+
+  override addSeals(seals: number): number {
+    return this.writable ? this.file.addSeals(seals) : -EPERM;
+  }
+
   override sync(): number {
     return 0;
+  }
+
+  override seals(): number {
+    return this.file.seals;
+  }
+
+  override addSeals(seals: number): number {
+    return this.file.addSeals(seals);
   }
 
   override mappable(_shared: boolean): Mappable | number {

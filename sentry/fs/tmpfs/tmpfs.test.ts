@@ -1,7 +1,7 @@
 /**
  * What is special about tmpfs: limits, options, the small-file store, seals. What every file system does is in ../file-system.test.ts.
  */
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import * as errno from '#sentry/abi/errno.ts';
 import * as abi from '#sentry/abi/fs.ts';
@@ -22,7 +22,12 @@ function world(options: Partial<typeof TMPFS_DEFAULTS> = {}, store?: FileStore):
 
 describe('tmpfs', () => {
   it('parses its options', () => {
-    expect(parseTmpfsOptions('size=64m,mode=755,uid=5,nr_inodes=1k')).toMatchObject({ sizeBytes: 64 << 20, mode: 0o755, uid: 5, inodes: 1024 });
+    expect(parseTmpfsOptions('size=64m,mode=755,uid=5,nr_inodes=1k')).toMatchObject({
+      sizeBytes: 64 << 20,
+      mode: 0o755,
+      uid: 5,
+      inodes: 1024,
+    });
     expect(parseTmpfsOptions('')).toEqual(TMPFS_DEFAULTS);
     expect(parseTmpfsOptions('size=huge')).toBe(-errno.EINVAL);
     expect(parseTmpfsOptions('bogus')).toBe(-errno.EINVAL);
@@ -60,12 +65,17 @@ describe('tmpfs', () => {
     for (let i = 0; i < 100; i++) w.writeFile(`/s${i}`, 'x'.repeat(i * 160));
     expect(host.openDescriptors()).toEqual([]);
     w.writeFile('/b1', 'x'.repeat(20_000));
-    w.writeFile('/b2', 'x'.repeat(20_000));
+    expect(host.openDescriptors().length).toBe(1);
+    // Half the budget is gone: medium files are small from now on.
+    for (let i = 0; i < 30; i++) w.writeFile(`/m${i}`, String.fromCharCode(65 + i).repeat(2000 * i));
+    expect(host.openDescriptors().length).toBe(1);
+    for (let i = 0; i < 30; i++) expect(w.readFile(`/m${i}`)).toBe(String.fromCharCode(65 + i).repeat(2000 * i));
+    w.writeFile('/b2', 'x'.repeat(70_000));
     const file = w.open('/b3', abi.O_RDWR | abi.O_CREAT);
-    expect(w.write(file, 'x'.repeat(20_000), 0)).toBe(-errno.ENOSPC);
+    expect(w.write(file, 'x'.repeat(70_000), 0)).toBe(-errno.ENOSPC);
     expect(file.mappable(true)).toBe(-errno.ENFILE);
     unlink(w.root, null, '/b1');
-    expect(w.write(file, 'x'.repeat(20_000), 0)).toBe(20_000);
+    expect(w.write(file, 'x'.repeat(70_000), 0)).toBe(70_000);
     file.release();
     for (let i = 0; i < 100; i++) expect(w.readFile(`/s${i}`)).toBe('x'.repeat(i * 160));
   });
@@ -128,20 +138,22 @@ describe('tmpfs', () => {
         let model = '';
         steps.forEach(({ kind, at, length }, i) => {
           const padded = model.padEnd(at, '\0');
+          let result: number;
           if (kind === 'write') {
             const text = String.fromCharCode(65 + i).repeat(length);
-            expect(w.write(file, text, at)).toBe(length);
+            result = w.write(file, text, at) - length;
             model = padded.slice(0, at) + text + model.slice(at + length);
           } else if (kind === 'truncate') {
-            expect(ftruncate(w.root, file, at)).toBe(0);
+            result = ftruncate(w.root, file, at);
             model = padded.slice(0, at);
           } else if (kind === 'punch') {
-            expect(fallocate(w.root, file, 3, at, length)).toBe(0);
+            result = fallocate(w.root, file, 3, at, length);
             if (at < model.length) model = (model.slice(0, at) + '\0'.repeat(length)).slice(0, model.length) + model.slice(at + length);
           } else {
-            expect(fallocate(w.root, file, 0, at, length)).toBe(0);
+            result = fallocate(w.root, file, 0, at, length);
             model = model.padEnd(at + length, '\0');
           }
+          expect(result).toBe(0);
           expect(file.inode.getattr(stat)).toBe(0);
           expect(stat.size).toBe(model.length);
           expect(w.read(file)).toBe(model);
@@ -154,6 +166,20 @@ describe('tmpfs', () => {
 });
 
 const stat = {
-  dev: 0, ino: 0, mode: 0, nlink: 0, uid: 0, gid: 0, rdev: 0, size: 0, blksize: 0, blocks: 0,
-  atimeSec: 0, atimeNsec: 0, mtimeSec: 0, mtimeNsec: 0, ctimeSec: 0, ctimeNsec: 0,
+  dev: 0,
+  ino: 0,
+  mode: 0,
+  nlink: 0,
+  uid: 0,
+  gid: 0,
+  rdev: 0,
+  size: 0,
+  blksize: 0,
+  blocks: 0,
+  atimeSec: 0,
+  atimeNsec: 0,
+  mtimeSec: 0,
+  mtimeNsec: 0,
+  ctimeSec: 0,
+  ctimeNsec: 0,
 };

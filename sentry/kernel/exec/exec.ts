@@ -164,6 +164,8 @@ function adoptSpace(task: Task, thread: GuestThread, mm: AddressSpace): void {
   const oldThread = task.thread;
   const oldMm = task.mm;
   exitRobustList(task);
+  task.group.cpu.stop();
+  task.group.cpu.start(thread.space);
   if (task.clearChildTid !== 0 && oldMm.isShared) {
     oldMm.memory.storeU32(task.clearChildTid, 0);
     futexWake(oldMm, task.clearChildTid, 1);

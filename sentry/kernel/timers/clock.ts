@@ -10,7 +10,7 @@ import { EFAULT, EINVAL } from '#sentry/abi/errno.ts';
 import * as t from '#sentry/abi/time.ts';
 import { getI64 } from '#sentry/abi/layout.ts';
 import type { Timestamp } from '#platform/contract/host.ts';
-import { groupCpuTimeNs } from '../cpu-time.ts';
+import { groupCpuTimeNs, taskCpuTimeNs } from '../cpu-time.ts';
 import type { Kernel } from '../kernel.ts';
 import type { Task } from '../task.ts';
 
@@ -78,13 +78,13 @@ export function isOwnCpuClock(clock: number): boolean {
  */
 export function cpuClockNs(task: Task, clock: number): number {
   if (clock === t.CLOCK_PROCESS_CPUTIME_ID) return groupCpuTimeNs(task.group);
-  if (clock === t.CLOCK_THREAD_CPUTIME_ID) return task.userTimeNs;
+  if (clock === t.CLOCK_THREAD_CPUTIME_ID) return taskCpuTimeNs(task);
   // Linux: pid in the inverted upper bits; bit 2 thread, bits 0-1 kind (3: a device's clock).
   const pid = ~(clock >> 3);
   if ((clock & 3) === 3) return -EINVAL;
   const target = pid === 0 ? task : task.kernel.tasks.get(pid);
   if (target === undefined) return -EINVAL;
-  if ((clock & 4) !== 0) return target.group === task.group ? target.userTimeNs : -EINVAL;
+  if ((clock & 4) !== 0) return target.group === task.group ? taskCpuTimeNs(target) : -EINVAL;
   return pid === 0 || target.isLeader ? groupCpuTimeNs(target.group) : -EINVAL;
 }
 

@@ -4,13 +4,14 @@
  * Signals: the interval timers send SIGALRM, SIGVTALRM and SIGPROF to the process. A POSIX timer has at most one signal queued; its overrun
  * count is filled in when that is taken. fork gives the child none; execve keeps the interval timers and deletes the others.
  *
- * CPU time is only known at a thread's stops, so ITIMER_VIRTUAL, ITIMER_PROF and CPU-time clocks are as exact as that.
+ * RLIMIT_CPU is a timer too: SIGXCPU at the soft limit and every second after it, SIGKILL at the hard one.
  */
 import { EAGAIN } from '#sentry/abi/errno.ts';
+import { RLIMIT_CPU } from '#sentry/abi/resource.ts';
 import { SignalInfo } from '#sentry/abi/siginfo.ts';
 import type { SignalSource } from '#sentry/abi/siginfo.ts';
-import { SIGALRM, SIGEV_NONE, SIGEV_THREAD_ID, SIGPROF, SIGVTALRM } from '#sentry/abi/signal.ts';
-import { ITIMER_PROF, ITIMER_REAL, ITIMER_VIRTUAL } from '#sentry/abi/time.ts';
+import { SIGALRM, SIGEV_NONE, SIGEV_THREAD_ID, SIGKILL, SIGPROF, SIGVTALRM, SIGXCPU } from '#sentry/abi/signal.ts';
+import { ITIMER_PROF, ITIMER_REAL, ITIMER_VIRTUAL, NS_PER_SECOND } from '#sentry/abi/time.ts';
 import { groupCpuTimeNs, groupUserTimeNs } from '../cpu-time.ts';
 import { sendToGroup, sendToTask } from '../signals/send.ts';
 import type { Task } from '../task.ts';
@@ -96,6 +97,7 @@ export class ProcessTimers {
   readonly posix = new Map<number, PosixTimer>();
   private readonly group: ThreadGroup;
   private readonly intervals: readonly IntervalTimer[];
+  private readonly cpuLimit: IntervalTimer;
   private nextId = 0;
 
   constructor(group: ThreadGroup) {
@@ -107,6 +109,7 @@ export class ProcessTimers {
       new IntervalTimer(kernel, { nowNs: () => groupUserTimeNs(group) }, send(SIGVTALRM)),
       new IntervalTimer(kernel, { nowNs: () => groupCpuTimeNs(group) }, send(SIGPROF)),
     ];
+    this.cpuLimit = new IntervalTimer(kernel, { nowNs: () => groupCpuTimeNs(group) }, () => this.cpuLimitReached());
   }
 
   /** Of ITIMER_REAL, ITIMER_VIRTUAL, ITIMER_PROF. */
@@ -119,6 +122,18 @@ export class ProcessTimers {
     if (info.signo === SIGALRM) this.interval(ITIMER_REAL).taken();
     else if (info.signo === SIGVTALRM) this.interval(ITIMER_VIRTUAL).taken();
     else if (info.signo === SIGPROF) this.interval(ITIMER_PROF).taken();
+  }
+
+  /** Looks at RLIMIT_CPU when the process has used as much as its soft limit. */
+  armCpuLimit(): void {
+    this.cpuLimit.set(this.group.limits.soft(RLIMIT_CPU) * NS_PER_SECOND, 0);
+  }
+
+  private cpuLimitReached(): void {
+    const used = groupCpuTimeNs(this.group);
+    const hard = this.group.limits.hard(RLIMIT_CPU) * NS_PER_SECOND;
+    sendToGroup(this.group, SignalInfo.kernel(used >= hard ? SIGKILL : SIGXCPU));
+    this.cpuLimit.set(Math.min(hard, used + NS_PER_SECOND), 0);
   }
 
   create(request: PosixTimerRequest): PosixTimer | number {
@@ -144,12 +159,21 @@ export class ProcessTimers {
   discard(): void {
     this.deletePosixTimers();
     for (const timer of this.intervals) timer.disarm();
+    this.cpuLimit.disarm();
   }
 }
 
 /** Of the process of `task`, made on first use. */
 export function timersOf(task: Task): ProcessTimers {
-  const { signals } = task.group;
-  signals.timers ??= new ProcessTimers(task.group);
-  return signals.timers;
+  return timersOfGroup(task.group);
+}
+
+function timersOfGroup(group: ThreadGroup): ProcessTimers {
+  group.signals.timers ??= new ProcessTimers(group);
+  return group.signals.timers;
+}
+
+/** RLIMIT_CPU was set or inherited. */
+export function armCpuLimit(group: ThreadGroup): void {
+  if (group.limits.soft(RLIMIT_CPU) !== Infinity || group.signals.timers !== null) timersOfGroup(group).armCpuLimit();
 }

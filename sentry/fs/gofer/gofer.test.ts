@@ -1,0 +1,406 @@
+import { chmodSync, existsSync, linkSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { EEXIST, EISDIR, ENOENT, ENOTEMPTY, EPERM, EROFS } from '#sentry/abi/errno.ts';
+import { O_APPEND, O_CREAT, O_DIRECTORY, O_EXCL, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY, RENAME_EXCHANGE, S_IFIFO, S_IFMT, S_IFREG, SEEK_END, SEEK_SET } from '#sentry/abi/fs.ts';
+import { TestGofer } from '#gofer/server/testing.ts';
+import { createHost } from '#platform/host/host.ts';
+import type { HostStat } from '#platform/contract/host.ts';
+import { KernelIo } from '../../mm/io.ts';
+import * as attributesOf from '../../vfs/attributes.ts';
+import { ALL_CAPABILITIES, initialCredentials } from '../../vfs/credentials.ts';
+import type { FileDescription } from '../../vfs/file-description.ts';
+import { FsContext } from '../../vfs/fs-context.ts';
+import { MountNamespace } from '../../vfs/mount-namespace.ts';
+import * as names from '../../vfs/operations.ts';
+import { open } from '../../vfs/open.ts';
+import { rename } from '../../vfs/rename.ts';
+import { Vfs } from '../../vfs/vfs.ts';
+import { resolve } from '../../vfs/walk.ts';
+import type { VfsCaller } from '../../vfs/walk.ts';
+import * as xattr from '../../vfs/xattr.ts';
+import { GoferConnection } from './connection.ts';
+import type { GoferHost } from './connection.ts';
+import { FidCache } from './fid-cache.ts';
+import { mountGofer, shareConnection } from './file-system.ts';
+import type { Caching, GoferFileSystem } from './file-system.ts';
+
+const realHost = createHost({});
+const buffer = realHost.allocate(65_536);
+
+/** A sandbox's view of one directory, served by a gofer in the same process. */
+class Fixture {
+  readonly gofer: TestGofer;
+  readonly connection: GoferConnection;
+  readonly fileSystem: GoferFileSystem;
+  readonly caller: VfsCaller;
+  lost = '';
+
+  constructor(root: string, caching: Caching = 'exclusive', readOnly = false, fids = 64) {
+    this.gofer = new TestGofer([{ path: root, readOnly }], fids);
+    const { gofer } = this;
+    // The server takes its step as soon as a request was sent.
+    const host = new Proxy(realHost as GoferHost, {
+      get: (target, key) => {
+        if (key !== 'send') {
+          const value = Reflect.get(target, key) as unknown;
+          return typeof value === 'function' ? value.bind(target) : value;
+        }
+        return (...args: Parameters<GoferHost['send']>): number => {
+          const sent = target.send(...args);
+          gofer.connection.serveOne();
+          return sent;
+        };
+      },
+    });
+    this.connection = new GoferConnection(host, gofer.socket, (reason) => (this.lost = reason));
+    expect(this.connection.awaitHello()).toBe(true);
+    const vfs = new Vfs(realHost);
+    const mounted = mountGofer({ ...shareConnection(this.connection), mount: 0, device: 77, allocateDevice: () => vfs.allocateDevice(), caching });
+    if (typeof mounted === 'number') throw new Error(`mount: ${mounted}`);
+    this.fileSystem = mounted;
+    const namespace = new MountNamespace(vfs, mounted, 0, 'test');
+    const fs = new FsContext(namespace, namespace.rootPath, namespace.rootPath, 0o022);
+    this.caller = { credentials: initialCredentials(0, 0, [0], ALL_CAPABILITIES), fs, task: null };
+  }
+
+  /** How many requests `action` costs. */
+  cost(action: () => void): number {
+    const before = this.connection.requests;
+    action();
+    return this.connection.requests - before;
+  }
+
+  open(path: string, flags: number, mode = 0o644): FileDescription {
+    const file = open(this.caller, null, path, flags, mode, 0);
+    if (typeof file === 'number') throw new Error(`open ${path}: ${file}`);
+    return file;
+  }
+
+  tryOpen(path: string, flags: number): number {
+    const file = open(this.caller, null, path, flags, 0o644, 0);
+    if (typeof file === 'number') return file;
+    file.release();
+    return 0;
+  }
+
+  read(file: FileDescription, position: number, length = 1000): string {
+    const n = file.read(new KernelIo(buffer, 0, length), position, this.caller);
+    return n < 0 ? `error ${n}` : buffer.latin1(0, n);
+  }
+
+  write(file: FileDescription, text: string, position: number): number {
+    buffer.writeLatin1(text, 0);
+    return file.write(new KernelIo(buffer, 0, text.length), position, this.caller);
+  }
+
+  stat(path: string): HostStat | number {
+    const into = { ...emptyStat };
+    const error = attributesOf.stat(this.caller, null, path, 0, into);
+    return error < 0 ? error : into;
+  }
+
+  list(path: string): string[] {
+    const file = this.open(path, O_RDONLY | O_DIRECTORY);
+    const found: string[] = [];
+    file.readdir((name) => found.push(name) > 0, this.caller);
+    file.release();
+    return found.toSorted();
+  }
+
+  close(): void {
+    this.gofer.close();
+  }
+}
+
+const emptyStat: HostStat = {
+  dev: 0, ino: 0, mode: 0, nlink: 0, uid: 0, gid: 0, rdev: 0, size: 0, blksize: 0, blocks: 0,
+  atimeSec: 0, atimeNsec: 0, mtimeSec: 0, mtimeNsec: 0, ctimeSec: 0, ctimeNsec: 0,
+};
+
+let root: string;
+let fixture: Fixture;
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'gofer-client-'));
+  mkdirSync(join(root, 'dir/sub'), { recursive: true });
+  writeFileSync(join(root, 'dir/file'), 'hello');
+  symlinkSync('dir/file', join(root, 'link'));
+  fixture = new Fixture(root);
+});
+
+afterEach(() => {
+  fixture.close();
+  rmSync(root, { recursive: true, force: true });
+});
+
+describe('an exclusive mount', () => {
+  test('asks for a name once', () => {
+    expect(fixture.cost(() => expect(fixture.stat('/dir/file')).toMatchObject({ size: 5, dev: 77 }))).toBe(2);
+    expect(fixture.cost(() => expect(fixture.stat('/dir/file')).toMatchObject({ size: 5 }))).toBe(0);
+    expect(fixture.cost(() => expect(fixture.stat('/dir/none')).toBe(-ENOENT))).toBe(1);
+    expect(fixture.cost(() => expect(fixture.stat('/dir/none')).toBe(-ENOENT))).toBe(0);
+  });
+
+  test('opens a file again without asking', () => {
+    const first = fixture.open('/link', O_RDONLY);
+    expect(fixture.read(first, 1)).toBe('ello');
+    first.release();
+    expect(fixture.cost(() => fixture.open('/dir/file', O_RDONLY).release())).toBe(0);
+  });
+
+  test('answers from a listing that was read to its end', () => {
+    for (let i = 0; i < 20; i++) writeFileSync(join(root, 'dir', `f${i}`), 'x'.repeat(i));
+    expect(fixture.list('/dir').length).toBe(24);
+    expect(fixture.cost(() => {
+      for (let i = 0; i < 20; i++) expect(fixture.stat(`/dir/f${i}`)).toMatchObject({ size: i });
+      expect(fixture.stat('/dir/f20')).toBe(-ENOENT);
+      fixture.list('/dir');
+    })).toBe(0);
+    const file = fixture.open('/dir/f3', O_RDONLY);
+    expect(fixture.read(file, 0)).toBe('xxx');
+    file.release();
+  });
+
+  test('reads a directory as a whole after several names in it', () => {
+    const cost = fixture.cost(() => { for (let i = 0; i < 30; i++) expect(fixture.stat(`/dir/n${i}`)).toBe(-ENOENT); });
+    expect(cost).toBeLessThan(12);
+  });
+
+  test('keeps listings right through changes', () => {
+    fixture.list('/dir');
+    fixture.open('/dir/new', O_CREAT | O_RDWR).release();
+    expect(names.unlink(fixture.caller, null, '/dir/file')).toBe(0);
+    expect(names.mkdir(fixture.caller, null, '/dir/d', 0o755)).toBe(0);
+    expect(rename(fixture.caller, null, '/dir/d', null, '/dir/e', 0)).toBe(0);
+    expect(fixture.list('/dir')).toEqual(['.', '..', 'e', 'new', 'sub']);
+    expect(fixture.stat('/dir/file')).toBe(-ENOENT);
+  });
+
+  test('removing while listing skips nothing', () => {
+    for (let i = 0; i < 900; i++) writeFileSync(join(root, 'dir/sub', `entry-${i}`), '');
+    const file = fixture.open('/dir/sub', O_RDONLY);
+    const seen: string[] = [];
+    for (;;) {
+      const batch: string[] = [];
+      expect(file.readdir((name) => batch.length < 50 && batch.push(name) > 0, fixture.caller)).toBe(0);
+      if (batch.length === 0) break;
+      seen.push(...batch);
+      for (const name of batch) if (name.startsWith('e')) expect(names.unlink(fixture.caller, null, `/dir/sub/${name}`)).toBe(0);
+    }
+    file.release();
+    expect(new Set(seen).size).toBe(902);
+    expect(names.rmdir(fixture.caller, null, '/dir/sub')).toBe(0);
+  });
+
+  test('seeking in a directory', () => {
+    for (let i = 0; i < 900; i++) writeFileSync(join(root, 'dir/sub', `entry-${i}`), '');
+    const file = fixture.open('/dir/sub', O_RDONLY);
+    const all: string[] = [];
+    file.readdir((name) => all.push(name) > 0, fixture.caller);
+    for (const position of [700, 2, 430, 901]) {
+      file.position = file.seek(position, SEEK_SET);
+      const rest: string[] = [];
+      file.readdir((name) => rest.push(name) > 0, fixture.caller);
+      expect(rest).toEqual(all.slice(position));
+    }
+    file.release();
+  });
+});
+
+describe('file contents', () => {
+  test('writes are seen in attributes and on the host', () => {
+    const file = fixture.open('/dir/file', O_RDWR);
+    expect(fixture.write(file, 'HELLO WORLD', 0)).toBe(11);
+    expect(fixture.stat('/dir/file')).toMatchObject({ size: 11 });
+    expect(file.seek(-5, SEEK_END)).toBe(6);
+    file.release();
+    expect(readFileSync(join(root, 'dir/file'), 'latin1')).toBe('HELLO WORLD');
+    expect(fixture.stat('/dir/file')).toMatchObject({ size: 11 });
+  });
+
+  test('appending writes at the end', () => {
+    const file = fixture.open('/dir/file', O_WRONLY | O_APPEND);
+    expect(fixture.write(file, '!!', 0)).toBe(2);
+    expect(file.endOfWrite).toBe(7);
+    file.release();
+    expect(readFileSync(join(root, 'dir/file'), 'latin1')).toBe('hello!!');
+  });
+
+  test('create, truncate, read back', () => {
+    const file = fixture.open('/dir/new', O_CREAT | O_EXCL | O_RDWR, 0o666);
+    fixture.write(file, 'abc', 0);
+    expect(file.truncate(2)).toBe(0);
+    expect(fixture.read(file, 0)).toBe('ab');
+    file.release();
+    expect(statSync(join(root, 'dir/new')).mode & 0o7777).toBe(0o644);
+    fixture.open('/dir/new', O_WRONLY | O_TRUNC).release();
+    expect(fixture.stat('/dir/new')).toMatchObject({ size: 0 });
+    expect(fixture.tryOpen('/dir/new', O_CREAT | O_EXCL | O_RDWR)).toBe(-EEXIST);
+    expect(fixture.tryOpen('/dir', O_WRONLY)).toBe(-EISDIR);
+  });
+
+  test('a deleted file lives while it is open', () => {
+    const file = fixture.open('/dir/file', O_RDWR);
+    expect(names.unlink(fixture.caller, null, '/dir/file')).toBe(0);
+    expect(existsSync(join(root, 'dir/file'))).toBe(false);
+    fixture.write(file, 'J', 0);
+    expect(fixture.read(file, 0)).toBe('Jello');
+    const into = { ...emptyStat };
+    expect(file.getattr(into)).toBe(0);
+    expect([into.nlink, into.size]).toEqual([0, 5]);
+    expect(attributesOf.chmod(fixture.caller, { mount: file.mount, dentry: file.dentry }, 0o600)).toBe(0);
+    file.release();
+    expect(fixture.stat('/dir/file')).toBe(-ENOENT);
+  });
+
+  test('a mapping is the donated file itself', () => {
+    const file = fixture.open('/dir/file', O_RDWR);
+    const mapping = file.mappable(true);
+    if (typeof mapping === 'number') throw new Error('not mappable');
+    buffer.writeLatin1('x', 0);
+    realHost.pwrite(mapping.hostFd, buffer, 0, 1, 0);
+    expect(fixture.read(file, 0)).toBe('xello');
+    file.release();
+  });
+});
+
+describe('names', () => {
+  test('hard links meet in one inode', () => {
+    linkSync(join(root, 'dir/file'), join(root, 'other'));
+    const a = resolve(fixture.caller, null, '/dir/file', 0);
+    const b = resolve(fixture.caller, null, '/other', 0);
+    if (typeof a === 'number' || typeof b === 'number') throw new Error('not found');
+    expect(a.dentry.inode).toBe(b.dentry.inode);
+    expect(names.link(fixture.caller, null, '/other', null, '/dir/third', 0)).toBe(0);
+    expect(fixture.stat('/dir/file')).toMatchObject({ nlink: 3 });
+    expect(names.unlink(fixture.caller, null, '/other')).toBe(0);
+    expect(fixture.stat('/dir/third')).toMatchObject({ nlink: 2 });
+  });
+
+  test('renaming a directory moves what is below', () => {
+    const file = fixture.open('/dir/file', O_RDONLY);
+    expect(rename(fixture.caller, null, '/dir', null, '/moved', 0)).toBe(0);
+    expect(fixture.stat('/moved/file')).toMatchObject({ size: 5 });
+    expect(fixture.stat('/dir/file')).toBe(-ENOENT);
+    expect(fixture.read(file, 0)).toBe('hello');
+    file.release();
+    expect(fixture.open('/moved/file', O_RDWR).release()).toBeUndefined();
+  });
+
+  test('replacing and exchanging', () => {
+    writeFileSync(join(root, 'a'), 'aa');
+    writeFileSync(join(root, 'b'), 'bbbb');
+    expect(rename(fixture.caller, null, '/a', null, '/b', RENAME_EXCHANGE)).toBe(0);
+    expect([fixture.stat('/a'), fixture.stat('/b')]).toMatchObject([{ size: 4 }, { size: 2 }]);
+    expect(rename(fixture.caller, null, '/a', null, '/b', 0)).toBe(0);
+    expect([fixture.stat('/a'), fixture.stat('/b')]).toMatchObject([-ENOENT, { size: 4, nlink: 1 }]);
+    expect(readFileSync(join(root, 'b'), 'latin1')).toBe('bbbb');
+  });
+
+  test('symlink, readlink, mknod, rmdir, chown, utimens', () => {
+    expect(names.symlink(fixture.caller, 'dir/sub', null, '/s')).toBe(0);
+    expect(names.readlink(fixture.caller, null, '/s', 0)).toBe('dir/sub');
+    expect(names.readlink(fixture.caller, null, '/link', 0)).toBe('dir/file');
+    expect(names.mknod(fixture.caller, null, '/fifo', S_IFIFO | 0o600, 0)).toBe(0);
+    expect(lstatSync(join(root, 'fifo')).isFIFO()).toBe(true);
+    expect(names.mknod(fixture.caller, null, '/sock', 0o140600, 0)).toBe(-EPERM);
+    expect(names.mknod(fixture.caller, null, '/plain', S_IFREG | 0o600, 0)).toBe(0);
+    expect(names.rmdir(fixture.caller, null, '/dir')).toBe(-ENOTEMPTY);
+    expect(names.rmdir(fixture.caller, null, '/dir/sub')).toBe(0);
+    const at = resolve(fixture.caller, null, '/plain', 0);
+    if (typeof at === 'number') throw new Error('not found');
+    expect(attributesOf.utimens(fixture.caller, at, 'omit', { sec: 5, nsec: 6 })).toBe(0);
+    expect(attributesOf.chmod(fixture.caller, at, 0o4755)).toBe(0);
+    expect(fixture.stat('/plain')).toMatchObject({ mtimeSec: 5, mtimeNsec: 6, mode: S_IFREG | 0o4755 });
+    expect(xattr.setxattr(fixture.caller, at, 'user.a', 'b', 0)).toBe(0);
+    expect(xattr.listxattr(fixture.caller, at)).toEqual(['user.a']);
+    expect(xattr.getxattr(fixture.caller, at, 'user.a')).toBe('b');
+    expect(xattr.removexattr(fixture.caller, at, 'user.a')).toBe(0);
+  });
+});
+
+describe('few fids', () => {
+  test('inodes that lost theirs are walked to again', () => {
+    fixture.close();
+    fixture = new Fixture(root, 'exclusive', false, 5);
+    for (let i = 0; i < 20; i++) {
+      mkdirSync(join(root, `d${i}/e`), { recursive: true });
+      writeFileSync(join(root, `d${i}/e/f`), `${i}`);
+    }
+    for (const round of [0, 1]) {
+      for (let i = 0; i < 20; i++) {
+        const file = fixture.open(`/d${i}/e/f`, O_RDWR);
+        expect(fixture.read(file, 0)).toBe(`${i}`);
+        file.release();
+        expect(names.mkdir(fixture.caller, null, `/d${i}/e/g${round}`, 0o700)).toBe(0);
+        expect(rename(fixture.caller, null, `/d${i}/e/g${round}`, null, `/d${(i + 1) % 20}/h${round}`, 0)).toBe(0);
+      }
+    }
+    expect(existsSync(join(root, 'd0/h1'))).toBe(true);
+  });
+
+  test('a full cache of pinned fids is an error, not a hang', () => {
+    const cache = new FidCache(fixture.connection, 2);
+    const pinned = [0, 1].map(() => ({ fid: 0, pinned: false }));
+    for (const holder of pinned) {
+      cache.give(holder, cache.take());
+      cache.pin(holder);
+    }
+    expect(cache.take()).toBe(0);
+  });
+});
+
+describe('a shared mount', () => {
+  test('sees what others do', () => {
+    fixture.close();
+    fixture = new Fixture(root, 'shared');
+    expect(fixture.stat('/dir/file')).toMatchObject({ size: 5 });
+    writeFileSync(join(root, 'dir/file'), 'longer than before');
+    chmodSync(join(root, 'dir/file'), 0o600);
+    expect(fixture.stat('/dir/file')).toMatchObject({ size: 18, mode: S_IFREG | 0o600 });
+    unlinkSync(join(root, 'dir/file'));
+    expect(fixture.stat('/dir/file')).toBe(-ENOENT);
+    writeFileSync(join(root, 'dir/file'), 'again');
+    expect(fixture.stat('/dir/file')).toMatchObject({ size: 5 });
+    renameSync(join(root, 'dir'), join(root, 'away'));
+    expect(fixture.stat('/dir')).toBe(-ENOENT);
+    expect(fixture.list('/')).toEqual(['.', '..', 'away', 'link']);
+  });
+});
+
+describe('a read-only mount', () => {
+  test('refuses changes with EROFS', () => {
+    fixture.close();
+    fixture = new Fixture(root, 'exclusive', true);
+    expect(fixture.tryOpen('/dir/file', O_RDONLY)).toBe(0);
+    expect([
+      fixture.tryOpen('/dir/file', O_RDWR), fixture.tryOpen('/dir/new', O_CREAT | O_RDWR), names.mkdir(fixture.caller, null, '/d', 0o755),
+      names.unlink(fixture.caller, null, '/link'), rename(fixture.caller, null, '/link', null, '/l', 0), names.symlink(fixture.caller, 'x', null, '/y'),
+    ]).toEqual(Array.from({ length: 6 }, () => -EROFS));
+  });
+});
+
+describe('inodes', () => {
+  test('are let go with their dentries', () => {
+    for (let i = 0; i < 30; i++) writeFileSync(join(root, 'dir', `f${i}`), '');
+    for (let i = 0; i < 30; i++) fixture.stat(`/dir/f${i}`);
+    const { cache } = fixture.caller.fs.namespace.vfs;
+    expect(fixture.fileSystem.liveInodes).toBeGreaterThan(30);
+    const { rootPath } = fixture.caller.fs.namespace;
+    cache.prune(rootPath.dentry);
+    expect(fixture.fileSystem.liveInodes).toBe(1);
+    expect(fixture.stat('/dir/f3')).toMatchObject({ mode: expect.any(Number) as number });
+    expect((fixture.stat('/dir/f3') as HostStat).mode & S_IFMT).toBe(S_IFREG);
+  });
+
+  test('a lost gofer is reported', () => {
+    fixture.gofer.server.table.releaseAll();
+    expect(fixture.stat('/dir')).not.toBe(0);
+    expect(fixture.lost).toBe('');
+    realHost.close(fixture.gofer.socket);
+    expect(fixture.stat('/elsewhere')).toBeLessThan(0);
+    expect(fixture.lost).not.toBe('');
+  });
+});
