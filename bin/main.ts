@@ -6,7 +6,6 @@
  */
 import { writeSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
-import { exitNow } from '#platform/host/setup-calls.ts';
 import { leaveIfConfined } from './confine/sentry.ts';
 import { EXIT_FAILURE, EXIT_USAGE, UserError } from './errors.ts';
 import { doCommand } from './verbs/do.ts';
@@ -51,6 +50,4 @@ try {
 } catch (error) {
   process.exitCode = report(error);
 }
-// At once: a confined sentry may no longer ask the host for what Node does on its way out.
-exitNow(Number(process.exitCode ?? 0));
 leaveIfConfined(Number(process.exitCode ?? 0));

@@ -3,7 +3,7 @@
  * as long to start as the sentry itself.
  */
 import { spawn } from 'node:child_process';
-import { openSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { GoferConfig, MountConfig } from '#gofer/server/config.ts';
 import type { HostFd } from '#platform/contract/host.ts';
@@ -33,6 +33,8 @@ export function startGofer(mounts: readonly MountConfig[], debugLog: string | nu
   });
   if (child.pid === undefined) throw new UserError('cannot start the file server process; is the process limit reached?');
   child.unref();
+  // The child has its copy. Ours would keep the connection alive when the gofer dies.
+  closeSync(theirs);
   return { socket: ours, pid: child.pid };
 }
 

@@ -135,14 +135,14 @@ export const DirectoryEntry: WireField<{
 export const READDIR_END = 1;
 
 /**
- * Entries from `cookie` on ([0, 0]: the beginning), without '.' and '..', each with its attributes; as many as fit a message. Go on with the
+ * Entries of the directory that `names` lead to from `fid` (bound to `newFid`, unless that is 0), from `cookie` on ([0, 0]: the beginning), without '.' and '..', each with its attributes; as many as fit a message. Go on with the
  * last entry's cookie until `end` is READDIR_END. An entry that vanished meanwhile is left out, so a reply may be empty without being the end;
  * `next` is where to go on.
  */
 export const Readdir = message(
   15, 'readdir',
-  record({ fid: u32, cookie: words }),
-  record({ entries: list(DirectoryEntry, 0xffff), end: u16, next: words }),
+  record({ fid: u32, newFid: u32, names, cookie: words }),
+  record({ attributes, entries: list(DirectoryEntry, 0xffff), end: u16, next: words }),
 );
 
 const xattrName = cText(XATTR_NAME_MAX);

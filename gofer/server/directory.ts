@@ -5,7 +5,7 @@
  * getdents64(2)), which the client returns as it came. An invented cookie lists from somewhere else, or nothing.
  */
 import { ENOENT, ENOTDIR } from '#sentry/abi/errno.ts';
-import { NAME_MAX, O_DIRECTORY, O_RDONLY } from '#sentry/abi/fs.ts';
+import { NAME_MAX, O_DIRECTORY, O_RDONLY, S_IFDIR, S_IFMT } from '#sentry/abi/fs.ts';
 import { ATTRIBUTES_SIZE, StatxHead } from '#gofer/protocol/attributes.ts';
 import { u16, words } from '#gofer/protocol/codec.ts';
 import type { ValueOf, Writer } from '#gofer/protocol/codec.ts';
@@ -14,6 +14,8 @@ import type { Readdir } from '#gofer/protocol/messages.ts';
 import { close, getdents64, seekTo } from '#platform/host/files.ts';
 import { BULK } from './server.ts';
 import type { Server } from './server.ts';
+import { leave, reach, settle } from './walk.ts';
+import type { Position } from './walk.ts';
 
 /** As many bytes of directory entries as describe about one reply's worth of files. */
 const DENTS_SIZE = 12_288;
@@ -26,18 +28,26 @@ const D_NAME = 19;
 const ENTRY_MAX = 8 + 2 + 2 + NAME_MAX + ATTRIBUTES_SIZE + 16;
 
 export function readdir(server: Server, request: ValueOf<typeof Readdir.request>, reply: Writer): number {
-  const { fid } = request;
-  const { table } = server;
-  const pathFd = table.descriptor(fid);
-  if (pathFd < 0) return pathFd;
-  if (!table.isDirectory(fid)) return -ENOTDIR;
-  const listing = new Listing(server, reply, request.cookie);
-  if (!table.isSealed(fid)) {
-    const fd = server.reopen(pathFd, O_RDONLY | O_DIRECTORY);
+  const { fid, newFid, names, cookie } = request;
+  const position = reach(server, fid, newFid, names);
+  if (typeof position === 'number') return position;
+  const mount = server.table.mount(fid);
+  const error = (position.mode & S_IFMT) === S_IFDIR ? listReached(server, position, cookie, reply) : -ENOTDIR;
+  if (error === 0) return settle(server, position, newFid, mount);
+  leave(position);
+  return error;
+}
+
+function listReached(server: Server, position: Position, cookie: readonly [number, number], reply: Writer): number {
+  const error = server.putAttributes(position.fd, reply);
+  if (error < 0) return error;
+  const listing = new Listing(server, reply, cookie);
+  if (!position.sealed) {
+    const fd = server.reopen(position.fd, O_RDONLY | O_DIRECTORY);
     if (fd < 0) return fd;
-    const error = listing.fill(fd);
+    const filled = listing.fill(fd);
     close(fd);
-    if (error < 0) return error;
+    if (filled < 0) return filled;
   }
   listing.finish();
   return 0;

@@ -51,7 +51,7 @@ function listAll(fid: number): ValueOf<typeof DirectoryEntry>[] {
   const entries: ValueOf<typeof DirectoryEntry>[] = [];
   let cookie: readonly [number, number] = [0, 0];
   for (;;) {
-    const { errno, body } = gofer.ask(Readdir, { fid, cookie });
+    const { errno, body } = gofer.ask(Readdir, { fid, newFid: 0, names: [], cookie });
     expect(errno).toBe(0);
     entries.push(...body.entries);
     cookie = body.next;
@@ -116,7 +116,7 @@ describe('finding files', () => {
     expect(gofer.ask(Open, { fid: RW, newFid: 0, names: ['escape-dir', 'secret'], flags: O_RDONLY }).errno).toBe(ELOOP);
     expect(walkTo('escape-dir', 5)).toBe(0);
     expect(gofer.ask(Walk, { fid: 5, newFid: 0, names: ['secret'] }).body.stop).toBe(ENOTDIR);
-    expect(gofer.ask(Readdir, { fid: 5, cookie: [0, 0] }).errno).toBe(ENOTDIR);
+    expect(gofer.ask(Readdir, { fid: 5, newFid: 0, names: [], cookie: [0, 0] }).errno).toBe(ENOTDIR);
     expect(gofer.ask(Create, { directory: 5, name: 'x', newFid: 0, flags: O_RDWR, mode: 0o600, uid: 0, gid: 0 }).errno).toBe(ENOTDIR);
   });
 
@@ -136,7 +136,7 @@ describe('finding files', () => {
     host.ask(Attach, { mount: 0, fid: 1 });
     expect(host.ask(Walk, { fid: 1, newFid: 2, names: ['proc'] }).body).toMatchObject({ stop: 0, reached: [{}] });
     expect(host.ask(Walk, { fid: 1, newFid: 0, names: ['proc', 'self'] }).body).toMatchObject({ stop: ENOENT, reached: [{}] });
-    expect(host.ask(Readdir, { fid: 2, cookie: [0, 0] }).body).toMatchObject({ end: READDIR_END, entries: [] });
+    expect(host.ask(Readdir, { fid: 2, newFid: 0, names: [], cookie: [0, 0] }).body).toMatchObject({ end: READDIR_END, entries: [] });
     expect(host.ask(Open, { fid: 2, newFid: 0, names: [], flags: O_RDONLY }).errno).toBe(EACCES);
     expect(host.ask(Open, { fid: 1, newFid: 0, names: ['sys', 'kernel', 'uevent_seqnum'], flags: O_RDONLY }).errno).toBe(ENOENT);
     host.close();
@@ -315,8 +315,17 @@ describe('listing', () => {
     expect(entries.every((entry) => entry.attributes.size === entry.name.length && entry.type === 8)).toBe(true);
   });
 
+  test('a path can be listed in one message', () => {
+    const { body } = gofer.ask(Readdir, { fid: RW, newFid: 5, names: ['dir', 'sub'], cookie: [0, 0] });
+    expect([body.entries.map((entry) => entry.name), body.end, body.attributes.mode & S_IFMT]).toEqual([['file'], READDIR_END, S_IFDIR]);
+    expect(gofer.ask(Walk, { fid: 5, newFid: 0, names: ['file'] }).body.stop).toBe(0);
+    expect(gofer.ask(Readdir, { fid: RW, newFid: 6, names: ['link'], cookie: [0, 0] }).errno).toBe(ENOTDIR);
+    expect(gofer.ask(Readdir, { fid: RW, newFid: 6, names: ['dir', 'none'], cookie: [0, 0] }).errno).toBe(ENOENT);
+    expect(gofer.ask(GetAttributes, { fid: 6 }).errno).toBe(EBADF);
+  });
+
   test('invented cookies do no harm', () => {
-    for (const cookie of [[0xffff_ffff, 0xffff_ffff], [1, 0], [0, 0x8000_0000], [5, 0x7fff_ffff]] as const) gofer.ask(Readdir, { fid: RW, cookie });
+    for (const cookie of [[0xffff_ffff, 0xffff_ffff], [1, 0], [0, 0x8000_0000], [5, 0x7fff_ffff]] as const) gofer.ask(Readdir, { fid: RW, newFid: 0, names: [], cookie });
     expect(listAll(RW).map((entry) => entry.name).toSorted()).toEqual(['dir', 'escape', 'escape-dir', 'link']);
   });
 

@@ -32,10 +32,10 @@ export function attach(server: Server, request: ValueOf<typeof Attach.request>, 
   return 0;
 }
 
-/** A walk in progress: the descriptor reached and who owns it. */
-interface Position {
+/** Where a walk stands: the descriptor reached and who owns it. */
+export interface Position {
   fd: number;
-  /** Whether `fd` was opened on the way, and is to be closed; else it belongs to a fid. */
+  /** Whether `fd` was opened on the way, and is to be closed or kept; else it belongs to a fid. */
   temporary: boolean;
   mode: number;
   sealed: boolean;
@@ -69,7 +69,7 @@ function step(server: Server, position: Position, name: string): number {
   return 0;
 }
 
-function leave(position: Position): void {
+export function leave(position: Position): void {
   if (position.temporary) close(position.fd);
   position.temporary = false;
 }
@@ -92,13 +92,37 @@ export function walk(server: Server, request: ValueOf<typeof Walk.request>, repl
   reply.memory!.view.setUint16(countAt, reached, true);
   u32.write(reply, stop);
   Readlink.reply.write(reply, { target: reached > 0 && isLink(position.mode) ? linkTarget(server, position.fd) : '' });
-  if (newFid === 0 || stop !== 0 || reached < names.length) leave(position);
-  else return keepWalked(server, position, newFid, mount);
-  return 0;
+  return settle(server, position, stop === 0 && reached === names.length ? newFid : 0, mount);
 }
 
 function isLink(mode: number): boolean {
   return (mode & S_IFMT) === S_IFLNK;
+}
+
+/** Goes all the way along `names`, none of which may be a link but the last. 0 or -errno; the caller leaves or keeps the position either way. */
+function follow(server: Server, position: Position, names: readonly string[]): number {
+  for (let i = 0; i < names.length; i++) {
+    const error = i > 0 && isLink(position.mode) ? -ELOOP : step(server, position, names[i]!);
+    if (error < 0) return error;
+  }
+  return 0;
+}
+
+/** Goes from a fid along names: where that leads, or -errno. */
+export function reach(server: Server, fid: number, newFid: number, names: readonly string[]): Position | number {
+  const position = start(server, fid);
+  if (position === null || server.checkNewFid(newFid) < 0) return -EBADF;
+  const error = follow(server, position, names);
+  if (error === 0) return position;
+  leave(position);
+  return error;
+}
+
+/** Leaves a position that was used, or keeps it as a fid if there is one to bind. 0 or -errno. */
+export function settle(server: Server, position: Position, newFid: number, mount: number): number {
+  if (newFid !== 0) return keepWalked(server, position, newFid, mount);
+  leave(position);
+  return 0;
 }
 
 /** Binds where a walk ended to a fid. A walk along no names makes a second fid for the same file. */
@@ -164,18 +188,17 @@ function checkOpenable(mode: number, flags: number): number {
 
 export function open(server: Server, request: ValueOf<typeof Open.request>, reply: Writer): number {
   const { fid, newFid, names, flags } = request;
-  const position = start(server, fid);
-  if (position === null || server.checkNewFid(newFid) < 0) return -EBADF;
+  const known = server.table.descriptor(fid);
+  if (known < 0) return known;
+  const invalid = checkOpenFlags(flags);
+  if (invalid < 0) return invalid;
+  if (opensForWriting(flags) && server.isReadOnly(fid)) return -EROFS;
   const mount = server.table.mount(fid);
-  let error = checkOpenFlags(flags);
-  if (error === 0 && opensForWriting(flags) && server.isReadOnly(fid)) error = -EROFS;
-  for (let i = 0; i < names.length && error === 0; i++) {
-    if (i > 0 && isLink(position.mode)) error = -ELOOP;
-    else error = step(server, position, names[i]!);
-  }
-  if (error === 0) error = openReached(server, position, flags, reply);
-  if (error === 0 && newFid !== 0) error = keepWalked(server, position, newFid, mount);
-  else leave(position);
+  const position = reach(server, fid, newFid, names);
+  if (typeof position === 'number') return position;
+  const error = openReached(server, position, flags, reply);
+  if (error === 0) return settle(server, position, newFid, mount);
+  leave(position);
   return error;
 }
 

@@ -139,6 +139,7 @@ function reparentChildren(group: ThreadGroup): void {
   const reaper = findReaper(group);
   for (const child of group.children) {
     child.parent = reaper;
+    child.adoptedByInit = reaper === kernel.init;
     reaper?.children.add(child);
     child.leader.exitSignal = SIGCHLD;
     if (child.isZombie && reaper !== null && kernel.exitStatus === null) notifyParent(child);

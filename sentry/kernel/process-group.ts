@@ -39,8 +39,9 @@ export class ProcessGroup {
   /** POSIX: no member has a parent in another group of the same session. Stops by terminal signals are not delivered to such groups. */
   get isOrphaned(): boolean {
     for (const member of this.members) {
-      const { parent, isZombie } = member;
-      if (!isZombie && parent !== null && parent.processGroup !== this && parent.processGroup.session === this.session) return false;
+      const { parent, isZombie, adoptedByInit } = member;
+      // Linux leaves out the machine's init; here that is the user's own program, whose real children are its jobs.
+      if (!isZombie && !adoptedByInit && parent !== null && parent.processGroup !== this && parent.processGroup.session === this.session) return false;
     }
     return true;
   }

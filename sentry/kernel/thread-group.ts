@@ -29,6 +29,8 @@ export class ThreadGroup {
   /** Wait status as wait4(2) reports it; valid once `isZombie`. */
   exitStatus = 0;
   isZombie = false;
+  /** Its parent has ended and init took it over: init does not control its jobs. */
+  adoptedByInit = false;
   /** PR_SET_CHILD_SUBREAPER. */
   isSubreaper = false;
   /** Has called execve since fork (setpgid by the parent fails with EACCES then). */

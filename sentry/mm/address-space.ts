@@ -25,6 +25,8 @@ import type { MappedFile } from './mapped-file.ts';
 const AREAS_MAX = 65530;
 /** mmap_min_addr. */
 export const LOWEST_ADDRESS = 0x1_0000;
+/** More than any address space holds: refused before anything else is looked at. */
+const ADDRESSES = 2 ** 47;
 /** End of what MAP_32BIT may use. */
 const LIMIT_32BIT = 0x8000_0000;
 const KEPT_FLAGS = MAP_NORESERVE | MAP_GROWSDOWN | MAP_STACK;
@@ -141,6 +143,7 @@ export class AddressSpace {
     if (this.areas.all.length >= AREAS_MAX) return -ENOMEM;
     if (this.areas.totalBytes + size > limits.addressSpace) return -ENOMEM;
     if (mayCommit(protection, flags, file) && !this.budget.fits(size)) return -ENOMEM;
+    if (isData(protection, flags) && this.areas.dataBytes + size > limits.data) return -ENOMEM;
     const address = this.place(hint, size, flags);
     if (address < 0) return address;
     return this.mapAt(thread, address, size, protection, flags, file, offset);
@@ -230,13 +233,13 @@ export class AddressSpace {
   /** brk(2): the new break, or the old one when it cannot be moved. */
   setBrk(thread: GuestThread, requested: number, limits: MemoryLimits): number {
     if (requested < this.brkStart || requested > this.limits.highestAddress) return this.brk;
-    if (requested - this.brkStart > limits.data) return this.brk;
     const oldEnd = pageRoundUp(this.brk);
     const newEnd = pageRoundUp(requested);
     if (newEnd > oldEnd) {
       const size = newEnd - oldEnd;
       if (!this.areas.isFree(oldEnd, newEnd + PAGE_SIZE)) return this.brk;
       if (this.areas.totalBytes + size > limits.addressSpace || !this.budget.fits(size)) return this.brk;
+      if (this.areas.dataBytes + size > limits.data) return this.brk;
       if (this.mapAt(thread, oldEnd, size, PROT_READ | PROT_WRITE, MAP_PRIVATE, null, 0, '[heap]') < 0) return this.brk;
     } else if (newEnd < oldEnd && this.munmap(thread, newEnd, oldEnd - newEnd) < 0) {
       return this.brk;
@@ -398,13 +401,21 @@ function checkMmap(hint: number, length: number, flags: number, file: MappedFile
   if (!(length > 0) || offset % PAGE_SIZE !== 0) return -EINVAL;
   const type = flags & MAP_TYPE;
   if (type !== MAP_SHARED && type !== MAP_PRIVATE && type !== MAP_SHARED_VALIDATE) return -EINVAL;
-  if (!(offset >= 0 && offset + length < 2 ** 63)) return -EOVERFLOW;
+  if (length > ADDRESSES) return -ENOMEM;
+  if (!(offset >= 0 && offset + length <= 2 ** 64)) return -EOVERFLOW;
   if ((flags & MAP_HUGETLB) !== 0) return -ENOMEM;
   if (!(hint >= 0)) return -EINVAL;
   if (file === null) return 0;
   if (!file.readable) return -EACCES;
-  if (type !== MAP_PRIVATE && (protection & PROT_WRITE) !== 0 && !file.writable) return -EACCES;
+  if (type === MAP_PRIVATE || (protection & PROT_WRITE) === 0) return 0;
+  if (!file.writable) return -EACCES;
+  if (file.refusesSharedWrites) return -EPERM;
   return 0;
+}
+
+/** What RLIMIT_DATA counts. */
+function isData(protection: number, flags: number): boolean {
+  return (flags & MAP_TYPE) === MAP_PRIVATE && (protection & PROT_WRITE) !== 0;
 }
 
 /** Whether a mapping can become memory of its own. */
@@ -414,7 +425,7 @@ function mayCommit(protection: number, flags: number, file: MappedFile | null): 
 
 function mayProtect(area: Vma, protection: number): boolean {
   if (area.file === null || (area.flags & MAP_SHARED) === 0) return true;
-  return (protection & PROT_WRITE) === 0 || area.file.writable;
+  return (protection & PROT_WRITE) === 0 || (area.file.writable && !area.file.refusesSharedWrites);
 }
 
 function checkMremap(address: number, oldLength: number, newLength: number, flags: number, target: number, highest: number): number {

@@ -18,6 +18,10 @@ export interface MappedFile {
   readonly inode: { readonly ino: number; readonly fileSystem: { readonly device: number } };
   /** Whether and how it can be mapped, or -errno. */
   mappable(shared: boolean): Mappable | number;
+  /** Whether a seal forbids to write to it through a new shared mapping (memfd_create(2)). */
+  readonly refusesSharedWrites: boolean;
+  /** A shared mapping that could be written to came (1) or went (-1): F_SEAL_WRITE is refused while there are any. */
+  noteSharedMapping(change: 1 | -1): void;
   acquire(): unknown;
   release(): void;
 }

@@ -35,6 +35,8 @@ export class VmaSet {
   private areas: Vma[] = [];
   /** Sum of the lengths, for RLIMIT_AS and /proc/PID/statm. */
   totalBytes = 0;
+  /** Sum of private writable areas but the stack, for RLIMIT_DATA. */
+  dataBytes = 0;
   /** Sum of what counts against the sandbox's memory budget. */
   committedBytes = 0;
 
@@ -86,8 +88,8 @@ export class VmaSet {
   insert(vma: Vma): Vma {
     const index = this.indexAbove(vma.start);
     this.areas.splice(index, 0, vma);
-    this.totalBytes += vma.end - vma.start;
-    this.committedBytes += committedIn(vma);
+    noteShared(vma, 1);
+    this.count(vma, 1);
     return this.mergeAround(index);
   }
 
@@ -98,6 +100,7 @@ export class VmaSet {
     if (area === undefined || area.start >= address) return;
     const upper: Vma = { ...area, start: address, offset: area.offset + (address - area.start) };
     upper.file?.acquire();
+    noteShared(upper, 1);
     area.end = address;
     this.areas.splice(index + 1, 0, upper);
   }
@@ -112,8 +115,8 @@ export class VmaSet {
     let to = from;
     for (; to < this.areas.length && this.areas[to]!.start < end; to++) {
       const area = this.areas[to]!;
-      this.totalBytes -= area.end - area.start;
-      this.committedBytes -= committedIn(area);
+      this.count(area, -1);
+      noteShared(area, -1);
       area.file?.release();
     }
     this.areas.splice(from, to - from);
@@ -127,18 +130,30 @@ export class VmaSet {
     let to = from;
     for (; to < this.areas.length && this.areas[to]!.start < end; to++) {
       const area = this.areas[to]!;
-      this.committedBytes -= committedIn(area);
+      this.count(area, -1);
       change(area);
-      this.committedBytes += committedIn(area);
+      this.count(area, 1);
     }
     for (let i = Math.min(to, this.areas.length - 1); i >= from && i >= 0; i--) this.mergeWithPrevious(i);
   }
 
   clear(): void {
-    for (const area of this.areas) area.file?.release();
+    for (const area of this.areas) {
+      noteShared(area, -1);
+      area.file?.release();
+    }
     this.areas = [];
     this.totalBytes = 0;
     this.committedBytes = 0;
+    this.dataBytes = 0;
+  }
+
+  /** Adds an area to the sums, or takes it out. */
+  private count(area: Vma, sign: 1 | -1): void {
+    const size = area.end - area.start;
+    this.totalBytes += sign * size;
+    this.committedBytes += sign * committedIn(area);
+    if (isPrivateData(area)) this.dataBytes += sign * size;
   }
 
   private mergeAround(index: number): Vma {
@@ -153,10 +168,19 @@ export class VmaSet {
     const high = this.areas[index]!;
     if (!mergeable(low, high)) return false;
     low.end = high.end;
+    noteShared(high, -1);
     high.file?.release();
     this.areas.splice(index, 1);
     return true;
   }
+}
+
+function noteShared({ file, flags }: Vma, change: 1 | -1): void {
+  if (file !== null && (flags & MAP_SHARED) !== 0 && file.writable) file.noteSharedMapping(change);
+}
+
+function isPrivateData({ flags, protection, name }: Vma): boolean {
+  return (flags & MAP_SHARED) === 0 && (protection & PROT_WRITE) !== 0 && name !== '[stack]';
 }
 
 /** A stack is mapped at its full limit, and hardly ever used beyond this. */

@@ -21,8 +21,8 @@ import { family, fd, flags, full, i32, input, oneOf, out, size, syscall } from '
 import { endTemporaryMask, readTimespec, useTemporaryMask } from './timeout.ts';
 
 const NS_PER_MS = 1_000_000;
-/** What one call hands out at most, whatever maxevents says. */
-const EVENTS_PER_CALL = 4096;
+/** What one call hands out at most, whatever maxevents says: what fits into the staging memory. */
+const EVENTS_PER_CALL = 80_000;
 const EXCLUSIVE_ALLOWED = POLLIN | POLLOUT | POLLERR | POLLHUP | EPOLLWAKEUP | EPOLLET | EPOLLEXCLUSIVE;
 const OPERATIONS = { EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD };
 

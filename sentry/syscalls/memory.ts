@@ -3,7 +3,7 @@
  */
 import { EBADF, EINVAL, ENOMEM, ENOSYS, EPERM } from '#sentry/abi/errno.ts';
 import * as m from '#sentry/abi/mman.ts';
-import { MS_NOEXEC } from '#sentry/abi/fs.ts';
+import { MS_NOEXEC, O_PATH } from '#sentry/abi/fs.ts';
 import { RLIMIT_AS, RLIMIT_DATA, RLIMIT_MEMLOCK } from '#sentry/abi/resource.ts';
 import { CAP_IPC_LOCK, capable } from '../vfs/credentials.ts';
 import { DONTFORK } from '../mm/address-space.ts';
@@ -31,7 +31,7 @@ function mmap(task: Task, address: number, length: number, protection: number, m
   const prot = protection & (m.PROT_READ | m.PROT_WRITE | m.PROT_EXEC);
   if ((mapFlags & m.MAP_ANONYMOUS) !== 0) return task.mm.mmap(task.thread, address, length, prot, mapFlags, null, 0, memoryLimits(task));
   const file = task.files.get(descriptor);
-  if (file === undefined) return -EBADF;
+  if (file === undefined || (file.flags & O_PATH) !== 0) return -EBADF;
   if ((prot & m.PROT_EXEC) !== 0 && file.mount !== null && (file.mount.flags & MS_NOEXEC) !== 0) return -EPERM;
   return task.mm.mmap(task.thread, address, length, prot, mapFlags, file, offset, memoryLimits(task));
 }

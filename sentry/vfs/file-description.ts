@@ -139,6 +139,11 @@ export abstract class FileDescription {
   mappable(_shared: boolean): Mappable | number {
     return -ENODEV;
   }
+  /** See MappedFile: only sealed files refuse. */
+  get refusesSharedWrites(): boolean {
+    return false;
+  }
+  noteSharedMapping(_change: 1 | -1): void {}
   /** F_GET_SEALS and F_ADD_SEALS (memfd_create(2)): a set of F_SEAL_*, or -errno for files without. */
   seals(): number {
     return -EINVAL;

@@ -20,7 +20,7 @@ describe('the terminal', () => {
   });
 
   test('Ctrl-C ends a program that does not handle it', async () => {
-    const outcome = await play(['expect:ready', 'send:^C'], ['sh', '-c', 'echo ready; sleep 60; echo not reached']);
+    const outcome = await play(['expect:ready', 'sleep:200', 'send:^C'], ['sh', '-c', 'echo ready; sleep 60; echo not reached']);
     expect(outcome.stdout).not.toContain('not reached');
     expect(outcome.status).toBe(130);
   });
@@ -35,7 +35,7 @@ describe('the terminal', () => {
   });
 
   test('Ctrl-C while the guest computes', async () => {
-    const outcome = await play(['expect:ready', 'send:^C'], ['bash', '-c', 'echo ready; while :; do :; done']);
+    const outcome = await play(['expect:ready', 'sleep:200', 'send:^C'], ['bash', '-c', 'echo ready; while :; do :; done']);
     expect(outcome.status).toBe(130);
   });
 

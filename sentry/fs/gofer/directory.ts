@@ -5,7 +5,7 @@
  * as a whole (`prefetch`), if it is not too large: programs that search many names in one place, such as compilers and interpreters, then
  * get their ENOENTs for nothing.
  */
-import { EINVAL, ENFILE, ENOENT, EPERM, EROFS } from '#sentry/abi/errno.ts';
+import { EINVAL, ENFILE, ENOENT, EPERM, EROFS, ESTALE } from '#sentry/abi/errno.ts';
 import { AT_REMOVEDIR, O_RDWR, RENAME_EXCHANGE, RENAME_WHITEOUT, S_IFIFO, S_IFMT } from '#sentry/abi/fs.ts';
 import type { Attributes } from '#gofer/protocol/attributes.ts';
 import { NAMES_MAX } from '#gofer/protocol/limits.ts';
@@ -71,13 +71,11 @@ export class GoferDirectory extends GoferInode {
   /** Reads the whole directory, if that takes few messages. */
   private prefetch(): void {
     if (this.attributes.size > PREFETCH_SIZE_MAX) return;
-    const fid = this.ensureFid();
-    if (fid < 0) return;
     const listing: Listing = new Map();
     let cookie: readonly [number, number] = [0, 0];
     for (let replies = 0; replies < PREFETCH_REPLIES_MAX; replies++) {
-      const body = this.fileSystem.connection.ask(Readdir, { fid, cookie });
-      if (body === null) return;
+      const body = this.read(cookie);
+      if (typeof body === 'number') return;
       for (const entry of body.entries) listing.set(entry.name, entry.attributes);
       if (body.end === READDIR_END) {
         this.fileSystem.listings.add(this, listing);
@@ -239,10 +237,21 @@ export class GoferDirectory extends GoferInode {
     return fid < 0 ? fid : this.fileSystem.connection.tell(Fsync, { fid, dataOnly: dataOnly ? 1 : 0 });
   }
 
-  /** One reply's worth of entries, or -errno. */
+  /** One reply's worth of entries, or -errno. Finds the directory on the way, if it has no fid. */
   read(cookie: readonly [number, number]): ReturnType<typeof Readdir.reply.read> | number {
-    const fid = this.ensureFid();
-    if (fid < 0) return fid;
-    return this.fileSystem.connection.ask(Readdir, { fid, cookie }) ?? -this.fileSystem.connection.errno;
+    const { connection, fids } = this.fileSystem;
+    const names: string[] = [];
+    const from = this.ancestorWithFid(names);
+    if (from === null) return -ESTALE;
+    const fid = from.fid;
+    const newFid = names.length === 0 ? 0 : fids.take();
+    const body = connection.ask(Readdir, { fid, newFid, names, cookie });
+    if (body === null || !this.isSameFile(body.attributes)) {
+      fids.putBack(newFid);
+      return body === null ? -connection.errno : -ESTALE;
+    }
+    this.update(body.attributes);
+    if (newFid !== 0) fids.give(this, newFid);
+    return body;
   }
 }

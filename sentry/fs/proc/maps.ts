@@ -37,7 +37,7 @@ function areaName(area: Vma, mm: AddressSpace, root: Path): string {
   if (area.file !== null) return pathName(area.file as FileDescription, root).replaceAll('\n', '\\012');
   if (area.name !== '') return area.name;
   if (area.shared !== null) return '/dev/zero (deleted)';
-  return area.start <= mm.brk && area.end >= mm.brkStart && mm.brk > mm.brkStart ? '[heap]' : '';
+  return area.start < mm.brk && area.end > mm.brkStart ? '[heap]' : '';
 }
 
 /** smaps without residence figures: the host knows them, the sentry does not. Sizes are those of the mappings. */

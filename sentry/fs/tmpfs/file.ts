@@ -1,7 +1,7 @@
 /**
  * Regular files of a tmpfs, and their open descriptions. The bytes are the business of `Contents`; here are times, seals and set-user-ID rules.
  */
-import { EINVAL, EOPNOTSUPP, EPERM } from '#sentry/abi/errno.ts';
+import { EBUSY, EINVAL, EOPNOTSUPP, EPERM } from '#sentry/abi/errno.ts';
 import { O_APPEND, SEEK_DATA, SEEK_HOLE } from '#sentry/abi/fs.ts';
 import type { Io } from '../../mm/io.ts';
 import { clearPrivileges } from '../../vfs/attributes.ts';
@@ -31,6 +31,8 @@ export class TmpFile extends TmpInode {
   readonly contents: Contents;
   /** Only memfds made with MFD_ALLOW_SEALING take seals: others carry F_SEAL_SEAL from the start. */
   seals = F_SEAL_SEAL;
+  /** Shared mappings that could be written to. */
+  writableMappings = 0;
   /** Whether a nameless file may be given a name (O_TMPFILE without O_EXCL). */
   linkable = false;
   private mapping: Mappable | null = null;
@@ -83,6 +85,7 @@ export class TmpFile extends TmpInode {
   addSeals(seals: number): number {
     if ((seals & ~F_ALL_SEALS) !== 0) return -EINVAL;
     if ((this.seals & F_SEAL_SEAL) !== 0) return -EPERM;
+    if ((seals & F_SEAL_WRITE) !== 0 && this.writableMappings > 0) return -EBUSY;
     this.seals |= seals;
     return 0;
   }
@@ -154,8 +157,17 @@ export class TmpFileDescription extends FileDescription {
     return 0;
   }
 
+  override get refusesSharedWrites(): boolean {
+    return (this.file.seals & WRITE_SEALS) !== 0;
+  }
+
+  override noteSharedMapping(change: 1 | -1): void {
+    this.file.writableMappings += change;
+  }
+
   override seals(): number {
-    return this.file.seals;
+    // Linux: a file of an overlay has none, whatever its layer is.
+    return this.inode === this.file ? this.file.seals : -EINVAL;
   }
 
   override addSeals(seals: number): number {
@@ -164,14 +176,6 @@ export class TmpFileDescription extends FileDescription {
 
   override sync(): number {
     return 0;
-  }
-
-  override seals(): number {
-    return this.file.seals;
-  }
-
-  override addSeals(seals: number): number {
-    return this.file.addSeals(seals);
   }
 
   override mappable(_shared: boolean): Mappable | number {

@@ -17,6 +17,8 @@ const OUTPUT_MAX = 3 * POOL_PAGE_SIZE;
 /** Of these, what has reached the master on Linux and is not discarded any more when output is flushed. */
 const DELIVERED = POOL_PAGE_SIZE;
 const ECHOES_MAX = POOL_PAGE_SIZE;
+/** Echoes of one piece of typing are held back until its end, so that a signal key in it discards them; but not more than these. */
+const ECHO_BATCH = 256;
 const TAB_WIDTH = 8;
 
 export const BACKSPACE = 0x08;
@@ -76,10 +78,10 @@ export class Output {
   }
 
   echoPlain(byte: number): void {
-    const target = this.room > 0 && this.echoes.length === 0 ? this.queue : this.echoes;
-    if (target === this.echoes && target.length >= ECHOES_MAX) return; // nobody reads what is typed: as on Linux it is lost
-    if ((this.attributes.oflag & OPOST) === 0) target.push(byte);
-    else this.process(byte, target);
+    if (this.echoes.length >= ECHOES_MAX) return; // nobody reads what is typed: as on Linux it is lost
+    if ((this.attributes.oflag & OPOST) === 0) this.echoes.push(byte);
+    else this.process(byte, this.echoes);
+    if (this.echoes.length >= ECHO_BATCH) this.releaseEchoes();
   }
 
   /** The cursor went back over `columns` without a byte that says so. */
@@ -87,14 +89,9 @@ export class Output {
     this.column = Math.max(0, this.column - columns);
   }
 
-  /** Lets echoes out that had to wait. True when there was something. */
-  releaseEchoes(): boolean {
-    let some = false;
-    while (this.echoes.length > 0 && this.room > 0) {
-      this.queue.push(this.echoes.shift());
-      some = true;
-    }
-    return some;
+  /** Lets echoes out: after each piece of typing, and when what they had to wait for is over. */
+  releaseEchoes(): void {
+    while (this.echoes.length > 0 && this.room > 0) this.queue.push(this.echoes.shift());
   }
 
   dropEchoes(): void {

@@ -83,6 +83,7 @@ export class PseudoTerminal implements DisciplineOwner {
   receive(memory: HostMemory, offset: number, length: number): number {
     const taken = this.discipline.receive(memory, offset, length);
     this.lastInputNs = this.shared.host.monotonicNs();
+    this.output.releaseEchoes();
     this.notifyFiles(READABLE);
     if (this.output.queue.length > 0) this.notifyMaster(READABLE);
     return taken;
