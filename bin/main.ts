@@ -10,6 +10,7 @@ import { leaveIfConfined } from './confine/sentry.ts';
 import { EXIT_FAILURE, EXIT_USAGE, UserError } from './errors.ts';
 import { doCommand } from './verbs/do.ts';
 import { featuresCommand } from './verbs/features.ts';
+import { syscallsCommand } from './verbs/syscalls.ts';
 import { VERSION } from './version.ts';
 
 const STDERR = 2;
@@ -21,8 +22,8 @@ function program(): Command {
     .version(VERSION)
     .enablePositionalOptions()
     .exitOverride()
-    .showHelpAfterError(false);
-  for (const verb of [doCommand(), featuresCommand()]) {
+    .showHelpAfterError('usage: tsvisor [options] <command> … (--help tells more)');
+  for (const verb of [doCommand(), syscallsCommand(), featuresCommand()]) {
     verb.exitOverride().showHelpAfterError(`usage: tsvisor ${verb.name()} ${verb.usage()} (--help tells more)`);
     command.addCommand(verb);
   }

@@ -79,7 +79,10 @@ export function becomeUser(id: number, mask: number, report: ConfinementReport):
     result = changeIds(NOBODY);
   }
   if (!report.step(`user and group ${became} in every thread`, result)) return result;
-  report.step(mask === 0 ? 'no capabilities' : `capabilities 0x${mask.toString(16)} in the main thread, none in the others`, keepCapabilities(mask));
+  report.step(
+    mask === 0 ? 'no capabilities' : `capabilities 0x${mask.toString(16)} in the main thread, none in the others`,
+    keepCapabilities(mask),
+  );
   return became;
 }
 

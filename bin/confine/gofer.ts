@@ -14,8 +14,18 @@ import type { GoferConfig } from '#gofer/server/config.ts';
 import type { OpenedRoots } from '#gofer/server/roots.ts';
 import type { Root } from '#gofer/server/server.ts';
 import {
-  becomeUser, CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID, capabilityMask, GOFER_USERS, keepCapabilities, noNewPrivileges,
-  permittedCapabilities, setDumpable,
+  becomeUser,
+  CAP_CHOWN,
+  CAP_DAC_OVERRIDE,
+  CAP_DAC_READ_SEARCH,
+  CAP_FOWNER,
+  CAP_FSETID,
+  capabilityMask,
+  GOFER_USERS,
+  keepCapabilities,
+  noNewPrivileges,
+  permittedCapabilities,
+  setDumpable,
 } from './credentials.ts';
 import { enterEmptyRoot } from './empty-root.ts';
 import { restrictFiles } from './landlock.ts';

@@ -7,7 +7,7 @@
  *                     Landlock domain, and the host would not let the sentry touch their memory.
  *   confineSentry()   before the first guest instruction: not traceable by others, seccomp filter in all threads.
  *
- * Without the first step the second does what it still can. What the host would not allow is in the report.
+ * What the host would not allow is in the report.
  */
 import { SENTRY_FILTER } from '#platform/bpf/sentry-filter.ts';
 import { exitNow } from '#platform/host/setup-calls.ts';
@@ -46,7 +46,8 @@ function isolateUser(report: ConfinementReport): void {
 
 /** Second step. Returns what both did. */
 export function confineSentry(): ConfinementReport {
-  const report = isolation ?? isolateLate();
+  const report = isolation;
+  if (report === null) throw new Error('confineSentry before isolateSentry');
   report.step('not dumpable, not traceable by others', setDumpable(0));
   installFilter(SENTRY_FILTER, report);
   confined = true;
@@ -56,14 +57,4 @@ export function confineSentry(): ConfinementReport {
 /** Ends the process if it is confined: Node's own clean-up makes calls (io_uring) that it may not make any more, and aborts. */
 export function leaveIfConfined(status: number): void {
   if (confined) exitNow(status);
-}
-
-/** There are guest processes already: what does not cut the sentry off from them. */
-function isolateLate(): ConfinementReport {
-  const report = new ConfinementReport();
-  noNewPrivileges(report);
-  if (process.geteuid!() === 0) enterEmptyRoot(report);
-  else report.lacks('Landlock without a path', 'guest processes were made before');
-  report.step('no capabilities (main thread only)', keepCapabilities(0));
-  return report;
 }

@@ -2,6 +2,8 @@
  * Runs a sandbox from start to end. The order matters: what takes long starts first (the gofer), what needs the host's names happens before
  * the sentry is confined, and no guest instruction runs before that.
  */
+import { statSync } from 'node:fs';
+import type { MountConfig } from '#gofer/server/config.ts';
 import { PlatformUnavailable } from '#platform/host/errors.ts';
 import type { HostFd } from '#platform/contract/host.ts';
 import { createHost } from '#platform/host/host.ts';
@@ -9,6 +11,7 @@ import type { LinuxHost } from '#platform/host/host.ts';
 import { createPtracePlatform } from '#platform/ptrace/ptrace-platform.ts';
 import { installSignalForwarding } from '#platform/ptrace/signal-forwarding.ts';
 import { errnoName } from '#sentry/abi/errno.ts';
+import { POLLRDHUP } from '#sentry/abi/fs.ts';
 import { SIGKILL } from '#sentry/abi/signal.ts';
 import { GoferConnection } from '#sentry/fs/gofer/connection.ts';
 import { createInit } from '#sentry/kernel/boot.ts';
@@ -51,13 +54,12 @@ export function runSandbox(spec: SandboxSpec): number {
 }
 
 function runToEnd(spec: SandboxSpec, log: LogLine | undefined, platforms: { destroy(): void }[]): number {
-  const roots = [{ path: spec.root, readOnly: true }, ...spec.mounts.map(({ host, readOnly }) => ({ path: host, readOnly }))];
-  const gofer = startGofer(roots, spec.debugLog);
+  const gofer = startGofer(hostRoots(spec), spec.debugLog);
   const host = createHost({ debugLog: log });
   const standardFiles = inheritStandardFiles();
   const kernel = createKernel(spec, host);
   platforms.push(kernel.platform);
-  const connection = connect(host, gofer.socket, spec);
+  const connection = connect(kernel, gofer.socket);
   const init = prepareInit(kernel, connection, spec, standardFiles);
   const timedOut = startTimeout(kernel, spec.timeoutMs);
   for (const line of confineSentry().lines()) host.log(`sentry: ${line}`);
@@ -68,11 +70,30 @@ function runToEnd(spec: SandboxSpec, log: LogLine | undefined, platforms: { dest
   return timedOut() ? EXIT_TIMED_OUT : exitStatusOf(status);
 }
 
-function connect(host: LinuxHost, socket: HostFd, spec: SandboxSpec): GoferConnection {
-  const connection = new GoferConnection(host, socket, (reason) => {
+/** What the gofer serves: the root first, then the mounts in their order. Names what is not there before anything is started. */
+function hostRoots({ root, mounts }: SandboxSpec): MountConfig[] {
+  const roots = [{ path: root, readOnly: true }, ...mounts.map(({ host, readOnly }) => ({ path: host, readOnly }))];
+  for (const { path } of roots) {
+    const bytes = Buffer.from(path, 'latin1');
+    try {
+      statSync(bytes);
+    } catch (error) {
+      const code = (error as NodeJS.ErrnoException).code ?? 'error';
+      throw new UserError(`the host directory ${bytes.toString()} cannot be shown inside (${code}); check --root, --rw and --ro.`);
+    }
+  }
+  return roots;
+}
+
+function connect(kernel: Kernel, socket: HostFd): GoferConnection {
+  const { host } = kernel;
+  const lost = (reason: string): never => {
     throw new UserError(`the file server process is lost (${reason}); the sandbox was stopped.`);
-  });
-  if (!connection.awaitHello()) throw new UserError(`the file server process did not start; is ${spec.root} a directory that you can read?`);
+  };
+  const connection = new GoferConnection(host, socket, lost);
+  if (!connection.awaitHello()) throw new UserError('the file server process did not start; --debug-log FILE tells why.');
+  // Its end must end the sandbox at once, not at the next file that a guest asks for.
+  kernel.watch(socket, POLLRDHUP, () => lost('it ended'));
   for (const line of connection.hello.report) host.log(`gofer: ${line}`);
   return connection;
 }
@@ -93,6 +114,7 @@ function createKernel(spec: SandboxSpec, host: LinuxHost): Kernel {
       memoryLimit: spec.memoryLimit ?? Infinity,
       machine,
       onHostSignal: forwardHostSignal,
+      ...(tracer === null ? {} : { onSignal: tracer.signal }),
     });
   } catch (error) {
     if (error instanceof PlatformUnavailable) throw new UserError(error.message);

@@ -12,11 +12,26 @@ const StatxTime = struct('statx_timestamp', { sec: i64, nsec: u32, reserved: u32
 
 /** The part of `struct statx` that is sent. */
 export const StatxHead = struct('statx', {
-  mask: u32, blksize: u32, attributes: u64,
-  nlink: u32, uid: u32, gid: u32, mode: u16, spare: u16,
-  ino: u64, size: u64, blocks: u64, attributesMask: u64,
-  atime: StatxTime, btime: StatxTime, ctime: StatxTime, mtime: StatxTime,
-  rdevMajor: u32, rdevMinor: u32, devMajor: u32, devMinor: u32,
+  mask: u32,
+  blksize: u32,
+  attributes: u64,
+  nlink: u32,
+  uid: u32,
+  gid: u32,
+  mode: u16,
+  spare: u16,
+  ino: u64,
+  size: u64,
+  blocks: u64,
+  attributesMask: u64,
+  atime: StatxTime,
+  btime: StatxTime,
+  ctime: StatxTime,
+  mtime: StatxTime,
+  rdevMajor: u32,
+  rdevMinor: u32,
+  devMajor: u32,
+  devMinor: u32,
 });
 
 export const ATTRIBUTES_SIZE: number = StatxHead.size;
@@ -114,8 +129,3 @@ export const attributes: WireField<Attributes> = {
     return start < 0 ? { ...NONE } : readAttributes(reader.memory!.view, start);
   },
 };
-
-/** Linux's encoding of a device number for user space (`st_dev`): 12 bits of major, 20 of minor, interleaved. */
-export function deviceNumber(major: number, minor: number): number {
-  return (minor & 0xff) + (major & 0xfff) * 0x100 + (minor >>> 8) * 0x10_0000 + (major >>> 12) * 0x1000_0000_0000;
-}

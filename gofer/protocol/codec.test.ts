@@ -34,9 +34,26 @@ const byteText = (max: number): fc.Arbitrary<string> =>
 const someName = byteText(255).filter(isName);
 const word = fc.integer({ min: 0, max: 0xffff_ffff });
 const someAttributes: fc.Arbitrary<Attributes> = fc.record({
-  mask: word, mode: fc.integer({ min: 0, max: 0xffff }), nlink: word, uid: word, gid: word, inoLow: word, inoHigh: word,
-  devMajor: word, devMinor: word, rdevMajor: word, rdevMinor: word, size: fc.maxSafeNat(), blocks: fc.maxSafeNat(), blksize: word,
-  atimeSec: fc.maxSafeInteger(), atimeNsec: word, mtimeSec: fc.maxSafeInteger(), mtimeNsec: word, ctimeSec: fc.maxSafeInteger(), ctimeNsec: word,
+  mask: word,
+  mode: fc.integer({ min: 0, max: 0xffff }),
+  nlink: word,
+  uid: word,
+  gid: word,
+  inoLow: word,
+  inoHigh: word,
+  devMajor: word,
+  devMinor: word,
+  rdevMajor: word,
+  rdevMinor: word,
+  size: fc.maxSafeNat(),
+  blocks: fc.maxSafeNat(),
+  blksize: word,
+  atimeSec: fc.maxSafeInteger(),
+  atimeNsec: word,
+  mtimeSec: fc.maxSafeInteger(),
+  mtimeNsec: word,
+  ctimeSec: fc.maxSafeInteger(),
+  ctimeNsec: word,
 });
 
 describe('fields survive the trip', () => {
@@ -50,21 +67,30 @@ describe('fields survive the trip', () => {
     ['name', name as WireField<never>, someName],
     ['list', list(name, 20) as unknown as WireField<never>, fc.array(someName, { maxLength: 20 })],
     ['attributes', attributes as unknown as WireField<never>, someAttributes],
-    ['record', record({ a: u32, b: text(9), c: list(u16, 4) }) as unknown as WireField<never>,
-      fc.record({ a: word, b: byteText(9), c: fc.array(fc.integer({ min: 0, max: 0xffff }), { maxLength: 4 }) })],
+    [
+      'record',
+      record({ a: u32, b: text(9), c: list(u16, 4) }) as unknown as WireField<never>,
+      fc.record({ a: word, b: byteText(9), c: fc.array(fc.integer({ min: 0, max: 0xffff }), { maxLength: 4 }) }),
+    ],
   ];
   test.each(cases)('%s', (_, field, values) => {
-    fc.assert(fc.property(values, (value) => {
-      expect(roundTrip(field, value as never)).toEqual({ value, complete: true });
-    }), { numRuns: 100 });
+    fc.assert(
+      fc.property(values, (value) => {
+        expect(roundTrip(field, value as never)).toEqual({ value, complete: true });
+      }),
+      { numRuns: 100 },
+    );
   });
 
   test('attributes have the size of what statx writes', () => {
     expect(ATTRIBUTES_SIZE).toBe(144);
-    fc.assert(fc.property(someAttributes, (value) => {
-      writeAttributes(memory.view, 16, value);
-      expect(readAttributes(memory.view, 16)).toEqual(value);
-    }), { numRuns: 50 });
+    fc.assert(
+      fc.property(someAttributes, (value) => {
+        writeAttributes(memory.view, 16, value);
+        expect(readAttributes(memory.view, 16)).toEqual(value);
+      }),
+      { numRuns: 50 },
+    );
   });
 });
 
@@ -79,15 +105,18 @@ describe('hostile bytes', () => {
   });
 
   test.each(all.map((message) => [message.name, message] as const))('%s: any bytes are read without harm', (_, message) => {
-    fc.assert(fc.property(fc.uint8Array({ maxLength: 600 }), (bytes) => {
-      memory.bytes.set(bytes, 8);
-      for (const field of [message.request, message.reply]) {
-        const reader = new Reader();
-        reader.begin(memory, 8, bytes.length);
-        field.read(reader);
-        expect(reader.at).toBeLessThanOrEqual(8 + bytes.length);
-      }
-    }), { numRuns: 60 });
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 600 }), (bytes) => {
+        memory.bytes.set(bytes, 8);
+        for (const field of [message.request, message.reply]) {
+          const reader = new Reader();
+          reader.begin(memory, 8, bytes.length);
+          field.read(reader);
+          expect(reader.at).toBeLessThanOrEqual(8 + bytes.length);
+        }
+      }),
+      { numRuns: 60 },
+    );
   });
 
   test('what is cut off or too long is malformed', () => {

@@ -15,7 +15,16 @@ import { PATH_MAX } from '#sentry/abi/fs.ts';
 import { attributes } from './attributes.ts';
 import { cText, i64, list, name, record, text, u16, u32, words } from './codec.ts';
 import type { WireField } from './codec.ts';
-import { FIDS_MAX, LINK_TARGET_MAX, NAMES_MAX, RELEASES_MAX, REPORT_LINE_MAX, REPORT_LINES_MAX, XATTR_NAME_MAX, XATTR_VALUE_MAX } from './limits.ts';
+import {
+  FIDS_MAX,
+  LINK_TARGET_MAX,
+  NAMES_MAX,
+  RELEASES_MAX,
+  REPORT_LINE_MAX,
+  REPORT_LINES_MAX,
+  XATTR_NAME_MAX,
+  XATTR_VALUE_MAX,
+} from './limits.ts';
 
 export const PROTOCOL_VERSION = 1;
 
@@ -47,7 +56,9 @@ export const MOUNT_FILE = 2;
 
 /** The server's first message. `report`: what was done to confine it, and what could not be. */
 export const Hello = message(
-  0, 'hello', nothing,
+  0,
+  'hello',
+  nothing,
   record({ version: u32, fids: u32, mounts: u32, report: list(text(REPORT_LINE_MAX), REPORT_LINES_MAX) }),
 );
 
@@ -60,7 +71,8 @@ export const Attach = message(1, 'attach', record({ mount: u16, fid: u32 }), rec
  * component reached is one, `target` is where it points. `newFid` is bound only if every name was reached.
  */
 export const Walk = message(
-  2, 'walk',
+  2,
+  'walk',
   record({ fid: u32, newFid: u32, names }),
   record({ reached: list(attributes, NAMES_MAX), stop: u32, target: text(PATH_MAX) }),
 );
@@ -75,7 +87,8 @@ export const Open = message(4, 'open', record({ fid: u32, newFid: u32, names, fl
 
 /** A new regular file, exclusively; the descriptor comes with the reply. */
 export const Create = message(
-  5, 'create',
+  5,
+  'create',
   record({ directory: u32, name, newFid: u32, flags: u32, mode: u32, uid: u32, gid: u32 }),
   withAttributes,
 );
@@ -83,7 +96,8 @@ export const Create = message(
 export const Mkdir = message(6, 'mkdir', record({ directory: u32, name, newFid: u32, mode: u32, uid: u32, gid: u32 }), withAttributes);
 
 export const Symlink = message(
-  7, 'symlink',
+  7,
+  'symlink',
   record({ directory: u32, name, target: cText(LINK_TARGET_MAX), uid: u32, gid: u32 }),
   withAttributes,
 );
@@ -111,16 +125,27 @@ export const SET_MTIME = 32;
 export const SET_ALL = 63;
 
 export const SetAttributes = message(
-  13, 'setattr',
+  13,
+  'setattr',
   record({
-    fid: u32, mask: u32, mode: u32, uid: u32, gid: u32, size: i64,
-    atimeSec: i64, atimeNsec: u32, mtimeSec: i64, mtimeNsec: u32,
+    fid: u32,
+    mask: u32,
+    mode: u32,
+    uid: u32,
+    gid: u32,
+    size: i64,
+    atimeSec: i64,
+    atimeNsec: u32,
+    mtimeSec: i64,
+    mtimeNsec: u32,
   }),
   withAttributes,
 );
 
 export const Statfs = message(
-  14, 'statfs', record({ fid: u32 }),
+  14,
+  'statfs',
+  record({ fid: u32 }),
   record({ type: u32, blockSize: u32, blocks: i64, blocksFree: i64, blocksAvailable: i64, files: i64, filesFree: i64, nameLength: u32 }),
 );
 
@@ -140,7 +165,8 @@ export const READDIR_END = 1;
  * `next` is where to go on.
  */
 export const Readdir = message(
-  15, 'readdir',
+  15,
+  'readdir',
   record({ fid: u32, newFid: u32, names, cookie: words }),
   record({ attributes, entries: list(DirectoryEntry, 0xffff), end: u16, next: words }),
 );
@@ -159,4 +185,3 @@ export const Fsync = message(20, 'fsync', record({ fid: u32, dataOnly: u32 }), n
 
 /** Lets go of fids. No reply. */
 export const Release = message(21, 'release', record({ fids: list(u32, Math.min(RELEASES_MAX, FIDS_MAX)) }), nothing);
-

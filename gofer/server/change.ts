@@ -7,15 +7,47 @@
  */
 import { EINVAL, EISDIR, ENOENT, EOPNOTSUPP, EPERM, EROFS } from '#sentry/abi/errno.ts';
 import {
-  AT_EMPTY_PATH, AT_REMOVEDIR, AT_SYMLINK_FOLLOW, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK,
-  O_RDONLY, O_TRUNC, O_WRONLY, RENAME_EXCHANGE, RENAME_NOREPLACE, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_ISGID, S_ISUID,
+  AT_EMPTY_PATH,
+  AT_REMOVEDIR,
+  AT_SYMLINK_FOLLOW,
+  O_CLOEXEC,
+  O_CREAT,
+  O_DIRECTORY,
+  O_EXCL,
+  O_NOCTTY,
+  O_NOFOLLOW,
+  O_NONBLOCK,
+  O_RDONLY,
+  O_TRUNC,
+  O_WRONLY,
+  RENAME_EXCHANGE,
+  RENAME_NOREPLACE,
+  S_IFDIR,
+  S_IFIFO,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+  S_ISGID,
+  S_ISUID,
 } from '#sentry/abi/fs.ts';
 import { putI64 } from '#sentry/abi/layout.ts';
 import type { ValueOf, Writer } from '#gofer/protocol/codec.ts';
 import { SET_ALL, SET_ATIME, SET_GID, SET_MODE, SET_MTIME, SET_SIZE, SET_UID } from '#gofer/protocol/messages.ts';
 import type { Create, Fsync, Link, Mkdir, Mknod, Rename, SetAttributes, Symlink, Unlink } from '#gofer/protocol/messages.ts';
 import {
-  close, fchmodat, fchownat, fdatasync, fsync as hostFsync, ftruncate, linkat, mkdirat, mknodat, openat, renameat2, symlinkat, unlinkat,
+  close,
+  fchmodat,
+  fchownat,
+  fdatasync,
+  fsync as hostFsync,
+  ftruncate,
+  linkat,
+  mkdirat,
+  mknodat,
+  openat,
+  renameat2,
+  symlinkat,
+  unlinkat,
   utimensat,
 } from '#platform/host/files.ts';
 import { checkOpenFlags } from './walk.ts';
@@ -155,12 +187,13 @@ export function setAttributes(server: Server, request: ValueOf<typeof SetAttribu
     const error = fchownat(fd, server.emptyNameAt, newUid, (mask & SET_GID) === 0 ? UNCHANGED : gid, AT_EMPTY_PATH);
     if (error < 0) return error;
   }
-  if ((mask & SET_MODE) !== 0) {
-    const error = server.table.isSymlink(fid) ? -EOPNOTSUPP : server.checkMode(mode) || changeMode(server, fd, mode);
-    if (error < 0) return error;
-  }
   if ((mask & SET_SIZE) !== 0) {
     const error = resize(server, fid, fd, request.size);
+    if (error < 0) return error;
+  }
+  // After the size and the owner: changing those takes set-user-ID bits away.
+  if ((mask & SET_MODE) !== 0) {
+    const error = server.table.isSymlink(fid) ? -EOPNOTSUPP : server.checkMode(mode) || changeMode(server, fd, mode);
     if (error < 0) return error;
   }
   const error = (mask & (SET_ATIME | SET_MTIME)) === 0 ? 0 : setTimes(server, fd, request);

@@ -2,6 +2,7 @@
  * A sentry that was taken over talks to the gofer. Whatever it sends, the gofer answers or hangs up: it does not throw, leak descriptors,
  * or touch anything outside of its root. Messages that once did harm stay here as a corpus.
  */
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -26,7 +27,13 @@ beforeEach(() => {
   writeFileSync(join(top, 'root/ro/file'), 'untouched');
   writeFileSync(join(top, 'root/file'), 'x');
   symlinkSync('../outside', join(top, 'root/link'));
-  gofer = new TestGofer([{ path: join(top, 'root'), readOnly: false }, { path: join(top, 'root/ro'), readOnly: true }], 16);
+  gofer = new TestGofer(
+    [
+      { path: join(top, 'root'), readOnly: false },
+      { path: join(top, 'root/ro'), readOnly: true },
+    ],
+    16,
+  );
   gofer.hello();
   gofer.ask(messages.Attach, { mount: 0, fid: 1 });
   gofer.ask(messages.Attach, { mount: 1, fid: 2 });
@@ -34,6 +41,8 @@ beforeEach(() => {
 
 afterEach(() => {
   gofer.close();
+  // Directories that even their owner may not search.
+  execFileSync('chmod', ['-R', 'u+rwX', top]);
   rmSync(top, { recursive: true, force: true });
 });
 
@@ -54,11 +63,10 @@ test('any body of any type', () => {
   const before = openDescriptors();
   fc.assert(
     fc.property(fc.integer({ min: 0, max: 30 }), fc.uint8Array({ maxLength: 64 }), (type, body) => {
+      // Only a malformed release, which has no reply to carry an error, ends the connection.
       const goesOn = gofer.postRaw(framed(type, body));
-      if (type !== messages.Release.type) {
-        expect(goesOn).toBe(true);
-        expect(gofer.drain()).toBeGreaterThanOrEqual(12);
-      }
+      const answered = gofer.drain() >= 12;
+      expect(type === messages.Release.type ? !answered : goesOn && answered).toBe(true);
     }),
     { numRuns: 1500 },
   );
@@ -69,22 +77,65 @@ test('any body of any type', () => {
 /** Values that lead further than random bytes: existing fids and names, and every kind of wrong one. */
 const fid = fc.constantFrom(0, 1, 2, 3, 4, 5, 16, 17, 0xffff_ffff);
 const name = fc.constantFrom('file', 'dir', 'link', 'ro', 'new', 'n\xff', 'x'.repeat(255));
-const number = fc.constantFrom(0, 1, 2, 3, 0o100, 0o777, 0o1000, 0o10644, 0o20644, 0o100644, 0o4755, 0o200000, 0o10000000, 0x7fff_ffff, 0xffff_ffff);
+const number = fc.constantFrom(
+  0,
+  1,
+  2,
+  3,
+  0o100,
+  0o777,
+  0o1000,
+  0o10644,
+  0o20644,
+  0o100644,
+  0o4755,
+  0o200000,
+  0o10000000,
+  0x7fff_ffff,
+  0xffff_ffff,
+);
 const big = fc.constantFrom(0, -1, 1, 4096, 2 ** 40, Number.MAX_SAFE_INTEGER, Number.MIN_SAFE_INTEGER);
 const byField: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
-  mount: fc.constantFrom(0, 1, 2, 0xffff), fid, newFid: fid, directory: fid, newDirectory: fid, name, newName: name,
-  names: fc.array(name, { maxLength: 4 }), target: fc.constantFrom('', '/', '/etc/passwd', '../outside', 't'.repeat(4095)),
-  flags: number, mode: number, uid: number, gid: number, mask: fc.nat(70), size: fc.constantFrom(0, -1, 4096), atimeSec: big, mtimeSec: big,
-  atimeNsec: number, mtimeNsec: number, cookie: fc.tuple(number, number), value: fc.constantFrom('', 'v', 'v'.repeat(5000)), dataOnly: number,
+  mount: fc.constantFrom(0, 1, 2, 0xffff),
+  fid,
+  newFid: fid,
+  directory: fid,
+  newDirectory: fid,
+  name,
+  newName: name,
+  names: fc.array(name, { maxLength: 4 }),
+  target: fc.constantFrom('', '/', '/etc/passwd', '../outside', 't'.repeat(4095)),
+  flags: number,
+  mode: number,
+  uid: number,
+  gid: number,
+  mask: fc.nat(70),
+  size: fc.constantFrom(0, -1, 4096),
+  atimeSec: big,
+  mtimeSec: big,
+  atimeNsec: number,
+  mtimeNsec: number,
+  cookie: fc.tuple(number, number),
+  value: fc.constantFrom('', 'v', 'v'.repeat(5000)),
+  dataOnly: number,
 };
 const requests = Object.values(messages).filter(
-  (value): value is messages.Message<never, never> => typeof value === 'object' && 'request' in value && value.type !== 0 && value.type !== messages.Release.type,
+  (value): value is messages.Message<never, never> =>
+    typeof value === 'object' && 'request' in value && value.type !== 0 && value.type !== messages.Release.type,
 );
 
 /** Names of a request's fields, found by having it written from a spy. */
 function fieldsOf(request: WireField<never>): string[] {
   const fields: string[] = [];
-  const spy = new Proxy({}, { get: (_, key) => { fields.push(String(key)); return undefined; } });
+  const spy = new Proxy(
+    {},
+    {
+      get: (_, key) => {
+        fields.push(String(key));
+        return undefined;
+      },
+    },
+  );
   const writer = new Writer();
   writer.begin(memory, 0, 0);
   for (;;) {
@@ -103,7 +154,13 @@ function fieldsOf(request: WireField<never>): string[] {
 test.each(requests.map((message) => [message.name, message] as const))('%s with well-formed nonsense', (_, message) => {
   const before = openDescriptors();
   const keys = fieldsOf(message.request);
-  const shape = fc.record(Object.fromEntries(keys.filter((key) => key in byField).map((key) => [key, message === messages.Getxattr && key === 'name' ? fc.constant('user.x') : byField[key]!])));
+  const shape = fc.record(
+    Object.fromEntries(
+      keys
+        .filter((key) => key in byField)
+        .map((key) => [key, message === messages.Getxattr && key === 'name' ? fc.constant('user.x') : byField[key]!]),
+    ),
+  );
   fc.assert(
     fc.property(shape, (request) => {
       gofer.post(message, request as never);

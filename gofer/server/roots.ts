@@ -79,7 +79,9 @@ function devicesOfDev(served: readonly Device[]): Device[] {
   );
   const [root, ...devices] = found;
   const open = [...served, ...(root ? [root] : [])];
-  return devices.filter((device) => device !== null).filter((device) => !open.some(({ major, minor }) => major === device.major && minor === device.minor));
+  return devices
+    .filter((device) => device !== null)
+    .filter((device) => !open.some(({ major, minor }) => major === device.major && minor === device.minor));
 }
 
 /** A detached copy of the tree at `path`, or -errno. */

@@ -91,7 +91,12 @@ export class Connection {
   sayHello(report: readonly string[]): boolean {
     const lines = report.slice(0, REPORT_LINES_MAX).map((line) => line.slice(0, REPORT_LINE_MAX));
     this.beginReply();
-    Hello.reply.write(this.writer, { version: PROTOCOL_VERSION, fids: this.server.table.size, mounts: this.server.roots.length, report: lines });
+    Hello.reply.write(this.writer, {
+      version: PROTOCOL_VERSION,
+      fids: this.server.table.size,
+      mounts: this.server.roots.length,
+      report: lines,
+    });
     return this.sendReply(Hello.type, 0, 0);
   }
 

@@ -11,7 +11,16 @@
  * socket of the host is touched and no open waits for a peer.
  */
 import { EBADF, EINVAL, ENOSYS, ENOTDIR, EROFS, EXDEV } from '#sentry/abi/errno.ts';
-import { AT_EMPTY_PATH, AT_NO_AUTOMOUNT, AT_SYMLINK_NOFOLLOW, O_CLOEXEC, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_PATH } from '#sentry/abi/fs.ts';
+import {
+  AT_EMPTY_PATH,
+  AT_NO_AUTOMOUNT,
+  AT_SYMLINK_NOFOLLOW,
+  O_CLOEXEC,
+  O_NOCTTY,
+  O_NOFOLLOW,
+  O_NONBLOCK,
+  O_PATH,
+} from '#sentry/abi/fs.ts';
 import { ATTRIBUTES_SIZE, BASIC_ATTRIBUTES, StatxHead } from '#gofer/protocol/attributes.ts';
 import type { Writer } from '#gofer/protocol/codec.ts';
 import type { HostMemory } from '#platform/contract/host.ts';

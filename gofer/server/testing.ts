@@ -27,7 +27,14 @@ export interface Answer<P> {
 }
 
 /** The body of an error reply is not there: asking for it is a mistake of the test. */
-const NO_BODY: unknown = new Proxy({}, { get: (_, key) => { throw new Error(`an error reply has no ${String(key)}`); } });
+const NO_BODY: unknown = new Proxy(
+  {},
+  {
+    get: (_, key) => {
+      throw new Error(`an error reply has no ${String(key)}`);
+    },
+  },
+);
 
 export class TestGofer {
   readonly server: Server;
@@ -82,7 +89,8 @@ export class TestGofer {
   /** Takes whatever reply lies in the socket: its length, or -errno. Donated descriptors are closed. */
   drain(): number {
     const length = receiveMessage(this.socket, this.memory, 65_536, 65_536, this.descriptors, 0).length;
-    for (let i = 0; length >= 0 && i < received.descriptors; i++) close(this.descriptors[i]!);
+    const count = length < 0 ? 0 : received.descriptors;
+    for (let i = 0; i < count; i++) close(this.descriptors[i]!);
     return length;
   }
 

@@ -3,8 +3,21 @@
  */
 import { EACCES, EBADF, EINVAL, EISDIR, ELOOP, ENOENT, ENOTDIR, ENXIO, EROFS } from '#sentry/abi/errno.ts';
 import {
-  O_ACCMODE, O_APPEND, O_DIRECT, O_DIRECTORY, O_DSYNC, O_NOATIME, O_RDONLY, O_SYNC, O_TRUNC,
-  PATH_MAX, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK,
+  O_ACCMODE,
+  O_APPEND,
+  O_DIRECT,
+  O_DIRECTORY,
+  O_DSYNC,
+  O_NOATIME,
+  O_RDONLY,
+  O_SYNC,
+  O_TRUNC,
+  PATH_MAX,
+  S_IFDIR,
+  S_IFLNK,
+  S_IFMT,
+  S_IFREG,
+  S_IFSOCK,
 } from '#sentry/abi/fs.ts';
 import { u32 } from '#gofer/protocol/codec.ts';
 import type { ValueOf, Writer } from '#gofer/protocol/codec.ts';
@@ -221,11 +234,16 @@ export function statfs(server: Server, request: ValueOf<typeof Statfs.request>, 
   const error = fstatfs(fd, address + at);
   if (error < 0) return error;
   // Some file systems say "all ones" for unlimited; a double holds 53 bits.
-  const count = (offset: number): number => Number.isSafeInteger(getU64(view, at + offset)) ? getU64(view, at + offset) : Number.MAX_SAFE_INTEGER;
+  const count = (offset: number): number =>
+    Number.isSafeInteger(getU64(view, at + offset)) ? getU64(view, at + offset) : Number.MAX_SAFE_INTEGER;
   Statfs.reply.write(reply, {
     type: view.getUint32(at, true),
     blockSize: view.getUint32(at + 8, true),
-    blocks: count(16), blocksFree: count(24), blocksAvailable: count(32), files: count(40), filesFree: count(48),
+    blocks: count(16),
+    blocksFree: count(24),
+    blocksAvailable: count(32),
+    files: count(40),
+    filesFree: count(48),
     nameLength: view.getUint32(at + 64, true),
   });
   return 0;

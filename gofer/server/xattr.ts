@@ -77,7 +77,10 @@ export function listxattr(server: Server, request: ValueOf<typeof Listxattr.requ
   const length = fd === 0 ? 0 : flistxattr(fd, memory.address + BULK, BULK_SIZE);
   if (fd !== 0) close(fd);
   if (length < 0) return length;
-  const names = memory.latin1(BULK, BULK + length).split('\0').filter(isUser);
+  const names = memory
+    .latin1(BULK, BULK + length)
+    .split('\0')
+    .filter(isUser);
   Listxattr.reply.write(reply, { names: names.map((name) => `${name}\0`).join('') });
   return 0;
 }

@@ -101,6 +101,8 @@ export interface Host {
   takeSignal(): number;
   /** Number of CPUs guests may use. */
   readonly cpuCount: number;
+  /** The CPU the sentry runs on, which a guest that makes calls usually shares. Missing where the host does not tell. */
+  currentCpu?(): number;
   /** One line to the debug log. */
   log(line: string): void;
 }

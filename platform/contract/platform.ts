@@ -48,6 +48,9 @@ export interface Fault {
   errorCode: number;
 }
 
+/** Guest memory `beginMemoryCalls` is given. */
+export const MEMORY_CALLS_SCRATCH = 4096;
+
 /** A range of guest addresses, end exclusive. */
 export interface GuestRange {
   readonly start: number;
@@ -101,6 +104,13 @@ export interface GuestThread {
   madvise(address: number, length: number, advice: number): number;
   /** `msync`/`mlock` family on request: returns 0 or -errno. */
   msync(address: number, length: number, flags: number): number;
+  /**
+   * From here to `endMemoryCalls` the calls above may be collected and answered with 0 before they are made; they are made in their order.
+   * `scratch`: MEMORY_CALLS_SCRATCH bytes of private writable guest memory that the platform may use meanwhile, and leaves filled with zeros.
+   */
+  beginMemoryCalls(scratch: number): void;
+  /** 0, or the error of the first collected call that failed; those after it were not made. */
+  endMemoryCalls(): number;
 
   /** A copy-on-write copy of the address space with one thread that has this thread's registers and extended state. Throws HostError-like only on -errno: returns errno number. */
   fork(): GuestThread | number;
@@ -142,7 +152,10 @@ export interface PlatformLimits {
 export interface Platform {
   readonly name: string;
   readonly limits: PlatformLimits;
-  /** A clean address space holding only the platform's own pages and the vDSO, with one thread, stopped. Or -errno (EAGAIN: no more host processes). */
+  /**
+   * A clean address space holding only the platform's own pages and the vDSO, with one thread, stopped: registers zero, extended state as a
+   * new program finds it. Or -errno (EAGAIN: no more host processes).
+   */
   createSpace(): GuestThread | number;
   /**
    * Blocks until a guest thread stops, and returns it; or returns null when `host.takeEvents` has something or the alarm went off.

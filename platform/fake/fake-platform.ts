@@ -208,6 +208,12 @@ export class FakeThread implements GuestThread {
     return 0;
   }
 
+  beginMemoryCalls(): void {}
+
+  endMemoryCalls(): number {
+    return 0;
+  }
+
   fork(): FakeThread {
     return this.#clone(new FakeSpace(this.space.pages.copy()));
   }

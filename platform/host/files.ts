@@ -81,8 +81,6 @@ export const flistxattr: N3 = three('long flistxattr(int, uintptr_t, size_t)');
 export const fremovexattr: N2 = two('int fremovexattr(int, uintptr_t)');
 /** (fd, level, option, valueAt, length) */
 export const setsockopt: N5 = five('int setsockopt(int, int, int, uintptr_t, unsigned int)');
-/** (fd, level, option, valueAt, lengthAt) */
-export const getsockopt: N5 = five('int getsockopt(int, int, int, uintptr_t, uintptr_t)');
 
 const rawSeek = libc.func('int64_t lseek64(int, int64_t, int)') as (fd: number, offset: bigint, whence: number) => number | bigint;
 

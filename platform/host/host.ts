@@ -18,7 +18,7 @@ import { allocateMemory, mapSharedMemory } from './memory.ts';
 import { received, receiveMessage, sendMessage } from './messages.ts';
 import { readHostFacts } from './proc.ts';
 import type { HostFacts } from './proc.ts';
-import { allowedCpus } from './process.ts';
+import { allowedCpus, currentCpu } from './process.ts';
 
 export interface HostOptions {
   /** Receives lines of the debug log; without it they are dropped. */
@@ -166,6 +166,10 @@ export class LinuxHost implements Host {
 
   get receivedDescriptors(): number {
     return received.descriptors;
+  }
+
+  currentCpu(): number {
+    return currentCpu();
   }
 
   monotonicNs(): number {

@@ -2,7 +2,10 @@
  * A guest address space: one host process and its threads.
  *
  * Guest memory is read and written with process_vm_readv and process_vm_writev, which honour page protection and stop exactly at
- * the first inaccessible page. They name the process by a thread that is alive: a leader that exited has no memory any more.
+ * the first inaccessible page.
+ *
+ * A host thread whose guest thread ended is kept for the next one (`idle`), a few of them and always the first thread: the process would
+ * have no name without it. Making a thread and ending it then cost the host nothing.
  */
 import type { GuestSpace, GuestThread } from '../contract/platform.ts';
 import type { HostMemory } from '../contract/host.ts';
@@ -11,32 +14,39 @@ import type { PtracePlatform } from './ptrace-platform.ts';
 import type { PtraceThread } from './guest-thread.ts';
 import type { VdsoPlace } from './zygote.ts';
 
+export interface IdleThread {
+  readonly tid: number;
+  readonly placement: number;
+}
+
 export class PtraceSpace implements GuestSpace {
   readonly platform: PtracePlatform;
   /** The host process. */
   readonly pid: number;
   readonly vdso: VdsoPlace | null;
   readonly threads = new Set<PtraceThread>();
-  #memoryTid: number;
+  /** Stopped host threads without a guest thread. */
+  readonly idle: IdleThread[] = [];
+  /** The process is gone or belongs to another space. */
+  ended = false;
 
   constructor(platform: PtracePlatform, pid: number, vdso: VdsoPlace | null) {
     this.platform = platform;
     this.pid = pid;
     this.vdso = vdso;
-    this.#memoryTid = pid;
   }
 
   read(address: number, memory: HostMemory, offset: number, length: number): number {
     if (!fits(memory, offset, length)) throw new RangeError('guest read: range outside of the host memory');
-    if (length === 0) return 0;
-    const result = process.readRemote(this.#memoryTid, address, memory, offset, length);
+    if (length === 0 || this.ended) return 0;
+    const result = process.readRemote(this.pid, address, memory, offset, length);
     return result < 0 ? 0 : result;
   }
 
   write(address: number, memory: HostMemory, offset: number, length: number): number {
     if (!fits(memory, offset, length)) throw new RangeError('guest write: range outside of the host memory');
-    if (length === 0) return 0;
-    const result = process.writeRemote(this.#memoryTid, address, memory, offset, length);
+    if (length === 0 || this.ended) return 0;
+    const result = process.writeRemote(this.pid, address, memory, offset, length);
     return result < 0 ? 0 : result;
   }
 
@@ -45,19 +55,11 @@ export class PtraceSpace implements GuestSpace {
   }
 
   cpuTimeNs(): number {
-    return process.cpuTimeNs(this.pid);
+    return this.ended ? 0 : process.cpuTimeNs(this.pid);
   }
 
   kill(): void {
     this.platform.killSpace(this);
-  }
-
-  /** Forgets a thread that ended or is ending. */
-  remove(thread: PtraceThread): void {
-    this.threads.delete(thread);
-    if (thread.tid !== this.#memoryTid) return;
-    const [other] = this.threads;
-    if (other !== undefined) this.#memoryTid = other.tid;
   }
 }
 

@@ -14,6 +14,7 @@ import { GUEST_END } from '../stub/layout.ts';
 import { decodeFault } from './fault.ts';
 import type { PtraceSpace } from './guest-space.ts';
 import * as nr from './host-syscalls.ts';
+import { MemoryCalls } from './memory-calls.ts';
 import * as reg from './registers.ts';
 import { Tracee } from './tracee.ts';
 import { loadExtendedState, saveExtendedState, extendedStateSize } from './xstate.ts';
@@ -32,6 +33,7 @@ export class PtraceThread extends Tracee implements GuestThread {
   running = false;
   /** `interrupt` was called and no stop has answered it yet. */
   interruptWanted = false;
+  #deferred: MemoryCalls | null = null;
 
   constructor(space: PtraceSpace, tid: number, injectAddress: number) {
     super(tid, injectAddress);
@@ -86,34 +88,54 @@ export class PtraceThread extends Tracee implements GuestThread {
 
   mmap(address: number, length: number, protection: number, flags: number, hostFd: HostFd, offset: number): number {
     if (outsideGuest(address, length)) return -EINVAL;
-    const result = this.inject(nr.SYS_MMAP, address, length, protection, flags | nr.MAP_FIXED, hostFd, offset);
-    return result < 0 ? result : 0;
+    return Math.min(0, this.#memoryCall(nr.SYS_MMAP, address, length, protection, flags | nr.MAP_FIXED, hostFd, offset));
   }
 
   munmap(address: number, length: number): number {
     if (outsideGuest(address, length)) return -EINVAL;
-    return this.inject(nr.SYS_MUNMAP, address, length, 0, 0, 0, 0);
+    return this.#memoryCall(nr.SYS_MUNMAP, address, length, 0, 0, 0, 0);
   }
 
   mprotect(address: number, length: number, protection: number): number {
     if (outsideGuest(address, length)) return -EINVAL;
-    return this.inject(nr.SYS_MPROTECT, address, length, protection, 0, 0, 0);
+    return this.#memoryCall(nr.SYS_MPROTECT, address, length, protection, 0, 0, 0);
   }
 
   mremap(address: number, oldLength: number, newLength: number, flags: number, newAddress: number): number {
     if (outsideGuest(address, oldLength) || outsideGuest(newAddress, newLength)) return -EINVAL;
-    const result = this.inject(nr.SYS_MREMAP, address, oldLength, newLength, flags, newAddress, 0);
-    return result < 0 ? result : 0;
+    return Math.min(0, this.#memoryCall(nr.SYS_MREMAP, address, oldLength, newLength, flags, newAddress, 0));
   }
 
   madvise(address: number, length: number, advice: number): number {
     if (outsideGuest(address, length)) return -EINVAL;
-    return this.inject(nr.SYS_MADVISE, address, length, advice, 0, 0, 0);
+    return this.#memoryCall(nr.SYS_MADVISE, address, length, advice, 0, 0, 0);
   }
 
   msync(address: number, length: number, flags: number): number {
     if (outsideGuest(address, length)) return -EINVAL;
-    return this.inject(nr.SYS_MSYNC, address, length, flags, 0, 0, 0);
+    return this.#memoryCall(nr.SYS_MSYNC, address, length, flags, 0, 0, 0);
+  }
+
+  beginMemoryCalls(scratch: number): void {
+    // Another guest thread could change the list while it is worked through: then every call is made at once.
+    if (this.space.threads.size === 1) this.#deferred = new MemoryCalls(scratch);
+  }
+
+  endMemoryCalls(): number {
+    const result = this.#performDeferred();
+    this.#deferred = null;
+    return result;
+  }
+
+  #memoryCall(number: number, a0: number, a1: number, a2: number, a3: number, a4: number, a5: number): number {
+    if (this.#deferred === null) return this.inject(number, a0, a1, a2, a3, a4, a5);
+    const result = this.#deferred.isFull ? this.#performDeferred() : 0;
+    if (result === 0) this.#deferred.add(number, a0, a1, a2, a3, a4, a5);
+    return result;
+  }
+
+  #performDeferred(): number {
+    return this.#deferred === null ? 0 : this.#deferred.perform(this, this.space.platform.batchRoutine);
   }
 
   fork(): GuestThread | number {
@@ -122,17 +144,14 @@ export class PtraceThread extends Tracee implements GuestThread {
   }
 
   spawn(): GuestThread | number {
+    const woken = this.space.platform.reuseIdle(this);
+    if (woken !== null) return woken;
     const tid = this.inject(nr.SYS_CLONE, SPAWN_FLAGS, 0, 0, 0, 0, 0);
     return tid < 0 ? tid : this.space.platform.adopt(this, tid, this.space);
   }
 
   release(): void {
     this.space.platform.releaseThread(this);
-  }
-
-  /** For the platform: start from the registers of the thread this one was cloned from. */
-  inherit(from: Tracee): void {
-    this.copyRegisters(from);
   }
 
   /** The old value of the word, or -1 when the address faults. */

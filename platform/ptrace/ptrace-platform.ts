@@ -23,6 +23,9 @@ import { Placement, TICK_NS } from './placement.ts';
 import { returnSlot } from './registers.ts';
 import { isFaultSignal } from './tracee.ts';
 import type { Tracee } from './tracee.ts';
+import { SpareProcesses } from './spare-processes.ts';
+import type { SpareProcess } from './spare-processes.ts';
+import { copyExtendedState } from './xstate.ts';
 import { createFirstProcesses } from './zygote.ts';
 import type { Zygote } from './zygote.ts';
 
@@ -35,11 +38,14 @@ const PTRACE_EVENT_STOP = 128;
 const WAIT_OPTIONS = process.WCLONE | process.WNOTHREAD;
 /** How long a wait without any running guest may take before dead processes are looked for. */
 const IDLE_LOOK_NS = 10_000_000_000;
+/** Host threads a process keeps for later, besides its first. */
+const IDLE_THREADS_MAX = 4;
 
 export class PtracePlatform implements Platform {
   readonly name = 'ptrace';
   readonly limits: PlatformLimits;
   readonly exchangeRoutine: number;
+  readonly batchRoutine: number;
   readonly #host: LinuxHost;
   readonly #zygote: Zygote;
   readonly #bell: Tracee;
@@ -47,8 +53,7 @@ export class PtracePlatform implements Platform {
   readonly #threads = new Map<number, PtraceThread>();
   /** Threads that were told to exit and have not been reaped. */
   readonly #dying = new Set<number>();
-  /** Processes whose first thread exited while others live on. */
-  readonly #exitedLeaders = new Set<number>();
+  readonly #spares: SpareProcesses;
   /** Stops that were collected and not yet returned by `wait`. */
   readonly #stops: PtraceThread[] = [];
   #running = 0;
@@ -64,16 +69,20 @@ export class PtracePlatform implements Platform {
     quietChildStops();
     this.limits = { lowestAddress: host.facts.lowestAddress, highestAddress: GUEST_END };
     this.exchangeRoutine = STUB_BASE + stub.exchange;
+    this.batchRoutine = STUB_BASE + stub.batch;
     // First, so that the zygote and everything forked from it starts on the sentry's CPU.
     this.#placement = new Placement(host);
     const { zygote, bell } = createFirstProcesses(host, stub);
     this.#zygote = zygote;
+    this.#spares = new SpareProcesses(zygote);
     this.#bell = bell;
     this.follow(zygote.tid);
     this.follow(bell.tid);
   }
 
   createSpace(): GuestThread | number {
+    const spare = this.#spares.take();
+    if (spare !== undefined) return this.#reuse(spare);
     if (!this.#zygote.alive) return -EAGAIN;
     const tid = this.#zygote.fork();
     return tid < 0 ? tid : this.adopt(this.#zygote, tid, null);
@@ -87,7 +96,7 @@ export class PtracePlatform implements Platform {
     const queued = this.#nextQueued();
     if (queued !== undefined) return queued;
     for (;;) {
-      if (this.#running === 0 && this.#dying.size === 0) {
+      if (this.#running === 0 && this.#dying.size === 0 && !this.#spares.isBusy) {
         if (this.#waitForHost()) return null;
         continue;
       }
@@ -118,7 +127,7 @@ export class PtracePlatform implements Platform {
   destroy(): void {
     if (this.#destroyed) return;
     this.#destroyed = true;
-    const pids = new Set<number>([this.#zygote.tid, this.#bell.tid]);
+    const pids = new Set<number>([this.#zygote.tid, this.#bell.tid, ...this.#spares.pids]);
     for (const thread of this.#threads.values()) pids.add(thread.space.pid);
     for (const pid of pids) process.kill(pid, process.SIGKILL);
     this.#threads.clear();
@@ -138,10 +147,34 @@ export class PtracePlatform implements Platform {
       returnSlot(thread.slot);
       return -EAGAIN;
     }
-    thread.inherit(parent);
-    thread.placement = parent.placement; // inherited by clone
-    home.threads.add(thread);
-    this.#threads.set(tid, thread);
+    thread.copyRegisters(parent);
+    return this.#enter(thread, parent.placement); // clone inherits it
+  }
+
+  /** A guest thread like `parent` on a host thread that its process kept; null when there is none. */
+  reuseIdle(parent: PtraceThread): PtraceThread | null {
+    const { space } = parent;
+    for (let idle = space.idle.pop(); idle !== undefined; idle = space.idle.pop()) {
+      if (copyExtendedState(parent.tid, idle.tid) < 0) continue; // killed from outside
+      const thread = new PtraceThread(space, idle.tid, parent.injectAddress);
+      thread.copyRegisters(parent);
+      return this.#enter(thread, idle.placement);
+    }
+    return null;
+  }
+
+  #reuse({ leader, others }: SpareProcess): PtraceThread {
+    const space = new PtraceSpace(this, leader.tid, this.#zygote.vdso);
+    space.idle.push(...others);
+    const thread = new PtraceThread(space, leader.tid, this.#zygote.injectAddress);
+    thread.copyRegisters(this.#zygote);
+    return this.#enter(thread, leader.placement);
+  }
+
+  #enter(thread: PtraceThread, placement: number): PtraceThread {
+    thread.placement = placement;
+    thread.space.threads.add(thread);
+    this.#threads.set(thread.tid, thread);
     return thread;
   }
 
@@ -165,24 +198,51 @@ export class PtracePlatform implements Platform {
     const { space } = thread;
     if (space.threads.size <= 1) return this.killSpace(space);
     if (thread.running) throw new Error('a running guest thread was released');
-    if (thread.alive) {
-      thread.injectLast(nr.SYS_EXIT, 0);
-      // The host reports a leader's exit only after the last other thread's.
-      if (thread.tid === space.pid) this.#exitedLeaders.add(space.pid);
-      else this.#dying.add(thread.tid);
+    if (thread.alive && !this.#keep(thread)) {
+      thread.startInjection(nr.SYS_EXIT, 0, 0);
+      this.#dying.add(thread.tid);
     }
     this.#forget(thread);
   }
 
+  /** Keeps the host thread for the next guest thread. Always the first one, so that the process never is a zombie with living threads. */
+  #keep({ tid, placement, space }: PtraceThread): boolean {
+    if (tid !== space.pid && space.idle.length >= IDLE_THREADS_MAX) return false;
+    space.idle.push({ tid, placement });
+    return true;
+  }
+
   killSpace(space: PtraceSpace): void {
+    if (space.ended) return;
+    space.ended = true;
     const threads = [...space.threads];
+    const spare = this.#asSpare(space);
     // The pid is ours to kill only while at least one thread has not been reaped.
-    if (threads.some((thread) => thread.alive)) process.kill(space.pid, process.SIGKILL);
-    if (this.#exitedLeaders.delete(space.pid)) this.#dying.add(space.pid);
+    if (spare === null && threads.some((thread) => thread.alive)) process.kill(space.pid, process.SIGKILL);
     for (const thread of threads) {
-      if (thread.alive) this.#dying.add(thread.tid);
+      if (spare === null && thread.alive) this.#dying.add(thread.tid);
       this.#forget(thread);
     }
+    if (spare !== null) this.#spares.offer(spare);
+    else for (const { tid } of space.idle) this.#dying.add(tid);
+  }
+
+  /** What would remain of the process without its guest, if it is worth keeping. */
+  #asSpare({ pid, idle, threads }: PtraceSpace): SpareProcess | null {
+    if (!this.#spares.wantsMore || threads.size + idle.length > IDLE_THREADS_MAX + 1 || !this.#mayEmpty) return null;
+    const all = [...idle];
+    for (const { tid, placement, alive, running } of threads) {
+      if (!alive || running) return null;
+      all.push({ tid, placement });
+    }
+    const leader = all.find(({ tid }) => tid === pid);
+    return leader === undefined ? null : { leader, others: all.filter((other) => other !== leader) };
+  }
+
+  /** Not where the host seals the vDSO and it lies in the way. */
+  get #mayEmpty(): boolean {
+    const { vdso } = this.#zygote;
+    return vdso === null || vdso.vvar.start >= GUEST_END;
   }
 
   #nextQueued(): PtraceThread | undefined {
@@ -268,6 +328,7 @@ export class PtracePlatform implements Platform {
   /** Makes a stop of a status from wait4; null when it is nothing for the kernel. */
   #accept(tid: number, status: number): PtraceThread | null {
     const thread = this.#threads.get(tid);
+    if (thread === undefined && this.#spares.accept(tid, status)) return null;
     if ((status & 0xff) !== STOPPED) return this.#ended(tid, thread);
     if (thread === undefined) {
       // A thread on its way out, stopped once more by something: let it go on dying.
@@ -296,14 +357,23 @@ export class PtracePlatform implements Platform {
   }
 
   #ended(tid: number, thread: PtraceThread | undefined): PtraceThread | null {
-    if (this.#dying.delete(tid) || thread === undefined) {
-      this.#exitedLeaders.delete(tid);
+    if (this.#dying.delete(tid)) return null;
+    if (thread === undefined) {
+      this.#forgetIdle(tid);
       if (tid === this.#zygote.tid) this.#zygote.alive = false;
       return null;
     }
     if (thread.running) this.#running -= 1;
     thread.lost(StopKind.Gone);
     return thread;
+  }
+
+  /** Somebody outside killed a process that keeps the thread: it must not be expected to end once more. */
+  #forgetIdle(tid: number): void {
+    for (const { space } of this.#threads.values()) {
+      const index = space.idle.findIndex((idle) => idle.tid === tid);
+      if (index >= 0) space.idle.splice(index, 1);
+    }
   }
 
   /** The thread died just when it was resumed; its exit status is reaped here or by wait4, whichever comes first. */
@@ -319,7 +389,7 @@ export class PtracePlatform implements Platform {
     if (thread.running) this.#running -= 1;
     thread.running = false;
     thread.alive = false;
-    thread.space.remove(thread);
+    thread.space.threads.delete(thread);
     this.#threads.delete(thread.tid);
     const queued = this.#stops.indexOf(thread);
     if (queued >= 0) this.#stops.splice(queued, 1);

@@ -8,6 +8,8 @@
 import type { HostMemory } from '../contract/host.ts';
 import { allocateMemory } from '../host/memory.ts';
 
+export const RBP = 8;
+export const RBX = 10;
 export const R10 = 14;
 export const R9 = 16;
 export const R8 = 18;

@@ -75,7 +75,7 @@ export class Tracee {
   }
 
   /** Takes over another tracee's guest registers: for a thread just cloned from it. */
-  protected copyRegisters(from: Tracee): void {
+  copyRegisters(from: Tracee): void {
     this.slot.registers.set(from.fetchRegisters());
     this.fetched = true;
     this.dirty = true;
@@ -94,13 +94,22 @@ export class Tracee {
     return this.#run() === SIGTRAP ? process.peekUser(this.tid, reg.RAX_OFFSET) : -ESRCH;
   }
 
-  /** Starts a system call that does not return (exit) and forgets the thread. */
-  injectLast(nr: number, a0: number): void {
+  /** Starts a system call and does not wait for its end, which is a SIGTRAP stop; exit has none. */
+  startInjection(nr: number, a0: number, a1: number): void {
     this.#load(this.injectAddress);
     reg.setWord(injected, reg.RAX, nr);
     reg.setWord(injected, reg.RDI, a0);
+    reg.setWord(injected, reg.RSI, a1);
     process.trace(process.PTRACE_SETREGS, this.tid, 0, scratch.address);
     process.trace(process.PTRACE_CONT, this.tid, 0, 0);
+  }
+
+  /** Performs the system calls listed in this thread's memory from `start` to `end`: the result of the last one or of the first that failed. */
+  injectBatch(routine: number, start: number, end: number): number {
+    this.#load(routine);
+    reg.setWord(injected, reg.RBX, start);
+    reg.setWord(injected, reg.RBP, end);
+    return this.#run() === SIGTRAP ? process.peekUser(this.tid, reg.RAX_OFFSET) : -ESRCH;
   }
 
   /** Compare-and-exchange of the 32-bit word at `address`: its old value, or -1 when it is not accessible. */

@@ -14,6 +14,10 @@ const EINVAL = 22;
 /** Legacy area and header: no image is shorter. */
 const SMALLEST = 576;
 const LARGEST = 16384;
+const FCW_AT = 0;
+const MXCSR_AT = 24;
+const FEATURES_AT = 512;
+const X87_AND_SSE = 3;
 
 const buffer = allocateMemory(LARGEST);
 let size = 0;
@@ -25,6 +29,22 @@ export function extendedStateSize(tid: number): number {
     if (result > 0) size = result;
   }
   return size;
+}
+
+/** What a new program starts with: everything zero but the control words. */
+export function resetExtendedState(tid: number): number {
+  const length = extendedStateSize(tid);
+  buffer.bytes.fill(0, 0, length);
+  buffer.view.setUint16(FCW_AT, 0x37f, true);
+  buffer.view.setUint32(MXCSR_AT, 0x1f80, true);
+  // Declared present, because the host keeps the old MXCSR otherwise.
+  buffer.view.setUint32(FEATURES_AT, X87_AND_SSE, true);
+  return process.regset(process.PTRACE_SETREGSET, tid, NT_X86_XSTATE, buffer.address, length);
+}
+
+export function copyExtendedState(from: number, to: number): number {
+  const length = process.regset(process.PTRACE_GETREGSET, from, NT_X86_XSTATE, buffer.address, LARGEST);
+  return length < 0 ? length : process.regset(process.PTRACE_SETREGSET, to, NT_X86_XSTATE, buffer.address, length);
 }
 
 export function saveExtendedState(tid: number, into: HostMemory, offset: number): number {

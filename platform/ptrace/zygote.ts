@@ -26,6 +26,7 @@ import type { StubCode } from '../stub/stub-code.ts';
 import * as nr from './host-syscalls.ts';
 import * as reg from './registers.ts';
 import { Tracee } from './tracee.ts';
+import { resetExtendedState } from './xstate.ts';
 
 const PTRACE_O_TRACESYSGOOD = 1;
 const PTRACE_O_EXITKILL = 0x10_0000;
@@ -223,6 +224,7 @@ export function createFirstProcesses(host: LinuxHost, stub: StubCode): FirstProc
     zygote.detach();
     zygote.emptyAddressSpace(code + PAGE_SIZE, host.facts.vdso);
     zygote.clearRegisters();
+    resetExtendedState(pid);
     const bell = zygote.forkBell(host.events.epollFd, STUB_BASE + stub.bell);
     zygote.installFilter(assembleFilter(stubFilter(GUEST_END, [FORK_FLAGS, SPAWN_FLAGS])));
     return { zygote, bell };

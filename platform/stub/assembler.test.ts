@@ -25,6 +25,13 @@ test('arithmetic and tests', () => {
   expect(hex((a) => a.cmp('rax', 'r9'))).toBe('4c39c8');
   expect(hex((a) => a.test('rax', 'rax'))).toBe('4885c0');
   expect(hex((a) => a.lockCompareExchange32())).toBe('f00fb137');
+  expect(hex((a) => a.addToRbx(56))).toBe('4883c338');
+});
+
+test('loads', () => {
+  expect(hex((a) => a.load64FromRbx('rax', 0))).toBe('488b4300');
+  expect(hex((a) => a.load64FromRbx('rdi', 8))).toBe('488b7b08');
+  expect(hex((a) => a.load64FromRbx('r9', 48))).toBe('4c8b4b30');
 });
 
 test('stack and control', () => {

@@ -132,6 +132,17 @@ export class Assembler {
     this.#displacement(label);
   }
 
+  /** mov r64, qword [rbx + displacement], for displacements below 128. */
+  load64FromRbx(to: Register, displacement: number): void {
+    const n = REGISTER_NUMBERS[to];
+    this.bytes(n >= 8 ? 0x4c : 0x48, 0x8b, 0x43 | ((n & 7) << 3), displacement);
+  }
+
+  /** add rbx, imm8 */
+  addToRbx(value: number): void {
+    this.bytes(0x48, 0x83, 0xc3, value);
+  }
+
   /** lock cmpxchg dword [rdi], esi: compares with eax, which receives the old value. */
   lockCompareExchange32(): void {
     this.bytes(0xf0, 0x0f, 0xb1, 0x37);
@@ -151,6 +162,12 @@ export class Assembler {
   /** Jump if not equal (or not zero). */
   jne(label: string): void {
     this.bytes(0x0f, 0x85);
+    this.#displacement(label);
+  }
+
+  /** Jump if the sign bit is set. */
+  js(label: string): void {
+    this.bytes(0x0f, 0x88);
     this.#displacement(label);
   }
 

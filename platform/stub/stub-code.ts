@@ -4,10 +4,12 @@
  * - `spawn`: called once in the sentry as a C function `long spawn(long cloneFlags, long parentPid)`. In the parent it returns the
  *   child's pid. The child never returns: it makes sure that it dies with its parent and then sleeps until the parent seizes it.
  * - `inject`: `syscall; int3`. The tracer loads registers, points rip here, and gets a SIGTRAP stop with the result in rax.
+ * - `batch`: system calls from a list in memory, one after the other until one fails, then int3. rbx points to the list, rbp behind it; an
+ *   entry is seven words: number and six arguments.
  * - `exchange`: an atomic compare-and-exchange on guest memory, then int3.
  * - `bell`: the loop of the bell process (see platform/ptrace/bell.ts): poll, trap, again. rsp points to a struct pollfd.
  *
- * None of it uses a stack or a writable page, so that all guest threads can share it and no guest can alter what it does. A guest
+ * None of it uses a stack, and only `batch` reads memory that a guest might write (its caller sees to it that no guest thread can), so that all guest threads can share it and no guest can alter what it does. A guest
  * that jumps here gains nothing: its system calls are intercepted as anywhere else, and an int3 is an ordinary SIGTRAP.
  * Specification: clone(2), prctl(2), poll(2) and the x86-64 system call convention.
  */
@@ -27,6 +29,7 @@ export interface StubCode {
   /** Offsets of the routines above within the page. */
   readonly spawn: number;
   readonly inject: number;
+  readonly batch: number;
   readonly exchange: number;
   readonly bell: number;
   /** Offset of the zero-terminated process name shown by the host's ps. */
@@ -69,6 +72,22 @@ function assembleSpawn(a: Assembler): void {
   a.syscall();
 }
 
+/** Bytes of one entry of a batch. */
+export const BATCH_ENTRY_BYTES = 56;
+
+function assembleBatch(a: Assembler): void {
+  a.label('batch');
+  for (const [index, register] of (['rax', 'rdi', 'rsi', 'rdx', 'r10', 'r8', 'r9'] as const).entries()) a.load64FromRbx(register, index * 8);
+  a.syscall();
+  a.test('rax', 'rax');
+  a.js('batchEnd');
+  a.addToRbx(BATCH_ENTRY_BYTES);
+  a.cmp('rbx', 'rbp');
+  a.jne('batch');
+  a.label('batchEnd');
+  a.int3();
+}
+
 function assembleBell(a: Assembler): void {
   a.label('bell');
   a.mov('rdi', 'rsp');
@@ -88,6 +107,8 @@ export function assembleStub(): StubCode {
   a.syscall();
   a.int3();
   a.align(64);
+  assembleBatch(a);
+  a.align(64);
   a.label('exchange');
   a.lockCompareExchange32();
   a.int3();
@@ -104,6 +125,7 @@ export function assembleStub(): StubCode {
     bytes: a.finish(),
     spawn: a.offsetOf('spawn'),
     inject: a.offsetOf('inject'),
+    batch: a.offsetOf('batch'),
     exchange: a.offsetOf('exchange'),
     bell: a.offsetOf('bell'),
     processName: a.offsetOf('processName'),

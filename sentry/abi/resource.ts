@@ -25,8 +25,22 @@ export const RLIM_INFINITY = Infinity;
 
 /** Names as /proc/PID/limits and strace print them. */
 export const RLIMIT_NAMES: Readonly<Record<string, number>> = {
-  RLIMIT_CPU, RLIMIT_FSIZE, RLIMIT_DATA, RLIMIT_STACK, RLIMIT_CORE, RLIMIT_RSS, RLIMIT_NPROC, RLIMIT_NOFILE, RLIMIT_MEMLOCK, RLIMIT_AS,
-  RLIMIT_LOCKS, RLIMIT_SIGPENDING, RLIMIT_MSGQUEUE, RLIMIT_NICE, RLIMIT_RTPRIO, RLIMIT_RTTIME,
+  RLIMIT_CPU,
+  RLIMIT_FSIZE,
+  RLIMIT_DATA,
+  RLIMIT_STACK,
+  RLIMIT_CORE,
+  RLIMIT_RSS,
+  RLIMIT_NPROC,
+  RLIMIT_NOFILE,
+  RLIMIT_MEMLOCK,
+  RLIMIT_AS,
+  RLIMIT_LOCKS,
+  RLIMIT_SIGPENDING,
+  RLIMIT_MSGQUEUE,
+  RLIMIT_NICE,
+  RLIMIT_RTPRIO,
+  RLIMIT_RTTIME,
 };
 
 export const RUSAGE_SELF = 0;
@@ -41,13 +55,24 @@ export const PRIO_USER = 2;
 export const RLIMIT_SIZE = 16;
 
 export const Rusage = struct('rusage', {
-  utimeSec: i64, utimeUsec: i64,
-  stimeSec: i64, stimeUsec: i64,
-  maxrss: i64, ixrss: i64, idrss: i64, isrss: i64,
-  minflt: i64, majflt: i64, nswap: i64,
-  inblock: i64, oublock: i64,
-  msgsnd: i64, msgrcv: i64, nsignals: i64,
-  nvcsw: i64, nivcsw: i64,
+  utimeSec: i64,
+  utimeUsec: i64,
+  stimeSec: i64,
+  stimeUsec: i64,
+  maxrss: i64,
+  ixrss: i64,
+  idrss: i64,
+  isrss: i64,
+  minflt: i64,
+  majflt: i64,
+  nswap: i64,
+  inblock: i64,
+  oublock: i64,
+  msgsnd: i64,
+  msgrcv: i64,
+  nsignals: i64,
+  nvcsw: i64,
+  nivcsw: i64,
 });
 
 /** `struct sysinfo`. */
@@ -55,10 +80,16 @@ export const SYSINFO_SIZE = 112;
 export const SysinfoLayout = struct('sysinfo', {
   uptime: i64,
   loads: array(i64, 3),
-  totalram: i64, freeram: i64, sharedram: i64, bufferram: i64, totalswap: i64, freeswap: i64,
+  totalram: i64,
+  freeram: i64,
+  sharedram: i64,
+  bufferram: i64,
+  totalswap: i64,
+  freeswap: i64,
   /** `procs` in the low 16 bits. */
   procs: i64,
-  totalhigh: i64, freehigh: i64,
+  totalhigh: i64,
+  freehigh: i64,
   /** `mem_unit` in the low 32 bits. */
   memUnit: i64,
 });

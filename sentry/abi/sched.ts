@@ -10,7 +10,14 @@ export const SCHED_BATCH = 3;
 export const SCHED_IDLE = 5;
 export const SCHED_DEADLINE = 6;
 export const SCHED_RESET_ON_FORK = 0x4000_0000;
-export const SCHED_POLICIES: Readonly<Record<string, number>> = { SCHED_OTHER, SCHED_FIFO, SCHED_RR, SCHED_BATCH, SCHED_IDLE, SCHED_DEADLINE };
+export const SCHED_POLICIES: Readonly<Record<string, number>> = {
+  SCHED_OTHER,
+  SCHED_FIFO,
+  SCHED_RR,
+  SCHED_BATCH,
+  SCHED_IDLE,
+  SCHED_DEADLINE,
+};
 
 export const SCHED_FLAG_RESET_ON_FORK = 1;
 export const SCHED_PRIORITY_MAX = 99;
@@ -19,7 +26,14 @@ export const NICE_MAX = 19;
 
 /** `struct sched_attr`, version 0. */
 export const SchedAttr = struct('sched_attr', {
-  size: u32, policy: u32, flags: u64, nice: i32, priority: u32, runtime: u64, deadline: u64, period: u64,
+  size: u32,
+  policy: u32,
+  flags: u64,
+  nice: i32,
+  priority: u32,
+  runtime: u64,
+  deadline: u64,
+  period: u64,
 });
 export const SCHED_ATTR_SIZE_VER0 = 48;
 

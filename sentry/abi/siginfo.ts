@@ -11,8 +11,26 @@
  *
  * Specification: sigaction(2), Linux uapi/asm-generic/siginfo.h.
  */
-import { CLD_EXITED, POLL_HUP, POLL_IN, SEGV_MAPERR, SI_KERNEL, SI_QUEUE, SI_SIGIO, SI_TIMER, SI_TKILL, SI_USER, SIGBUS, SIGCHLD, SIGFPE } from './signal.ts';
-import { SIGILL, SIGIO, SIGSEGV, SIGSYS, SIGTRAP } from './signal.ts';
+import {
+  CLD_EXITED,
+  POLL_HUP,
+  POLL_IN,
+  SEGV_MAPERR,
+  SI_KERNEL,
+  SI_QUEUE,
+  SI_SIGIO,
+  SI_TIMER,
+  SI_USER,
+  SIGBUS,
+  SIGCHLD,
+  SIGFPE,
+  SIGILL,
+  SIGIO,
+  SIGSEGV,
+  SIGSYS,
+  SIGTRAP,
+} from './signal.ts';
+import type { SI_TKILL } from './signal.ts';
 
 /** Bytes of siginfo_t in guest memory. */
 export const SIGINFO_SIZE = 128;

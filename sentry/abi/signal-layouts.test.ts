@@ -62,14 +62,14 @@ const EXPECTED: Readonly<Record<string, number>> = {
   'sizeof(struct utsname)': Utsname.size,
   RLIM_NLIMITS,
   'sizeof(struct robust_list_head)': f.ROBUST_LIST_HEAD_SIZE,
-  'SA_RESETHAND': s.SA_RESETHAND,
-  'SA_ONSTACK': s.SA_ONSTACK,
-  'SA_RESTART': s.SA_RESTART,
-  'SIGRTMIN_KERNEL': s.SIGRTMIN,
-  'SIGSYS': s.SIGSYS,
-  'SI_TKILL': s.SI_TKILL,
-  'FUTEX_CMP_REQUEUE': f.FUTEX_CMP_REQUEUE,
-  'FUTEX_WAIT_BITSET': f.FUTEX_WAIT_BITSET,
+  SA_RESETHAND: s.SA_RESETHAND,
+  SA_ONSTACK: s.SA_ONSTACK,
+  SA_RESTART: s.SA_RESTART,
+  SIGRTMIN_KERNEL: s.SIGRTMIN,
+  SIGSYS: s.SIGSYS,
+  SI_TKILL: s.SI_TKILL,
+  FUTEX_CMP_REQUEUE: f.FUTEX_CMP_REQUEUE,
+  FUTEX_WAIT_BITSET: f.FUTEX_WAIT_BITSET,
 };
 
 const PROGRAM = `#define _GNU_SOURCE
@@ -106,7 +106,9 @@ describe.skipIf(!compiler)('C', () => {
       const built = spawnSync('cc', ['-o', join(folder, 'layouts'), join(folder, 'layouts.c')], { encoding: 'utf8' });
       expect(built.stderr).toBe('');
       const lines = spawnSync(join(folder, 'layouts'), { encoding: 'utf8' }).stdout.trim().split('\n').map(Number);
-      const told = Object.fromEntries(Object.keys(EXPECTED).map((expression, i) => [expression, expression.startsWith('SA_') ? lines[i]! >>> 0 : lines[i]!]));
+      const told = Object.fromEntries(
+        Object.keys(EXPECTED).map((expression, i) => [expression, expression.startsWith('SA_') ? lines[i]! >>> 0 : lines[i]!]),
+      );
       expect(told).toEqual(EXPECTED);
     } finally {
       rmSync(folder, { recursive: true });

@@ -4,7 +4,15 @@
  */
 import { SECBIT_KEEP_CAPS, SECBIT_NO_SETUID_FIXUP } from '#sentry/abi/prctl.ts';
 import {
-  ALL_CAPABILITIES, CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID, CAP_LINUX_IMMUTABLE, CAP_MKNOD, NO_CAPABILITIES,
+  ALL_CAPABILITIES,
+  CAP_CHOWN,
+  CAP_DAC_OVERRIDE,
+  CAP_DAC_READ_SEARCH,
+  CAP_FOWNER,
+  CAP_FSETID,
+  CAP_LINUX_IMMUTABLE,
+  CAP_MKNOD,
+  NO_CAPABILITIES,
 } from '../vfs/credentials.ts';
 import type { CapabilitySet, Credentials } from '../vfs/credentials.ts';
 
@@ -40,8 +48,17 @@ export function validSet(low: number, high: number): CapabilitySet {
 const CAP_MAC_OVERRIDE = 32;
 /** What a file system user id of 0 brings. */
 const FILE_SYSTEM_SET: CapabilitySet = [
-  CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID, CAP_LINUX_IMMUTABLE, CAP_MKNOD, CAP_MAC_OVERRIDE,
-].map(only).reduce(union);
+  CAP_CHOWN,
+  CAP_DAC_OVERRIDE,
+  CAP_DAC_READ_SEARCH,
+  CAP_FOWNER,
+  CAP_FSETID,
+  CAP_LINUX_IMMUTABLE,
+  CAP_MKNOD,
+  CAP_MAC_OVERRIDE,
+]
+  .map(only)
+  .reduce(union);
 
 /** `changed` has the new user ids and the capabilities of `old`; the result has the right capabilities. */
 export function afterUserIdChange(old: Credentials, changed: Credentials): Credentials {

@@ -10,6 +10,7 @@
  *
  * The system call table lies above this layer and is given as `SyscallDispatch`.
  */
+import type { SignalInfo } from '#sentry/abi/siginfo.ts';
 import { StopKind } from '#platform/contract/platform.ts';
 import type { GuestThread, Platform } from '#platform/contract/platform.ts';
 import { FIRST_USER_TOKEN } from '#platform/contract/host.ts';
@@ -49,6 +50,8 @@ export interface KernelOptions {
   readonly machine: MachineView;
   /** Called for each signal the host sent to the sandbox as a whole. */
   readonly onHostSignal: (kernel: Kernel, signo: number) => void;
+  /** Told of each signal a task takes, with the result of the call it ends, if it was in one (--strace). */
+  readonly onSignal?: (task: Task, info: SignalInfo, result: number | null) => void;
 }
 
 /** Staging memory shared by all handlers: large enough for one read or write step. */

@@ -3,8 +3,17 @@
  * counts or seconds; RLIM_INFINITY is `Infinity` here and ~0 in guest memory.
  */
 import {
-  RLIM_INFINITY, RLIM_NLIMITS, RLIMIT_CORE, RLIMIT_MEMLOCK, RLIMIT_MSGQUEUE, RLIMIT_NICE, RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_RTPRIO,
-  RLIMIT_SIGPENDING, RLIMIT_STACK,
+  RLIM_INFINITY,
+  RLIM_NLIMITS,
+  RLIMIT_CORE,
+  RLIMIT_MEMLOCK,
+  RLIMIT_MSGQUEUE,
+  RLIMIT_NICE,
+  RLIMIT_NOFILE,
+  RLIMIT_NPROC,
+  RLIMIT_RTPRIO,
+  RLIMIT_SIGPENDING,
+  RLIMIT_STACK,
 } from '#sentry/abi/resource.ts';
 
 const DEFAULTS: readonly (readonly [resource: number, soft: number, hard: number])[] = [

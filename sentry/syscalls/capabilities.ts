@@ -69,6 +69,18 @@ function change(task: Task, effective: CapabilitySet, permitted: CapabilitySet, 
 }
 
 export const capabilityRows = family(
-  syscall({ name: 'capget', nr: { x64: 125, arm64: 90 }, args: { header: inout(HEADER_SIZE), data: out(DATA_SIZE) }, support: full, run: capget }),
-  syscall({ name: 'capset', nr: { x64: 126, arm64: 91 }, args: { header: inout(HEADER_SIZE), data: input(DATA_SIZE) }, support: full, run: capset }),
+  syscall({
+    name: 'capget',
+    nr: { x64: 125, arm64: 90 },
+    args: { header: inout(HEADER_SIZE), data: out(DATA_SIZE) },
+    support: full,
+    run: capget,
+  }),
+  syscall({
+    name: 'capset',
+    nr: { x64: 126, arm64: 91 },
+    args: { header: inout(HEADER_SIZE), data: input(DATA_SIZE) },
+    support: full,
+    run: capset,
+  }),
 );

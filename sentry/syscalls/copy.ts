@@ -57,7 +57,15 @@ function sendfile(task: Task, outFd: number, inFd: number, offsetAddress: number
   return wait.progress > 0 ? wait.progress : transfer.ended;
 }
 
-function copyFileRange(task: Task, inFd: number, inAddress: number, outFd: number, outAddress: number, length: number, flags: number): number {
+function copyFileRange(
+  task: Task,
+  inFd: number,
+  inAddress: number,
+  outFd: number,
+  outAddress: number,
+  length: number,
+  flags: number,
+): number {
   const source = openFile(task, inFd);
   const target = openFile(task, outFd);
   if (source === undefined || target === undefined) return -EBADF;

@@ -11,7 +11,14 @@ test('root drops its privileges for good', () => {
   const world = new KernelWorld();
   const task = world.process();
   expect(world.call(task, 'setresuid', 1000, 1000, 1000)).toBe(0);
-  expect(task.credentials).toMatchObject({ uid: 1000, euid: 1000, suid: 1000, fsuid: 1000, effective: { low: 0, high: 0 }, permitted: { low: 0 } });
+  expect(task.credentials).toMatchObject({
+    uid: 1000,
+    euid: 1000,
+    suid: 1000,
+    fsuid: 1000,
+    effective: { low: 0, high: 0 },
+    permitted: { low: 0 },
+  });
   expect(task.mm.dumpable).toBe(0);
   expect(world.call(task, 'setuid', 0)).toBe(-EPERM);
 });

@@ -54,7 +54,10 @@ function setresuid(task: Task, ruid: number, euid: number, suid: number): number
   if (!(allowed(ruid) && allowed(euid) && allowed(suid)) && !capable(old, CAP_SETUID)) return -EPERM;
   const newEuid = euid === NO_ID ? old.euid : euid;
   return commitUserIds(task, {
-    uid: ruid === NO_ID ? old.uid : ruid, euid: newEuid, suid: suid === NO_ID ? old.suid : suid, fsuid: newEuid,
+    uid: ruid === NO_ID ? old.uid : ruid,
+    euid: newEuid,
+    suid: suid === NO_ID ? old.suid : suid,
+    fsuid: newEuid,
   });
 }
 
@@ -90,7 +93,11 @@ function setresgid(task: Task, rgid: number, egid: number, sgid: number): number
   if (!(allowed(rgid) && allowed(egid) && allowed(sgid)) && !capable(old, CAP_SETGID)) return -EPERM;
   const newEgid = egid === NO_ID ? old.egid : egid;
   return commitCredentials(task, {
-    ...old, gid: rgid === NO_ID ? old.gid : rgid, egid: newEgid, sgid: sgid === NO_ID ? old.sgid : sgid, fsgid: newEgid,
+    ...old,
+    gid: rgid === NO_ID ? old.gid : rgid,
+    egid: newEgid,
+    sgid: sgid === NO_ID ? old.sgid : sgid,
+    fsgid: newEgid,
   });
 }
 
@@ -140,12 +147,20 @@ export const credentialRows = family(
   syscall({ name: 'setresuid', nr: { x64: 117, arm64: 147 }, args: { ruid: u32, euid: u32, suid: u32 }, support: full, run: setresuid }),
   syscall({ name: 'setresgid', nr: { x64: 119, arm64: 149 }, args: { rgid: u32, egid: u32, sgid: u32 }, support: full, run: setresgid }),
   syscall({
-    name: 'getresuid', nr: { x64: 118, arm64: 148 }, args: { ruid: out(4), euid: out(4), suid: out(4) }, support: full,
-    run: (task, ruid, euid, suid) => storeThree(task, [ruid, euid, suid], [task.credentials.uid, task.credentials.euid, task.credentials.suid]),
+    name: 'getresuid',
+    nr: { x64: 118, arm64: 148 },
+    args: { ruid: out(4), euid: out(4), suid: out(4) },
+    support: full,
+    run: (task, ruid, euid, suid) =>
+      storeThree(task, [ruid, euid, suid], [task.credentials.uid, task.credentials.euid, task.credentials.suid]),
   }),
   syscall({
-    name: 'getresgid', nr: { x64: 120, arm64: 150 }, args: { rgid: out(4), egid: out(4), sgid: out(4) }, support: full,
-    run: (task, rgid, egid, sgid) => storeThree(task, [rgid, egid, sgid], [task.credentials.gid, task.credentials.egid, task.credentials.sgid]),
+    name: 'getresgid',
+    nr: { x64: 120, arm64: 150 },
+    args: { rgid: out(4), egid: out(4), sgid: out(4) },
+    support: full,
+    run: (task, rgid, egid, sgid) =>
+      storeThree(task, [rgid, egid, sgid], [task.credentials.gid, task.credentials.egid, task.credentials.sgid]),
   }),
   syscall({ name: 'setfsuid', nr: { x64: 122, arm64: 151 }, args: { uid: u32 }, support: full, run: setfsuid }),
   syscall({ name: 'setfsgid', nr: { x64: 123, arm64: 152 }, args: { gid: u32 }, support: full, run: setfsgid }),

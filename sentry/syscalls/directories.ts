@@ -10,6 +10,8 @@ import { CAP_SYS_CHROOT, capable } from '../vfs/credentials.ts';
 import { mkdir, rmdir } from '../vfs/operations.ts';
 import { getcwd } from '../vfs/path-name.ts';
 import { WALK_DIRECTORY, WALK_FOLLOW } from '../vfs/walk.ts';
+import { IN_ACCESS } from '#sentry/abi/event-files.ts';
+import { happenedIf } from '../vfs/watchers.ts';
 import type { Task } from '../kernel/task.ts';
 import { openFile } from './file-args.ts';
 import { pathArg, placeOf, resolveAt, startOf } from './path-args.ts';
@@ -68,7 +70,7 @@ function getdents(task: Task, fd: number, address: number, count: number, format
   const staging = stagingOf(task.kernel);
   writer.begin(staging, Math.min(count, staging.bytes.length), format);
   const before = file.position;
-  const result = file.readdir(writer.add, task);
+  const result = happenedIf(file.dentry, IN_ACCESS, file.readdir(writer.add, task));
   const { used } = writer;
   // Not even one entry fitted: EINVAL; nothing was there: the end.
   if (used === 0) return result < 0 ? result : writer.full ? -EINVAL : 0;

@@ -74,7 +74,7 @@ export function syscallsMarkdown(rows: readonly Row[]): string {
   return [
     '# System calls',
     '',
-    'Generated from the rows in `sentry/syscalls` by `node bin/generate-docs.ts`; do not edit.',
+    'Generated from the rows in `sentry/syscalls` by `npm run docs`; do not edit.',
     '',
     totalsLine(entries),
     '',

@@ -13,9 +13,11 @@ import { O_APPEND, O_DSYNC } from '#sentry/abi/fs.ts';
 import { RLIMIT_FSIZE } from '#sentry/abi/resource.ts';
 import { SI_USER, SIGPIPE, SIGXFSZ } from '#sentry/abi/signal.ts';
 import { SignalInfo } from '#sentry/abi/siginfo.ts';
+import { IN_ACCESS, IN_MODIFY } from '#sentry/abi/event-files.ts';
 import { emptyAttributes } from '#sentry/abi/stat.ts';
 import type { Io } from '../mm/io.ts';
 import type { FileDescription } from '../vfs/file-description.ts';
+import { happened } from '../vfs/watchers.ts';
 import type { Task } from '../kernel/task.ts';
 import { sendToTask } from '../kernel/signals/send.ts';
 import { isNonblocking, READ_EVENTS, waitForFile, WRITE_EVENTS } from './file-args.ts';
@@ -30,6 +32,12 @@ const attributes = emptyAttributes();
 
 /** Reads into `io` at `position`; `flags` are RWF_*. */
 export function readFile(task: Task, file: FileDescription, io: Io, position: number, flags: number): number {
+  const n = readFrom(task, file, io, position, flags);
+  if (n > 0) happened(file.dentry, IN_ACCESS);
+  return n;
+}
+
+function readFrom(task: Task, file: FileDescription, io: Io, position: number, flags: number): number {
   if (!file.readable) return -EBADF;
   if (!file.seekable) return readStream(task, file, io, flags);
   let at = position === USE_POSITION ? file.position : position;
@@ -61,6 +69,12 @@ function cannotRead(task: Task, file: FileDescription, error: number, flags: num
 
 /** Writes from `io`, of which the bytes moved before a wait are skipped. */
 export function writeFile(task: Task, file: FileDescription, io: Io, position: number, flags: number): number {
+  const n = writeTo(task, file, io, position, flags);
+  if (n > 0) happened(file.dentry, IN_MODIFY);
+  return n;
+}
+
+function writeTo(task: Task, file: FileDescription, io: Io, position: number, flags: number): number {
   if (!file.writable) return -EBADF;
   if (!file.seekable) return writeStream(task, file, io, flags);
   const appends = file.appends || (flags & RWF_APPEND) !== 0;

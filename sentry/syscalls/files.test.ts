@@ -3,7 +3,19 @@ import { describe, expect, it } from 'vitest';
 import { EAGAIN, EBADF, EFAULT, EFBIG, EINVAL, EISDIR, EMFILE, ENOTDIR, EPERM, EPIPE, ERANGE, ESPIPE } from '#sentry/abi/errno.ts';
 import * as abi from '#sentry/abi/fcntl.ts';
 import {
-  AT_FDCWD, O_APPEND, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_LARGEFILE, O_NONBLOCK, O_PATH, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY, SEEK_END,
+  AT_FDCWD,
+  O_APPEND,
+  O_CLOEXEC,
+  O_CREAT,
+  O_DIRECTORY,
+  O_LARGEFILE,
+  O_NONBLOCK,
+  O_PATH,
+  O_RDONLY,
+  O_RDWR,
+  O_TRUNC,
+  O_WRONLY,
+  SEEK_END,
   SEEK_SET,
 } from '#sentry/abi/fs.ts';
 import { RLIMIT_FSIZE, RLIMIT_NOFILE } from '#sentry/abi/resource.ts';

@@ -91,7 +91,20 @@ describe('wait and wake', () => {
   test('waitv tells which one', () => {
     const world = new KernelWorld();
     const [waker, a] = threads(world, 2) as [Task, Task];
-    world.poke(waker, TIME, [0, 0, WORD, 0, f.FUTEX2_SIZE_U32 | f.FUTEX2_PRIVATE, 0, 0, 0, OTHER, 0, f.FUTEX2_SIZE_U32 | f.FUTEX2_PRIVATE, 0]);
+    world.poke(waker, TIME, [
+      0,
+      0,
+      WORD,
+      0,
+      f.FUTEX2_SIZE_U32 | f.FUTEX2_PRIVATE,
+      0,
+      0,
+      0,
+      OTHER,
+      0,
+      f.FUTEX2_SIZE_U32 | f.FUTEX2_PRIVATE,
+      0,
+    ]);
     expect(world.call(a, 'futex_waitv', TIME, 2, 0, 0, 1)).toBe('blocked');
     world.call(waker, 'futex', OTHER, f.FUTEX_WAKE | PRIVATE, 1);
     expect(world.outcome(a)).toBe(1);

@@ -23,7 +23,7 @@ function futex(task: Task, address: number, operation: number, value: number, ti
   if (clock === CLOCK_REALTIME && !takesClock(command)) return -ENOSYS;
   const count = value | 0;
   // The second count is the low word of the pointer argument.
-  const count2 = timeout % 0x1_0000_0000 | 0;
+  const count2 = (timeout % 0x1_0000_0000) | 0;
   switch (command) {
     case f.FUTEX_WAIT:
       return wait(task, address, value, f.FUTEX_BITSET_MATCH_ANY, isPrivate, timeout, -1);
@@ -143,18 +143,24 @@ function getRobustList(task: Task, which: number, headAddress: number, lengthAdd
 
 export const futexRows = family(
   syscall({
-    name: 'futex', nr: { x64: 202, arm64: 98 },
+    name: 'futex',
+    nr: { x64: 202, arm64: 98 },
     args: { uaddr: input(4), op: oneOf(f.FUTEX_OPERATIONS), val: u32, timeout: addr, uaddr2: addr, val3: u32 },
     support: partial('FUTEX_WAIT_REQUEUE_PI and FUTEX_CMP_REQUEUE_PI are missing; PI locks do not boost priorities'),
     run: futex,
   }),
   syscall({
-    name: 'futex_waitv', nr: { x64: 449, arm64: 449 },
+    name: 'futex_waitv',
+    nr: { x64: 449, arm64: 449 },
     args: { waiters: input(f.FUTEX_WAITV_SIZE), count: u32, flags: u32, timeout: addr, clock: i32 },
-    support: full, run: futexWaitv,
+    support: full,
+    run: futexWaitv,
   }),
   syscall({
-    name: 'set_robust_list', nr: { x64: 273, arm64: 99 }, args: { head: addr, length: size }, support: full,
+    name: 'set_robust_list',
+    nr: { x64: 273, arm64: 99 },
+    args: { head: addr, length: size },
+    support: full,
     run: (task, head, length) => {
       if (length !== f.ROBUST_LIST_HEAD_SIZE) return -EINVAL;
       task.robustList = head;
@@ -162,6 +168,10 @@ export const futexRows = family(
     },
   }),
   syscall({
-    name: 'get_robust_list', nr: { x64: 274, arm64: 100 }, args: { pid, head: out(8), length: out(8) }, support: full, run: getRobustList,
+    name: 'get_robust_list',
+    nr: { x64: 274, arm64: 100 },
+    args: { pid, head: out(8), length: out(8) },
+    support: full,
+    run: getRobustList,
   }),
 );

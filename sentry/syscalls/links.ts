@@ -3,8 +3,20 @@
  */
 import { EFAULT, EINVAL, EPERM } from '#sentry/abi/errno.ts';
 import {
-  AT_EMPTY_PATH, AT_FDCWD, AT_REMOVEDIR, AT_SYMLINK_FOLLOW, RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT, S_IFBLK, S_IFCHR, S_IFDIR,
-  S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK,
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  AT_REMOVEDIR,
+  AT_SYMLINK_FOLLOW,
+  RENAME_EXCHANGE,
+  RENAME_NOREPLACE,
+  RENAME_WHITEOUT,
+  S_IFBLK,
+  S_IFCHR,
+  S_IFDIR,
+  S_IFIFO,
+  S_IFMT,
+  S_IFREG,
+  S_IFSOCK,
 } from '#sentry/abi/fs.ts';
 import { link, mknod, readlink, symlink, unlink } from '../vfs/operations.ts';
 import { rename } from '../vfs/rename.ts';
@@ -142,7 +154,13 @@ export const linkRows = family(
     support: full,
     run: (task, target, path) => symlinkAt(task, target, AT_FDCWD, path),
   }),
-  syscall({ name: 'symlinkat', nr: { x64: 266, arm64: 36 }, args: { target: path, newdirfd: dirfd, linkpath: path }, support: full, run: symlinkAt }),
+  syscall({
+    name: 'symlinkat',
+    nr: { x64: 266, arm64: 36 },
+    args: { target: path, newdirfd: dirfd, linkpath: path },
+    support: full,
+    run: symlinkAt,
+  }),
   syscall({
     name: 'readlink',
     nr: { x64: 89 },

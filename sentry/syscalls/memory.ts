@@ -192,4 +192,16 @@ export const memoryRows = family(
     name: 'pkey_mprotect', nr: { x64: 329, arm64: 288 }, args: { addr, length: size, prot: PROT, key: i32 }, support: partial('only key -1, which is mprotect'),
     run: (task, address, length, protection, key) => (key === -1 ? mprotect(task, address, length, protection) : -EINVAL),
   }),
+  syscall({
+    name: 'mbind', nr: { x64: 237, arm64: 235 }, args: { addr, length: size, mode: i32, mask: addr, maxNode: size, flags: hex64 },
+    support: refused(ENOSYS, 'as on a kernel without NUMA'), run: () => -ENOSYS,
+  }),
+  syscall({
+    name: 'set_mempolicy', nr: { x64: 238, arm64: 237 }, args: { mode: i32, mask: addr, maxNode: size }, support: refused(ENOSYS, 'as on a kernel without NUMA'),
+    run: () => -ENOSYS,
+  }),
+  syscall({
+    name: 'get_mempolicy', nr: { x64: 239, arm64: 236 }, args: { mode: addr, mask: addr, maxNode: size, addr, flags: hex64 },
+    support: refused(ENOSYS, 'as on a kernel without NUMA'), run: () => -ENOSYS,
+  }),
 );

@@ -30,7 +30,14 @@ const PROPAGATION = MS_SHARED | MS_PRIVATE | MS_SLAVE | MS_UNBINDABLE;
 const UMOUNT_NAMES = { MNT_FORCE, MNT_DETACH, MNT_EXPIRE, UMOUNT_NOFOLLOW };
 const UMOUNT_ALL = MNT_FORCE | MNT_DETACH | MNT_EXPIRE | UMOUNT_NOFOLLOW;
 
-function mount(task: Task, sourceAddress: number, targetAddress: number, typeAddress: number, rawFlags: number, dataAddress: number): number {
+function mount(
+  task: Task,
+  sourceAddress: number,
+  targetAddress: number,
+  typeAddress: number,
+  rawFlags: number,
+  dataAddress: number,
+): number {
   const flags = (rawFlags & MS_MGC_MASK) >>> 0 === MS_MGC_VAL ? rawFlags & 0xffff : rawFlags;
   const type = optionalString(task, typeAddress);
   if (typeof type === 'number') return type;

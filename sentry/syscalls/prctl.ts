@@ -199,18 +199,31 @@ function personality(_task: Task, persona: number): number {
 
 export const prctlRows = family(
   syscall({
-    name: 'prctl', nr: { x64: 157, arm64: 167 },
+    name: 'prctl',
+    nr: { x64: 157, arm64: 167 },
     args: { option: oneOf(p.PRCTL_OPTIONS), arg2: hex64, arg3: hex64, arg4: hex64, arg5: hex64 },
     support: partial('no PR_SET_MM, PR_SET_VMA, seccomp, speculation control, syscall dispatch, core scheduling'),
     run: prctl,
   }),
   syscall({
-    name: 'arch_prctl', nr: { x64: 158 }, args: { code: oneOf(p.ARCH_PRCTL_CODES), address: addr }, support: partial('segment bases only'),
+    name: 'arch_prctl',
+    nr: { x64: 158 },
+    args: { code: oneOf(p.ARCH_PRCTL_CODES), address: addr },
+    support: partial('segment bases only'),
     run: archPrctl,
   }),
-  syscall({ name: 'personality', nr: { x64: 135, arm64: 92 }, args: { persona: u32 }, support: partial('PER_LINUX only'), run: personality }),
   syscall({
-    name: 'modify_ldt', nr: { x64: 154 }, args: { func: u32, ptr: addr, bytes: hex64 }, support: refused(ENOSYS, 'no 16-bit or 32-bit segments'),
+    name: 'personality',
+    nr: { x64: 135, arm64: 92 },
+    args: { persona: u32 },
+    support: partial('PER_LINUX only'),
+    run: personality,
+  }),
+  syscall({
+    name: 'modify_ldt',
+    nr: { x64: 154 },
+    args: { func: u32, ptr: addr, bytes: hex64 },
+    support: refused(ENOSYS, 'no 16-bit or 32-bit segments'),
     run: () => -ENOSYS,
   }),
 );

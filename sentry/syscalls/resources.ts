@@ -99,22 +99,36 @@ const LIMITS_NOTE = partial('kept for all; in force: CPU, NOFILE, FSIZE, NPROC, 
 
 export const resourceRows = family(
   syscall({
-    name: 'getrlimit', nr: { x64: 97, arm64: 163 }, args: { resource: RESOURCE, limit: out(r.RLIMIT_SIZE, 'rlimit') }, support: full,
+    name: 'getrlimit',
+    nr: { x64: 97, arm64: 163 },
+    args: { resource: RESOURCE, limit: out(r.RLIMIT_SIZE, 'rlimit') },
+    support: full,
     // A null pointer is not "do not tell" here.
-    run: (task, resource, limit) => (limit === 0 && resource >= 0 && resource < r.RLIM_NLIMITS ? -EFAULT : prlimit(task, 0, resource, 0, limit)),
+    run: (task, resource, limit) =>
+      limit === 0 && resource >= 0 && resource < r.RLIM_NLIMITS ? -EFAULT : prlimit(task, 0, resource, 0, limit),
   }),
   syscall({
-    name: 'setrlimit', nr: { x64: 160, arm64: 164 }, args: { resource: RESOURCE, limit: input(r.RLIMIT_SIZE, 'rlimit') }, support: LIMITS_NOTE,
+    name: 'setrlimit',
+    nr: { x64: 160, arm64: 164 },
+    args: { resource: RESOURCE, limit: input(r.RLIMIT_SIZE, 'rlimit') },
+    support: LIMITS_NOTE,
     run: (task, resource, limit) => (limit === 0 ? -EFAULT : prlimit(task, 0, resource, limit, 0)),
   }),
   syscall({
-    name: 'prlimit64', nr: { x64: 302, arm64: 261 },
-    args: { pid, resource: RESOURCE, new: input(r.RLIMIT_SIZE, 'rlimit'), old: out(r.RLIMIT_SIZE, 'rlimit') }, support: LIMITS_NOTE,
+    name: 'prlimit64',
+    nr: { x64: 302, arm64: 261 },
+    args: { pid, resource: RESOURCE, new: input(r.RLIMIT_SIZE, 'rlimit'), old: out(r.RLIMIT_SIZE, 'rlimit') },
+    support: LIMITS_NOTE,
     run: prlimit,
   }),
   syscall({
-    name: 'getrusage', nr: { x64: 98, arm64: 165 },
-    args: { who: oneOf({ RUSAGE_SELF: r.RUSAGE_SELF, RUSAGE_CHILDREN: r.RUSAGE_CHILDREN, RUSAGE_THREAD: r.RUSAGE_THREAD }), usage: out(r.Rusage.size, 'rusage') },
-    support: partial('system time counts as user time, threads have equal shares; maxrss is what is mapped; other counts are 0'), run: getrusage,
+    name: 'getrusage',
+    nr: { x64: 98, arm64: 165 },
+    args: {
+      who: oneOf({ RUSAGE_SELF: r.RUSAGE_SELF, RUSAGE_CHILDREN: r.RUSAGE_CHILDREN, RUSAGE_THREAD: r.RUSAGE_THREAD }),
+      usage: out(r.Rusage.size, 'rusage'),
+    },
+    support: partial('system time counts as user time, threads have equal shares; maxrss is what is mapped; other counts are 0'),
+    run: getrusage,
   }),
 );

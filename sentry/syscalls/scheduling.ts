@@ -40,13 +40,15 @@ function changePolicy(task: Task, which: number, change: Partial<Scheduling>, ni
   if (typeof target === 'number') return target;
   const old = target.scheduling;
   const wanted = { ...old, ...change };
-  const known = isRealTime(wanted.policy) || wanted.policy === s.SCHED_OTHER || wanted.policy === s.SCHED_BATCH || wanted.policy === s.SCHED_IDLE;
+  const known =
+    isRealTime(wanted.policy) || wanted.policy === s.SCHED_OTHER || wanted.policy === s.SCHED_BATCH || wanted.policy === s.SCHED_IDLE;
   if (!known) return -EINVAL;
   if (isRealTime(wanted.policy) ? wanted.priority < 1 || wanted.priority > s.SCHED_PRIORITY_MAX : wanted.priority !== 0) return -EINVAL;
   if (!mayChange(task, target)) return -EPERM;
   if (!capable(task.credentials, CAP_SYS_NICE)) {
     const limit = target.group.limits.soft(RLIMIT_RTPRIO);
-    if (isRealTime(wanted.policy) && (wanted.policy !== old.policy || wanted.priority > old.priority) && wanted.priority > limit) return -EPERM;
+    if (isRealTime(wanted.policy) && (wanted.policy !== old.policy || wanted.priority > old.priority) && wanted.priority > limit)
+      return -EPERM;
     if (old.resetOnFork && !wanted.resetOnFork) return -EPERM;
     if (niceness !== null && !mayNice(target, niceness)) return -EPERM;
   }
@@ -102,8 +104,14 @@ function schedGetattr(task: Task, which: number, address: number, bytes: number,
   if (typeof target === 'number') return target;
   const { policy, priority, resetOnFork } = target.scheduling;
   s.SchedAttr.encode(task.scratch.view, 0, {
-    size: s.SCHED_ATTR_SIZE_VER0, policy, flags: resetOnFork ? s.SCHED_FLAG_RESET_ON_FORK : 0,
-    nice: isRealTime(policy) ? 0 : target.niceness, priority, runtime: 0, deadline: 0, period: 0,
+    size: s.SCHED_ATTR_SIZE_VER0,
+    policy,
+    flags: resetOnFork ? s.SCHED_FLAG_RESET_ON_FORK : 0,
+    nice: isRealTime(policy) ? 0 : target.niceness,
+    priority,
+    runtime: 0,
+    deadline: 0,
+    period: 0,
   });
   return task.memory.copyOut(address, task.scratch, 0, s.SCHED_ATTR_SIZE_VER0);
 }
@@ -265,33 +273,72 @@ const PRIO = oneOf({ PRIO_PROCESS, PRIO_PGRP, PRIO_USER });
 export const schedulingRows = family(
   syscall({ name: 'sched_yield', nr: { x64: 24, arm64: 124 }, args: {}, support: full, run: () => 0 }),
   syscall({
-    name: 'sched_setscheduler', nr: { x64: 144, arm64: 119 }, args: { pid, policy: POLICY, param: input(4) }, support: KEPT, run: schedSetscheduler,
+    name: 'sched_setscheduler',
+    nr: { x64: 144, arm64: 119 },
+    args: { pid, policy: POLICY, param: input(4) },
+    support: KEPT,
+    run: schedSetscheduler,
   }),
   syscall({ name: 'sched_getscheduler', nr: { x64: 145, arm64: 120 }, args: { pid }, support: full, run: schedGetscheduler }),
   syscall({ name: 'sched_setparam', nr: { x64: 142, arm64: 118 }, args: { pid, param: input(4) }, support: KEPT, run: schedSetparam }),
   syscall({ name: 'sched_getparam', nr: { x64: 143, arm64: 121 }, args: { pid, param: out(4) }, support: full, run: schedGetparam }),
   syscall({
-    name: 'sched_setattr', nr: { x64: 314, arm64: 274 }, args: { pid, attr: input(s.SCHED_ATTR_SIZE_VER0), flags: u32 },
-    support: partial('kept and reported only; no SCHED_DEADLINE, no utilisation clamps'), run: schedSetattr,
+    name: 'sched_setattr',
+    nr: { x64: 314, arm64: 274 },
+    args: { pid, attr: input(s.SCHED_ATTR_SIZE_VER0), flags: u32 },
+    support: partial('kept and reported only; no SCHED_DEADLINE, no utilisation clamps'),
+    run: schedSetattr,
   }),
   syscall({
-    name: 'sched_getattr', nr: { x64: 315, arm64: 275 }, args: { pid, attr: out(s.SCHED_ATTR_SIZE_VER0), size: u32, flags: u32 }, support: full,
+    name: 'sched_getattr',
+    nr: { x64: 315, arm64: 275 },
+    args: { pid, attr: out(s.SCHED_ATTR_SIZE_VER0), size: u32, flags: u32 },
+    support: full,
     run: schedGetattr,
   }),
   syscall({
-    name: 'sched_get_priority_max', nr: { x64: 146, arm64: 125 }, args: { policy: POLICY }, support: full,
+    name: 'sched_get_priority_max',
+    nr: { x64: 146, arm64: 125 },
+    args: { policy: POLICY },
+    support: full,
     run: (_task, policy) => priorityBound(policy, s.SCHED_PRIORITY_MAX),
   }),
   syscall({
-    name: 'sched_get_priority_min', nr: { x64: 147, arm64: 126 }, args: { policy: POLICY }, support: full, run: (_task, policy) => priorityBound(policy, 1),
+    name: 'sched_get_priority_min',
+    nr: { x64: 147, arm64: 126 },
+    args: { policy: POLICY },
+    support: full,
+    run: (_task, policy) => priorityBound(policy, 1),
   }),
   syscall({
-    name: 'sched_rr_get_interval', nr: { x64: 148, arm64: 127 }, args: { pid, interval: out(16, 'timespec') }, support: full, run: schedRrGetInterval,
+    name: 'sched_rr_get_interval',
+    nr: { x64: 148, arm64: 127 },
+    args: { pid, interval: out(16, 'timespec') },
+    support: full,
+    run: schedRrGetInterval,
   }),
-  syscall({ name: 'sched_setaffinity', nr: { x64: 203, arm64: 122 }, args: { pid, length: size, mask: addr }, support: KEPT, run: schedSetaffinity }),
-  syscall({ name: 'sched_getaffinity', nr: { x64: 204, arm64: 123 }, args: { pid, length: u32, mask: addr }, support: full, run: schedGetaffinity }),
+  syscall({
+    name: 'sched_setaffinity',
+    nr: { x64: 203, arm64: 122 },
+    args: { pid, length: size, mask: addr },
+    support: KEPT,
+    run: schedSetaffinity,
+  }),
+  syscall({
+    name: 'sched_getaffinity',
+    nr: { x64: 204, arm64: 123 },
+    args: { pid, length: u32, mask: addr },
+    support: full,
+    run: schedGetaffinity,
+  }),
   syscall({ name: 'getpriority', nr: { x64: 140, arm64: 141 }, args: { which: PRIO, who: i32 }, support: full, run: getpriority }),
-  syscall({ name: 'setpriority', nr: { x64: 141, arm64: 140 }, args: { which: PRIO, who: i32, prio: i32 }, support: KEPT, run: setpriority }),
+  syscall({
+    name: 'setpriority',
+    nr: { x64: 141, arm64: 140 },
+    args: { which: PRIO, who: i32, prio: i32 },
+    support: KEPT,
+    run: setpriority,
+  }),
   syscall({ name: 'ioprio_get', nr: { x64: 252, arm64: 31 }, args: { which: i32, who: i32 }, support: full, run: ioprioGet }),
   syscall({ name: 'ioprio_set', nr: { x64: 251, arm64: 30 }, args: { which: i32, who: i32, ioprio: i32 }, support: KEPT, run: ioprioSet }),
 );

@@ -48,14 +48,19 @@ describe('frames', () => {
     expect(frame % 16).toBe(8);
     expect(frame + Frame.size).toBeLessThanOrEqual(STACK - 128);
     expect([Reg.rip, Reg.rdi, Reg.rsi, Reg.rdx].map((reg) => register(task, reg))).toEqual([
-      HANDLER + s.SIGUSR1, s.SIGUSR1, frame + Frame.siginfo, frame + Frame.ucontext,
+      HANDLER + s.SIGUSR1,
+      s.SIGUSR1,
+      frame + Frame.siginfo,
+      frame + Frame.ucontext,
     ]);
     expect(task.thread.registers()[Reg.eflags]! & EFLAGS_DF).toBe(0);
     expect(task.signals.blocked.has(s.SIGUSR1) && task.signals.blocked.has(s.SIGHUP)).toBe(true);
     const view = world.peek(task, frame, Frame.size);
     expect(view.getUint32(Frame.restorer, true)).toBe(RESTORER);
     expect([view.getInt32(Frame.siginfo, true), view.getInt32(Frame.siginfo + 8, true), view.getInt32(Frame.siginfo + 16, true)]).toEqual([
-      s.SIGUSR1, s.SI_USER, task.tid,
+      s.SIGUSR1,
+      s.SI_USER,
+      task.tid,
     ]);
     const state = view.getUint32(Frame.fpstate, true);
     expect(state % 64).toBe(0);
@@ -150,7 +155,13 @@ describe('queues', () => {
       if (signo === -EAGAIN) break;
       taken.push([signo as number, world.peek(task, DATA + 64 + 24, 4).getInt32(0, true)]);
     }
-    expect(taken).toEqual([[s.SIGUSR1, 0], [34, 1], [34, 2], [35, 1], [35, 2]]);
+    expect(taken).toEqual([
+      [s.SIGUSR1, 0],
+      [34, 1],
+      [34, 2],
+      [35, 1],
+      [35, 2],
+    ]);
     expect(task.group.signals.queued.count).toBe(0);
   });
 

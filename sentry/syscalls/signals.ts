@@ -57,7 +57,8 @@ function rtSigaction(task: Task, signo: number, action: number, oldAction: numbe
 function dropIfIgnored(group: ThreadGroup, signo: number): void {
   const handler = group.handlers.handler[signo]!;
   const action = s.defaultAction(signo);
-  const ignores = handler === s.SIG_IGN || (handler === s.SIG_DFL && (action === s.DefaultAction.Ignore || action === s.DefaultAction.Continue));
+  const ignores =
+    handler === s.SIG_IGN || (handler === s.SIG_DFL && (action === s.DefaultAction.Ignore || action === s.DefaultAction.Continue));
   if (!ignores) return;
   const low = signo <= 32 ? 1 << (signo - 1) : 0;
   const high = signo > 32 ? 1 << (signo - 33) : 0;
@@ -251,7 +252,7 @@ function sendToThread(task: Task, tgid: number, tid: number, signo: number, info
 function readInfo(task: Task, address: number, signo: number, target: number): SignalInfo | number {
   if (task.memory.copyIn(address, task.scratch, 0, SIGINFO_SIZE) < 0) return -EFAULT;
   const info = SignalInfo.decode(task.scratch.view, 0, signo);
-  if ((info.code >= 0 || info.code === s.SI_TKILL) && target !== task.group.pid && target !== task.tid) return -EPERM;
+  if ((info.code >= 0 || info.code === s.SI_TKILL) && target !== task.tid) return -EPERM;
   return info;
 }
 
@@ -299,54 +300,89 @@ const HOW = oneOf({ SIG_BLOCK: s.SIG_BLOCK, SIG_UNBLOCK: s.SIG_UNBLOCK, SIG_SETM
 
 export const signalRows = family(
   syscall({
-    name: 'rt_sigaction', nr: { x64: 13, arm64: 134 },
-    args: { signum: signal, act: input(s.SigactionLayout.size, 'sigaction'), oldact: out(s.SigactionLayout.size, 'sigaction'), sigsetsize: size },
-    support: full, run: rtSigaction,
+    name: 'rt_sigaction',
+    nr: { x64: 13, arm64: 134 },
+    args: {
+      signum: signal,
+      act: input(s.SigactionLayout.size, 'sigaction'),
+      oldact: out(s.SigactionLayout.size, 'sigaction'),
+      sigsetsize: size,
+    },
+    support: full,
+    run: rtSigaction,
   }),
   syscall({
-    name: 'rt_sigprocmask', nr: { x64: 14, arm64: 135 },
+    name: 'rt_sigprocmask',
+    nr: { x64: 14, arm64: 135 },
     args: { how: HOW, set: input(s.SIGSET_SIZE, 'sigset'), oldset: out(s.SIGSET_SIZE, 'sigset'), sigsetsize: size },
-    support: full, run: rtSigprocmask,
+    support: full,
+    run: rtSigprocmask,
   }),
   syscall({ name: 'rt_sigreturn', nr: { x64: 15, arm64: 139 }, args: {}, support: full, run: rtSigreturn }),
   syscall({
-    name: 'rt_sigpending', nr: { x64: 127, arm64: 136 }, args: { set: out(s.SIGSET_SIZE, 'sigset'), sigsetsize: size }, support: full,
+    name: 'rt_sigpending',
+    nr: { x64: 127, arm64: 136 },
+    args: { set: out(s.SIGSET_SIZE, 'sigset'), sigsetsize: size },
+    support: full,
     run: rtSigpending,
   }),
   syscall({
-    name: 'rt_sigtimedwait', nr: { x64: 128, arm64: 137 },
+    name: 'rt_sigtimedwait',
+    nr: { x64: 128, arm64: 137 },
     args: { set: input(s.SIGSET_SIZE, 'sigset'), info: out(SIGINFO_SIZE, 'siginfo'), timeout: input(16, 'timespec'), sigsetsize: size },
-    support: full, run: rtSigtimedwait,
+    support: full,
+    run: rtSigtimedwait,
   }),
   syscall({
-    name: 'rt_sigqueueinfo', nr: { x64: 129, arm64: 138 }, args: { tgid: pid, sig: signal, info: input(SIGINFO_SIZE, 'siginfo') }, support: full,
+    name: 'rt_sigqueueinfo',
+    nr: { x64: 129, arm64: 138 },
+    args: { tgid: pid, sig: signal, info: input(SIGINFO_SIZE, 'siginfo') },
+    support: full,
     run: rtSigqueueinfo,
   }),
   syscall({
-    name: 'rt_tgsigqueueinfo', nr: { x64: 297, arm64: 240 }, args: { tgid: pid, tid: pid, sig: signal, info: input(SIGINFO_SIZE, 'siginfo') },
-    support: full, run: rtTgsigqueueinfo,
+    name: 'rt_tgsigqueueinfo',
+    nr: { x64: 297, arm64: 240 },
+    args: { tgid: pid, tid: pid, sig: signal, info: input(SIGINFO_SIZE, 'siginfo') },
+    support: full,
+    run: rtTgsigqueueinfo,
   }),
   syscall({
-    name: 'rt_sigsuspend', nr: { x64: 130, arm64: 133 }, args: { mask: input(s.SIGSET_SIZE, 'sigset'), sigsetsize: size }, support: full,
+    name: 'rt_sigsuspend',
+    nr: { x64: 130, arm64: 133 },
+    args: { mask: input(s.SIGSET_SIZE, 'sigset'), sigsetsize: size },
+    support: full,
     run: rtSigsuspend,
   }),
   syscall({
-    name: 'sigaltstack', nr: { x64: 131, arm64: 132 }, args: { ss: input(s.StackLayout.size, 'stack_t'), oldss: out(s.StackLayout.size, 'stack_t') },
-    support: full, run: sigaltstack,
+    name: 'sigaltstack',
+    nr: { x64: 131, arm64: 132 },
+    args: { ss: input(s.StackLayout.size, 'stack_t'), oldss: out(s.StackLayout.size, 'stack_t') },
+    support: full,
+    run: sigaltstack,
   }),
   syscall({ name: 'kill', nr: { x64: 62, arm64: 129 }, args: { pid, sig: signal }, support: full, run: kill }),
   syscall({
-    name: 'tkill', nr: { x64: 200, arm64: 130 }, args: { tid: pid, sig: signal }, support: full,
+    name: 'tkill',
+    nr: { x64: 200, arm64: 130 },
+    args: { tid: pid, sig: signal },
+    support: full,
     run: (task, tid, signo) => (tid <= 0 ? -EINVAL : tgkill(task, 0, tid, signo)),
   }),
   syscall({
-    name: 'tgkill', nr: { x64: 234, arm64: 131 }, args: { tgid: pid, tid: pid, sig: signal }, support: full,
+    name: 'tgkill',
+    nr: { x64: 234, arm64: 131 },
+    args: { tgid: pid, tid: pid, sig: signal },
+    support: full,
     run: (task, tgid, tid, signo) => (tid <= 0 || tgid <= 0 ? -EINVAL : tgkill(task, tgid, tid, signo)),
   }),
   syscall({ name: 'pause', nr: { x64: 34 }, args: {}, support: full, run: pause }),
   syscall({ name: 'restart_syscall', nr: { x64: 219, arm64: 128 }, args: {}, support: full, run: restartSyscall }),
   syscall({
-    name: 'pidfd_send_signal', nr: { x64: 424, arm64: 424 }, args: { pidfd: fd, sig: signal, info: input(SIGINFO_SIZE, 'siginfo'), flags: hex32 },
-    support: full, run: pidfdSendSignal,
+    name: 'pidfd_send_signal',
+    nr: { x64: 424, arm64: 424 },
+    args: { pidfd: fd, sig: signal, info: input(SIGINFO_SIZE, 'siginfo'), flags: hex32 },
+    support: full,
+    run: pidfdSendSignal,
   }),
 );

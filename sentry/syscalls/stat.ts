@@ -5,10 +5,27 @@
  */
 import { EBADF, EINVAL } from '#sentry/abi/errno.ts';
 import {
-  AT_EACCESS, AT_EMPTY_PATH, AT_FDCWD, AT_NO_AUTOMOUNT, AT_STATX_SYNC_TYPE, AT_SYMLINK_NOFOLLOW, F_OK, R_OK, W_OK, X_OK,
+  AT_EACCESS,
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  AT_NO_AUTOMOUNT,
+  AT_STATX_SYNC_TYPE,
+  AT_SYMLINK_NOFOLLOW,
+  F_OK,
+  R_OK,
+  W_OK,
+  X_OK,
 } from '#sentry/abi/fs.ts';
 import {
-  emptyAttributes, Stat, Statx, STATX_ATTR_MOUNT_ROOT, STATX_BASIC_STATS, STATX_MNT_ID, STATX_RESERVED, writeStat, writeStatx,
+  emptyAttributes,
+  Stat,
+  Statx,
+  STATX_ATTR_MOUNT_ROOT,
+  STATX_BASIC_STATS,
+  STATX_MNT_ID,
+  STATX_RESERVED,
+  writeStat,
+  writeStatx,
 } from '#sentry/abi/stat.ts';
 import { access, realCredentials, stat } from '../vfs/attributes.ts';
 import { resolve, WALK_EMPTY, WALK_FOLLOW } from '../vfs/walk.ts';

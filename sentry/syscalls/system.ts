@@ -54,9 +54,16 @@ function sysinfo(task: Task, address: number): number {
   SysinfoLayout.encode(scratch.view, 0, {
     uptime: Math.floor((kernel.host.monotonicNs() - kernel.bootTimeNs) / 1e9),
     loads: [0, 0, 0],
-    totalram: kernel.machine.memoryBytes, freeram: Math.max(0, kernel.machine.memoryBytes - kernel.memoryUsed), sharedram: 0, bufferram: 0, totalswap: 0, freeswap: 0,
+    totalram: kernel.machine.memoryBytes,
+    freeram: Math.max(0, kernel.machine.memoryBytes - kernel.memoryUsed),
+    sharedram: 0,
+    bufferram: 0,
+    totalswap: 0,
+    freeswap: 0,
     procs: Math.min(kernel.tasks.size, 0xffff),
-    totalhigh: 0, freehigh: 0, memUnit: 1,
+    totalhigh: 0,
+    freehigh: 0,
+    memUnit: 1,
   });
   return task.memory.copyOut(address, scratch, 0, SysinfoLayout.size);
 }
@@ -76,10 +83,19 @@ function getrandom(task: Task, address: number, length: number, randomFlags: num
   return done === 0 && wanted > 0 ? -EFAULT : done;
 }
 
-/** Guest threads move between CPUs as the host likes; by the time the answer arrives it would be old. */
+/** Guest threads move between CPUs as the host likes, and usually share the sentry's; the answer may be old when it arrives, as always. */
 function getcpu(task: Task, cpu: number, node: number): number {
-  if (cpu !== 0 && task.memory.storeU32(cpu, 0) < 0) return -EFAULT;
+  const current = allowedCpu(task.scheduling.affinity, task.kernel.host.currentCpu?.() ?? 0);
+  if (cpu !== 0 && task.memory.storeU32(cpu, current) < 0) return -EFAULT;
   return node === 0 ? 0 : task.memory.storeU32(node, 0);
+}
+
+/** `cpu`, or the first one of a mask that does not allow it: the mask is not enforced, but a guest that set it relies on it. */
+function allowedCpu(affinity: readonly number[] | null, cpu: number): number {
+  if (affinity === null || ((affinity[cpu >> 5] ?? 0) & (1 << (cpu & 31))) !== 0) return cpu;
+  const index = affinity.findIndex((word) => word !== 0);
+  const word = affinity[index]!;
+  return 32 * index + 31 - Math.clz32(word & -word);
 }
 
 /** A call that always fails with `errno`, and why. */
@@ -146,22 +162,45 @@ const refusedRows: readonly Row[] = [
 
 export const systemRows = family(
   syscall({ name: 'uname', nr: { x64: 63, arm64: 160 }, args: { buf: out(Utsname.size, 'utsname') }, support: full, run: uname }),
-  syscall({ name: 'sethostname', nr: { x64: 170, arm64: 161 }, args: { name: buffer('in', 'length'), length: i32 }, support: full, run: sethostname }),
-  syscall({ name: 'setdomainname', nr: { x64: 171, arm64: 162 }, args: { name: buffer('in', 'length'), length: i32 }, support: full, run: setdomainname }),
   syscall({
-    name: 'sysinfo', nr: { x64: 99, arm64: 179 }, args: { info: out(SysinfoLayout.size) }, support: partial('memory is the sandbox\'s share, no load averages'),
+    name: 'sethostname',
+    nr: { x64: 170, arm64: 161 },
+    args: { name: buffer('in', 'length'), length: i32 },
+    support: full,
+    run: sethostname,
+  }),
+  syscall({
+    name: 'setdomainname',
+    nr: { x64: 171, arm64: 162 },
+    args: { name: buffer('in', 'length'), length: i32 },
+    support: full,
+    run: setdomainname,
+  }),
+  syscall({
+    name: 'sysinfo',
+    nr: { x64: 99, arm64: 179 },
+    args: { info: out(SysinfoLayout.size) },
+    support: partial("memory is the sandbox's share, no load averages"),
     run: sysinfo,
   }),
   syscall({
-    name: 'getrandom', nr: { x64: 318, arm64: 278 },
+    name: 'getrandom',
+    nr: { x64: 318, arm64: 278 },
     args: { buf: buffer('out', 'count'), count: size, flags: flags({ GRND_NONBLOCK, GRND_RANDOM, GRND_INSECURE }) },
-    support: full, run: getrandom,
+    support: full,
+    run: getrandom,
   }),
   syscall({
-    name: 'getcpu', nr: { x64: 309, arm64: 168 }, args: { cpu: out(4), node: out(4), cache: addr }, support: partial('always CPU 0'), run: getcpu,
+    name: 'getcpu',
+    nr: { x64: 309, arm64: 168 },
+    args: { cpu: out(4), node: out(4), cache: addr },
+    support: partial('the CPU of the sentry, which calling guests usually share'),
+    run: getcpu,
   }),
   syscall({
-    name: 'membarrier', nr: { x64: 324, arm64: 283 }, args: { cmd: i32, flags: u32, cpu: i32 },
+    name: 'membarrier',
+    nr: { x64: 324, arm64: 283 },
+    args: { cmd: i32, flags: u32, cpu: i32 },
     support: partial('MEMBARRIER_CMD_QUERY, which tells that there is no other command'),
     run: (_task, command, barrierFlags) => (command === MEMBARRIER_CMD_QUERY && barrierFlags === 0 ? 0 : -EINVAL),
   }),

@@ -11,12 +11,13 @@ import { epollRows } from './epoll.ts';
 import { eventFdRows } from './event-fds.ts';
 import { fcntlRows } from './fcntl.ts';
 import { futexRows } from './futex.ts';
+import { inotifyRows } from './inotify.ts';
 import { ioctlRows } from './ioctl.ts';
 import { linkRows } from './links.ts';
 import { lockRows } from './locks.ts';
 import { memfdRows } from './memfd.ts';
-import { mountRows } from './mount.ts';
 import { memoryRows } from './memory.ts';
+import { mountRows } from './mount.ts';
 import { openRows } from './open.ts';
 import { pipeRows } from './pipe.ts';
 import { pollRows } from './poll.ts';
@@ -48,12 +49,13 @@ export const ALL_ROWS: readonly Row[] = [
   ...fcntlRows,
   ...fileTimeRows,
   ...futexRows,
+  ...inotifyRows,
   ...ioctlRows,
   ...linkRows,
   ...lockRows,
   ...memfdRows,
-  ...mountRows,
   ...memoryRows,
+  ...mountRows,
   ...openRows,
   ...pipeRows,
   ...pollRows,

@@ -5,11 +5,30 @@
  */
 import { EFAULT, EINVAL, EOPNOTSUPP, EPERM, ERESTART_RESTARTBLOCK, ERESTARTNOHAND } from '#sentry/abi/errno.ts';
 import { getI64 } from '#sentry/abi/layout.ts';
-import { isValidSignal, SIGALRM, SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD, SIGEV_THREAD_ID, SIGEVENT_SIZE, SigeventLayout } from '#sentry/abi/signal.ts';
+import {
+  isValidSignal,
+  SIGALRM,
+  SIGEV_NONE,
+  SIGEV_SIGNAL,
+  SIGEV_THREAD,
+  SIGEV_THREAD_ID,
+  SIGEVENT_SIZE,
+  SigeventLayout,
+} from '#sentry/abi/signal.ts';
 import * as t from '#sentry/abi/time.ts';
 import { groupSystemTimeNs, groupUserTimeNs, nsToTicks } from '../kernel/cpu-time.ts';
 import type { Task } from '../kernel/task.ts';
-import { cpuClockNs, deadlineOf, isSystemClock, isValidTime, isWallClock, readDuration, storeClock, storeDuration, toNs } from '../kernel/timers/clock.ts';
+import {
+  cpuClockNs,
+  deadlineOf,
+  isSystemClock,
+  isValidTime,
+  isWallClock,
+  readDuration,
+  storeClock,
+  storeDuration,
+  toNs,
+} from '../kernel/timers/clock.ts';
 import type { IntervalTimer } from '../kernel/timers/interval-timer.ts';
 import { timersOf } from '../kernel/timers/process-timers.ts';
 import type { PosixTimer, PosixTimerRequest } from '../kernel/timers/process-timers.ts';
@@ -139,7 +158,10 @@ function storeItimer(task: Task, address: number, remainingNs: number, intervalN
   const remaining = splitUsec(Math.ceil(remainingNs / 1000));
   const interval = splitUsec(Math.floor(intervalNs / 1000));
   t.Itimerval.encode(task.scratch.view, 0, {
-    intervalSec: interval.sec, intervalUsec: interval.usec, valueSec: remaining.sec, valueUsec: remaining.usec,
+    intervalSec: interval.sec,
+    intervalUsec: interval.usec,
+    valueSec: remaining.sec,
+    valueUsec: remaining.usec,
   });
   return task.memory.copyOut(address, task.scratch, 0, t.Itimerval.size);
 }
@@ -193,7 +215,10 @@ function timerCreate(task: Task, clock: number, event: number, idAddress: number
   if (clock === t.CLOCK_MONOTONIC_RAW || clock === t.CLOCK_REALTIME_COARSE || clock === t.CLOCK_MONOTONIC_COARSE) return -EOPNOTSUPP;
   if (clock === t.CLOCK_REALTIME_ALARM || clock === t.CLOCK_BOOTTIME_ALARM) return -EPERM;
   const cpu = isSystemClock(clock) ? null : { nowNs: () => Math.max(0, cpuClockNs(task, clock)) };
-  const request: PosixTimerRequest | number = event === 0 ? { clock, notify: SIGEV_SIGNAL, signo: SIGALRM, valueLow: 0, valueHigh: 0, target: null, cpu } : readSigevent(task, event, clock, cpu);
+  const request: PosixTimerRequest | number =
+    event === 0
+      ? { clock, notify: SIGEV_SIGNAL, signo: SIGALRM, valueLow: 0, valueHigh: 0, target: null, cpu }
+      : readSigevent(task, event, clock, cpu);
   if (typeof request === 'number') return request;
   const timers = timersOf(task);
   const timer = timers.create(request);
@@ -239,7 +264,10 @@ function storeTimer(task: Task, address: number, remainingNs: number, intervalNs
   const valueSec = Math.floor(remainingNs / NS);
   const intervalSec = Math.floor(intervalNs / NS);
   t.Itimerspec.encode(task.scratch.view, 0, {
-    intervalSec, intervalNsec: Math.floor(intervalNs - intervalSec * NS), valueSec, valueNsec: Math.floor(remainingNs - valueSec * NS),
+    intervalSec,
+    intervalNsec: Math.floor(intervalNs - intervalSec * NS),
+    valueSec,
+    valueNsec: Math.floor(remainingNs - valueSec * NS),
   });
   return task.memory.copyOut(address, task.scratch, 0, t.Itimerspec.size);
 }
@@ -285,53 +313,112 @@ const ABSTIME = flags({ TIMER_ABSTIME: t.TIMER_ABSTIME });
 const CPU_NOTE = 'CPU time is counted by process: system time counts as user time, threads have equal shares';
 
 export const timeRows = family(
-  syscall({ name: 'clock_gettime', nr: { x64: 228, arm64: 113 }, args: { clock: CLOCK, time: out(16, 'timespec') }, support: full, run: clockGettime }),
-  syscall({ name: 'clock_getres', nr: { x64: 229, arm64: 114 }, args: { clock: CLOCK, resolution: out(16, 'timespec') }, support: full, run: clockGetres }),
   syscall({
-    name: 'clock_settime', nr: { x64: 227, arm64: 112 }, args: { clock: CLOCK, time: input(16, 'timespec') },
-    support: refused(EPERM, 'the clock belongs to the host'), run: clockSettime,
+    name: 'clock_gettime',
+    nr: { x64: 228, arm64: 113 },
+    args: { clock: CLOCK, time: out(16, 'timespec') },
+    support: full,
+    run: clockGettime,
   }),
   syscall({
-    name: 'settimeofday', nr: { x64: 164, arm64: 170 }, args: { time: addr, zone: addr }, support: refused(EPERM, 'the clock belongs to the host'),
+    name: 'clock_getres',
+    nr: { x64: 229, arm64: 114 },
+    args: { clock: CLOCK, resolution: out(16, 'timespec') },
+    support: full,
+    run: clockGetres,
+  }),
+  syscall({
+    name: 'clock_settime',
+    nr: { x64: 227, arm64: 112 },
+    args: { clock: CLOCK, time: input(16, 'timespec') },
+    support: refused(EPERM, 'the clock belongs to the host'),
+    run: clockSettime,
+  }),
+  syscall({
+    name: 'settimeofday',
+    nr: { x64: 164, arm64: 170 },
+    args: { time: addr, zone: addr },
+    support: refused(EPERM, 'the clock belongs to the host'),
     run: () => -EPERM,
   }),
   syscall({
-    name: 'adjtimex', nr: { x64: 159, arm64: 171 }, args: { timex: out(t.TIMEX_SIZE) }, support: partial('reading only'),
+    name: 'adjtimex',
+    nr: { x64: 159, arm64: 171 },
+    args: { timex: out(t.TIMEX_SIZE) },
+    support: partial('reading only'),
     run: (task, address) => adjtimex(task, t.CLOCK_REALTIME, address),
   }),
   syscall({
-    name: 'clock_adjtime', nr: { x64: 305, arm64: 266 }, args: { clock: CLOCK, timex: out(t.TIMEX_SIZE) }, support: partial('reading only'),
+    name: 'clock_adjtime',
+    nr: { x64: 305, arm64: 266 },
+    args: { clock: CLOCK, timex: out(t.TIMEX_SIZE) },
+    support: partial('reading only'),
     run: adjtimex,
   }),
-  syscall({ name: 'gettimeofday', nr: { x64: 96, arm64: 169 }, args: { time: out(16, 'timeval'), zone: out(8) }, support: full, run: gettimeofday }),
+  syscall({
+    name: 'gettimeofday',
+    nr: { x64: 96, arm64: 169 },
+    args: { time: out(16, 'timeval'), zone: out(8) },
+    support: full,
+    run: gettimeofday,
+  }),
   syscall({ name: 'time', nr: { x64: 201 }, args: { time: out(8) }, support: full, run: time }),
   syscall({ name: 'times', nr: { x64: 100, arm64: 153 }, args: { buffer: out(t.Tms.size) }, support: partial(CPU_NOTE), run: times }),
   syscall({
-    name: 'nanosleep', nr: { x64: 35, arm64: 101 }, args: { request: input(16, 'timespec'), remain: out(16, 'timespec') }, support: full,
+    name: 'nanosleep',
+    nr: { x64: 35, arm64: 101 },
+    args: { request: input(16, 'timespec'), remain: out(16, 'timespec') },
+    support: full,
     run: nanosleep,
   }),
   syscall({
-    name: 'clock_nanosleep', nr: { x64: 230, arm64: 115 },
+    name: 'clock_nanosleep',
+    nr: { x64: 230, arm64: 115 },
     args: { clock: CLOCK, flags: ABSTIME, request: input(16, 'timespec'), remain: out(16, 'timespec') },
-    support: partial('not on CPU-time clocks'), run: clockNanosleep,
+    support: partial('not on CPU-time clocks'),
+    run: clockNanosleep,
   }),
-  syscall({ name: 'getitimer', nr: { x64: 36, arm64: 102 }, args: { which: ITIMER, value: out(32, 'itimerval') }, support: full, run: getitimer }),
   syscall({
-    name: 'setitimer', nr: { x64: 38, arm64: 103 }, args: { which: ITIMER, new: input(32, 'itimerval'), old: out(32, 'itimerval') },
-    support: partial(CPU_NOTE), run: setitimer,
+    name: 'getitimer',
+    nr: { x64: 36, arm64: 102 },
+    args: { which: ITIMER, value: out(32, 'itimerval') },
+    support: full,
+    run: getitimer,
+  }),
+  syscall({
+    name: 'setitimer',
+    nr: { x64: 38, arm64: 103 },
+    args: { which: ITIMER, new: input(32, 'itimerval'), old: out(32, 'itimerval') },
+    support: partial(CPU_NOTE),
+    run: setitimer,
   }),
   syscall({ name: 'alarm', nr: { x64: 37 }, args: { seconds: u32 }, support: full, run: alarm }),
   syscall({
-    name: 'timer_create', nr: { x64: 222, arm64: 107 }, args: { clock: CLOCK, event: input(SIGEVENT_SIZE, 'sigevent'), timer: out(4) },
-    support: partial(CPU_NOTE), run: timerCreate,
+    name: 'timer_create',
+    nr: { x64: 222, arm64: 107 },
+    args: { clock: CLOCK, event: input(SIGEVENT_SIZE, 'sigevent'), timer: out(4) },
+    support: partial(CPU_NOTE),
+    run: timerCreate,
   }),
   syscall({
-    name: 'timer_settime', nr: { x64: 223, arm64: 110 },
-    args: { timer: i32, flags: ABSTIME, new: input(32, 'itimerspec'), old: out(32, 'itimerspec') }, support: full, run: timerSettime,
+    name: 'timer_settime',
+    nr: { x64: 223, arm64: 110 },
+    args: { timer: i32, flags: ABSTIME, new: input(32, 'itimerspec'), old: out(32, 'itimerspec') },
+    support: full,
+    run: timerSettime,
   }),
-  syscall({ name: 'timer_gettime', nr: { x64: 224, arm64: 108 }, args: { timer: i32, value: out(32, 'itimerspec') }, support: full, run: timerGettime }),
   syscall({
-    name: 'timer_getoverrun', nr: { x64: 225, arm64: 109 }, args: { timer: i32 }, support: full,
+    name: 'timer_gettime',
+    nr: { x64: 224, arm64: 108 },
+    args: { timer: i32, value: out(32, 'itimerspec') },
+    support: full,
+    run: timerGettime,
+  }),
+  syscall({
+    name: 'timer_getoverrun',
+    nr: { x64: 225, arm64: 109 },
+    args: { timer: i32 },
+    support: full,
     run: (task, id) => findTimer(task, id)?.lastOverrun ?? -EINVAL,
   }),
   syscall({ name: 'timer_delete', nr: { x64: 226, arm64: 111 }, args: { timer: i32 }, support: full, run: timerDelete }),

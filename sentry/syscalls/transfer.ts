@@ -10,6 +10,8 @@ import { SIGPIPE } from '#sentry/abi/signal.ts';
 import type { HostMemory } from '#platform/contract/host.ts';
 import { KernelIo } from '../mm/io.ts';
 import type { Io } from '../mm/io.ts';
+import { IN_ACCESS, IN_MODIFY } from '#sentry/abi/event-files.ts';
+import { happened } from '../vfs/watchers.ts';
 import type { FileDescription } from '../vfs/file-description.ts';
 import type { Task } from '../kernel/task.ts';
 import { raise } from './file-io.ts';
@@ -99,6 +101,10 @@ export class Transfer {
       if (source.seekable) this.from += n;
     }
     if (this.ended === -EPIPE) raise(this.task, SIGPIPE);
+    if (moved > 0) {
+      happened(source.dentry, IN_ACCESS);
+      happened(this.target.dentry, IN_MODIFY);
+    }
     return moved;
   }
 

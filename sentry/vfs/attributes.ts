@@ -5,6 +5,7 @@
  * Who may change what, and which mode bits a change takes away, is inode(7) and Linux setattr_prepare, chown_common, vfs_utimes.
  */
 import { EACCES, EBADF, EFBIG, EINVAL, EISDIR, ENODEV, EOPNOTSUPP, EPERM, EROFS, ETXTBSY } from '#sentry/abi/errno.ts';
+import { IN_ATTRIB, IN_MODIFY } from '#sentry/abi/event-files.ts';
 import { MS_NOEXEC, S_IFDIR, S_IFMT, S_IFREG, S_ISGID, W_OK, X_OK } from '#sentry/abi/fs.ts';
 import { capable, CAP_CHOWN, CAP_FSETID, inGroup, NO_CAPABILITIES } from './credentials.ts';
 import type { Credentials } from './credentials.ts';
@@ -13,6 +14,7 @@ import type { AttributeChange, Caller, FileSystemStatistics, Inode, Stat } from 
 import type { Path, Target } from './mount.ts';
 import { ownerOrCapable, permission, writable } from './permission.ts';
 import { modeAfterChown, modeAfterWrite, truncateInode } from './truncate.ts';
+import { happenedIf } from './watchers.ts';
 import { firstWalk } from './walk.ts';
 import type { VfsCaller } from './walk.ts';
 
@@ -36,7 +38,7 @@ export function chmod(caller: Caller, target: Target, mode: number): number {
   if (!ownerOrCapable(credentials, inode)) return -EPERM;
   let newMode = mode & 0o7777;
   if (!inGroup(credentials, inode.gid) && !capable(credentials, CAP_FSETID)) newMode &= ~S_ISGID;
-  return inode.setattr({ mode: newMode }, caller);
+  return happenedIf(target.dentry, IN_ATTRIB, inode.setattr({ mode: newMode }, caller));
 }
 
 /** -1 leaves an id as it is. */
@@ -52,7 +54,7 @@ export function chown(caller: Caller, target: Target, uid: number, gid: number):
   if (gid !== -1) change.gid = gid;
   const mode = modeAfterChown(credentials, inode);
   if (mode !== inode.mode) change.mode = mode;
-  return inode.setattr(change, caller);
+  return happenedIf(target.dentry, IN_ATTRIB, inode.setattr(change, caller));
 }
 
 function mayChangeUid(credentials: Credentials, inode: Inode, uid: number): boolean {
@@ -92,7 +94,7 @@ export function utimens(caller: VfsCaller, target: Target, atime: TimeChange, mt
     change.mtimeSec = time.sec;
     change.mtimeNsec = time.nsec;
   }
-  return inode.setattr(change, caller);
+  return happenedIf(target.dentry, IN_ATTRIB, inode.setattr(change, caller));
 }
 
 /** Whose ids access(2) looks at: the real ones, or with AT_EACCESS the effective ones. */
@@ -127,14 +129,14 @@ export function truncate(caller: Caller, target: Target, length: number): number
   const error = permission(caller.credentials, inode, W_OK) || writable(target.mount);
   if (error < 0) return error;
   if (inode.writers < 0) return -ETXTBSY;
-  return length > FILE_SIZE_MAX ? -EFBIG : truncateInode(caller, inode, length);
+  return length > FILE_SIZE_MAX ? -EFBIG : happenedIf(target.dentry, IN_MODIFY, truncateInode(caller, inode, length));
 }
 
 export function ftruncate(caller: Caller, file: FileDescription, length: number): number {
   if (length < 0) return -EINVAL;
   if (!file.writable || !file.inode.isRegular) return file.readable || file.writable ? -EINVAL : -EBADF;
   if (length > FILE_SIZE_MAX) return -EFBIG;
-  const error = file.truncate(length);
+  const error = happenedIf(file.dentry, IN_MODIFY, file.truncate(length));
   return error < 0 ? error : clearPrivileges(caller, file.inode);
 }
 
@@ -161,7 +163,7 @@ export function fallocate(caller: Caller, file: FileDescription, mode: number, o
   if (inode.isDirectory) return -EISDIR;
   if (!inode.isRegular) return -ENODEV;
   if (offset + length > FILE_SIZE_MAX) return -EFBIG;
-  const done = file.allocate(mode, offset, length);
+  const done = happenedIf(file.dentry, IN_MODIFY, file.allocate(mode, offset, length));
   return done < 0 ? done : clearPrivileges(caller, inode);
 }
 

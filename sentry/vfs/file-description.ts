@@ -10,12 +10,14 @@
  */
 import { EBADF, EINVAL, ENODEV, ENOTDIR, ENOTTY, ESPIPE } from '#sentry/abi/errno.ts';
 import { O_ACCMODE, O_APPEND, O_PATH, O_RDONLY, O_WRONLY, READABLE, WRITABLE } from '#sentry/abi/fs.ts';
+import { IN_CLOSE_NOWRITE, IN_CLOSE_WRITE } from '#sentry/abi/event-files.ts';
 import { WaitQueue } from '../lib/wait-queue.ts';
 import type { Io } from '../mm/io.ts';
 import type { Mappable } from '../mm/mapped-file.ts';
 import type { Dentry } from './dentry.ts';
 import type { Caller, Inode, Stat } from './inode.ts';
 import type { Mount } from './mount.ts';
+import { happened } from './watchers.ts';
 
 /** Receives directory entries; returns false when it is full (the entry was not taken). `nextOffset` is the `d_off` of the entry. */
 export type DirentSink = (name: string, ino: number, type: number, nextOffset: number) => boolean;
@@ -174,6 +176,7 @@ export abstract class FileDescription {
     if (--this.references > 0) return;
     if (this.onLastRelease !== null) this.onLastRelease();
     if (!this.queue.isEmpty) this.queue.notify(CLOSED);
+    if (this.mount !== null && (this.flags & O_PATH) === 0) happened(this.dentry, this.writable ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);
     this.destroy();
     if (this.writeAccess !== 0) this.inode.writers -= this.writeAccess;
     if (this.mount !== null) this.mount.release();

@@ -34,15 +34,17 @@ import {
   W_OK,
   X_OK,
 } from '#sentry/abi/fs.ts';
+import { IN_CREATE, IN_MODIFY, IN_OPEN } from '#sentry/abi/event-files.ts';
 import { Dentry } from './dentry.ts';
 import type { FileDescription } from './file-description.ts';
 import type { Inode } from './inode.ts';
 import type { Path } from './mount.ts';
 import { PathFile } from './path-file.ts';
-import { groupOfNew, mayOpenInSticky, modeOfNew, ownerOrCapable, permission, writable } from './permission.ts';
+import { groupOfNew, modeOfNew, ownerOrCapable, permission, writable } from './permission.ts';
 import { truncateInode } from './truncate.ts';
 import { firstWalk, LastType, WALK_DIRECTORY, WALK_FOLLOW, WALK_RESOLVE_SHIFT } from './walk.ts';
 import type { VfsCaller, Walk } from './walk.ts';
+import { happened, happenedIf, happenedIn } from './watchers.ts';
 
 /** O_TMPFILE without the O_DIRECTORY in it. */
 const TMPFILE_BIT = O_TMPFILE & ~O_DIRECTORY;
@@ -91,7 +93,7 @@ function openOrCreate(
   for (;;) {
     const error = walk.toParent(rest);
     if (error < 0) return error;
-    if (walk.trailing || walk.lastType !== LastType.Name) return refuseToCreate(walk);
+    if (walk.trailing || walk.lastType !== LastType.Name) return refuseToCreate(walk, flags);
     const child = walk.child(walk.last);
     if (typeof child === 'number') return child;
     if (child.inode === null) return createAndOpen(caller, walk, flags, mode);
@@ -115,20 +117,17 @@ function openOrCreate(
 }
 
 /** A last component that names no file which could be created. */
-function refuseToCreate(walk: Walk): number {
-  if (walk.lastType === LastType.Name) {
-    const child = walk.child(walk.last);
-    if (typeof child === 'number') return child;
-  }
-  return -EISDIR;
+function refuseToCreate(walk: Walk, flags: number): number {
+  // '.', '..' and '/' do exist.
+  if (walk.lastType !== LastType.Name) return (flags & O_EXCL) !== 0 ? -EEXIST : -EISDIR;
+  const child = walk.child(walk.last);
+  return typeof child === 'number' ? child : -EISDIR;
 }
 
 /** O_CREAT met a file. */
 function openExisting(caller: VfsCaller, walk: Walk, flags: number): FileDescription | number {
   const inode = walk.dentry.inode!;
   if (inode.isDirectory) return -EISDIR;
-  const type = inode.mode & S_IFMT;
-  if ((type === S_IFREG || type === S_IFIFO) && !mayOpenInSticky(caller.credentials, walk.linkDirectory.inode!, inode)) return -EACCES;
   return openPath(caller, walk, flags);
 }
 
@@ -152,6 +151,7 @@ export function instantiate(caller: VfsCaller, directory: Dentry, name: string, 
   const { cache } = caller.fs.namespace.vfs;
   const negative = directory.children?.get(name);
   if (negative !== undefined) cache.drop(negative);
+  happenedIn(directory, IN_CREATE, name, inode.isDirectory);
   return cache.add(directory, name, inode);
 }
 
@@ -233,8 +233,9 @@ function makeDescription(caller: VfsCaller, at: Path, flags: number): FileDescri
   file.flags = (file.flags & ~TRANSIENT) | (status & O_APPEND);
   file.setMount(at.mount);
   if (writeAccess !== 0) file.countWriter(writeAccess);
+  happened(dentry, IN_OPEN);
   if ((flags & O_TRUNC) === 0 || !inode.isRegular) return file;
-  const error = truncateInode(caller, inode, 0);
+  const error = happenedIf(dentry, IN_MODIFY, truncateInode(caller, inode, 0));
   if (error === 0) return file;
   file.release();
   return error;

@@ -26,6 +26,7 @@ import { instantiate } from './open.ts';
 import { checkSticky, groupOfNew, mayLink, modeOfNew, permission, writable } from './permission.ts';
 import { firstWalk, LastType, secondWalk } from './walk.ts';
 import type { VfsCaller, Walk } from './walk.ts';
+import { linked, removed } from './watchers.ts';
 
 /** Walks to where a new name is to be and checks that it may be made there: 0 or -errno. `kind`: only directories may be given with a trailing slash. */
 function prepareNew(caller: VfsCaller, walk: Walk, path: string, kind: 'directory' | 'other'): number {
@@ -126,7 +127,9 @@ export function link(
   if (inode.fileSystem !== directory.fileSystem) return -EXDEV;
   if (inode.isDirectory) return -EPERM;
   error = directory.link(walk.last, inode);
-  return error < 0 ? error : finishNew(caller, walk, inode);
+  if (error < 0) return error;
+  linked(inode);
+  return finishNew(caller, walk, inode);
 }
 
 /** Whether `victim` may be taken out of `directory` (Linux may_delete): 0 or -errno. */
@@ -178,8 +181,9 @@ function removeName(caller: VfsCaller, directory: Dentry, victim: Dentry, kind: 
   if (victim.mountCount > 0) return -EBUSY;
   const parent = directory.inode!;
   const inode = victim.inode!;
-  const removed = kind === 'directory' ? parent.rmdir(victim.name, inode) : parent.unlink(victim.name, inode);
-  if (removed < 0) return removed;
+  const result = kind === 'directory' ? parent.rmdir(victim.name, inode) : parent.unlink(victim.name, inode);
+  if (result < 0) return result;
+  removed(directory, victim.name, inode);
   caller.fs.namespace.vfs.cache.dropAndRemember(victim);
   return 0;
 }

@@ -75,9 +75,3 @@ export function mayFollow(credentials: Credentials, directory: Inode, link: Inod
   if ((directory.mode & (S_ISVTX | 0o002)) !== (S_ISVTX | 0o002)) return true;
   return directory.uid === link.uid;
 }
-
-/** fs.protected_regular and fs.protected_fifos at 1: O_CREAT does not open what somebody else put into a sticky world-writable directory. */
-export function mayOpenInSticky(credentials: Credentials, directory: Inode, inode: Inode): boolean {
-  if ((directory.mode & (S_ISVTX | 0o002)) !== (S_ISVTX | 0o002)) return true;
-  return inode.uid === directory.uid || inode.uid === credentials.fsuid;
-}

@@ -13,6 +13,7 @@ import { mayDelete } from './operations.ts';
 import { permission, writable } from './permission.ts';
 import { firstWalk, LastType, secondWalk } from './walk.ts';
 import type { VfsCaller, Walk } from './walk.ts';
+import { renamed } from './watchers.ts';
 
 export function rename(
   caller: VfsCaller,
@@ -116,6 +117,7 @@ function perform(caller: VfsCaller, source: Dentry, toDirectory: Dentry, toName:
     cache.exchange(source, target);
     return 0;
   }
+  renamed(fromDirectory, fromName, toDirectory, toName, source.inode!, target.inode);
   cache.move(source, toDirectory, toName);
   if ((flags & RENAME_WHITEOUT) !== 0) {
     // The name left behind is a device now; let the next walk find it.

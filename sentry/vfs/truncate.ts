@@ -2,7 +2,7 @@
  * Changing a file's size, for truncate(2), ftruncate(2) and O_TRUNC, and what any change of contents does to set-user-ID bits.
  * Linux: do_truncate, dentry_needs_remove_privs.
  */
-import { S_IFMT, S_IFREG, S_ISGID, S_ISUID } from '#sentry/abi/fs.ts';
+import { S_IFDIR, S_IFMT, S_IFREG, S_ISGID, S_ISUID } from '#sentry/abi/fs.ts';
 import { capable, CAP_FSETID, inGroup } from './credentials.ts';
 import type { Credentials } from './credentials.ts';
 import type { AttributeChange, Caller, Inode } from './inode.ts';
@@ -19,7 +19,7 @@ export function modeAfterWrite(credentials: Credentials, mode: number): number {
 /** `inode`'s mode after a change of owner, which nobody is exempt from. */
 export function modeAfterChown(credentials: Credentials, inode: Inode): number {
   const { mode } = inode;
-  if ((mode & S_IFMT) !== S_IFREG) return mode;
+  if ((mode & S_IFMT) === S_IFDIR) return mode;
   let killed = S_ISUID;
   if ((mode & 0o010) !== 0 || (!inGroup(credentials, inode.gid) && !capable(credentials, CAP_FSETID))) killed |= S_ISGID;
   return mode & ~killed;

@@ -207,9 +207,11 @@ export class Walk {
 
   private lookUp(directory: Dentry, name: string, known: Dentry | undefined): Dentry | number {
     if (name.length > NAME_MAX) return -ENAMETOOLONG;
-    if (directory.unlinked) return -ENOENT;
     const inode = directory.inode!;
+    if (directory.unlinked && inode.fileSystem.cacheable) return -ENOENT;
     const found = inode.lookup(name, this.caller);
+    // A directory that went away by itself may have an error of its own: ESRCH of a process that has ended.
+    if (directory.unlinked) return typeof found === 'number' ? found : -ENOENT;
     if (typeof found === 'number') {
       if (found !== -ENOENT) return found;
       if (known !== undefined) {

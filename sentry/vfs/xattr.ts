@@ -7,6 +7,8 @@
  */
 import { E2BIG, EINVAL, ENODATA, EOPNOTSUPP, EPERM, ERANGE } from '#sentry/abi/errno.ts';
 import { R_OK, S_ISVTX, W_OK, XATTR_CREATE, XATTR_REPLACE } from '#sentry/abi/fs.ts';
+import { IN_ATTRIB } from '#sentry/abi/event-files.ts';
+import { happenedIf } from './watchers.ts';
 import { capable, CAP_SETFCAP, CAP_SYS_ADMIN } from './credentials.ts';
 import type { Caller, Inode } from './inode.ts';
 import type { Target } from './mount.ts';
@@ -37,7 +39,7 @@ export function setxattr(caller: Caller, target: Target, name: string, value: st
     mayAccess(caller, inode, name, W_OK) ||
     maySetSecurity(caller, name) ||
     checkNamespace(name);
-  return error < 0 ? error : inode.setxattr(name, value, flags);
+  return error < 0 ? error : happenedIf(target.dentry, IN_ATTRIB, inode.setxattr(name, value, flags));
 }
 
 export function listxattr(caller: Caller, target: Target): readonly string[] | number {
@@ -54,7 +56,7 @@ export function removexattr(caller: Caller, target: Target, name: string): numbe
     mayAccess(caller, inode, name, W_OK) ||
     maySetSecurity(caller, name) ||
     checkNamespace(name);
-  return error < 0 ? error : inode.removexattr(name);
+  return error < 0 ? error : happenedIf(target.dentry, IN_ATTRIB, inode.removexattr(name));
 }
 
 function checkName(name: string): number {

@@ -69,6 +69,12 @@ export function getRegister(thread: GuestThread, index: number): number {
 export function load(world: World, code: Uint8Array): GuestThread {
   const thread = world.platform.createSpace();
   if (typeof thread === 'number') throw new Error(`createSpace: ${thread}`);
+  start(world, thread, code);
+  return thread;
+}
+
+/** The same in a space that exists already. */
+export function start(world: World, thread: GuestThread, code: Uint8Array): void {
   expect(thread.mmap(CODE, PAGE, PROT_RW, PRIVATE_ANON, -1, 0)).toBe(0);
   expect(thread.mmap(DATA, PAGE, PROT_RW, PRIVATE_ANON, -1, 0)).toBe(0);
   world.memory.bytes.set(code, 0);
@@ -76,7 +82,14 @@ export function load(world: World, code: Uint8Array): GuestThread {
   expect(thread.mprotect(CODE, PAGE, PROT_RX)).toBe(0);
   setRegister(thread, REG.rip, CODE);
   setRegister(thread, REG.rsp, DATA + PAGE);
-  return thread;
+}
+
+/** Waits a little while no guest runs, so that the platform gets to its own affairs. */
+export function idle(world: World): void {
+  world.host.setAlarm(world.host.monotonicNs() + 1_000_000);
+  expect(world.platform.wait()).toBeNull();
+  world.host.takeEvents(new Int32Array(64));
+  world.host.setAlarm(Infinity);
 }
 
 /** Waits for the next stop of any guest, passing over host events. */

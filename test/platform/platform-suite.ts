@@ -494,6 +494,78 @@ function processes(world: World): void {
     parent.release();
   });
 
+  test('nothing of an earlier guest is in a new space', () => {
+    const writer = g.program((a) => {
+      a.movImm32('rax', 123);
+      a.movImm32('rbx', 123);
+      a.bytes(0x66, 0x48, 0x0f, 0x6e, 0xd8); // movq xmm3, rax
+      a.bytes(0x0f, 0xae, 0x14, 0x25, 0, 0, 0x50, 0); // ldmxcsr [DATA]
+      g.call(a, SYS_MARK);
+    });
+    for (let round = 0; round < 6; round += 1) {
+      const thread = world.platform.createSpace();
+      if (typeof thread === 'number') throw new Error(`createSpace: ${thread}`);
+      expect(g.getRegister(thread, g.REG.rbx)).toBe(0);
+      expect(thread.space.read(g.DATA, world.memory, 0, 4)).toBe(0);
+      expect(thread.readExtendedState(world.memory, 0)).toBeGreaterThan(500);
+      expect([world.memory.view.getUint16(0, true), world.memory.view.getUint32(24, true)]).toEqual([0x37f, 0x1f80]);
+      expect(world.memory.bytes.subarray(32, 416).every((byte) => byte === 0)).toBe(true);
+      g.start(world, thread, writer);
+      g.poke32(world, thread, g.DATA, 0x1f00);
+      g.expectNextCall(world, thread, SYS_MARK);
+      const other = thread.spawn();
+      if (typeof other === 'number') throw new Error(`spawn: ${other}`);
+      const { space } = thread;
+      space.kill();
+      expect(space.read(g.CODE, world.memory, 0, 4)).toBe(0);
+      g.idle(world);
+    }
+  });
+
+  test('memory calls that are made together', () => {
+    const thread = g.load(world, counting);
+    const base = 0x60_0000;
+    thread.beginMemoryCalls(g.DATA);
+    for (let i = 0; i < 100; i += 1) expect(thread.mmap(base + i * g.PAGE, g.PAGE, g.PROT_RW, g.PRIVATE_ANON, -1, 0)).toBe(0);
+    expect(thread.munmap(base + g.PAGE, g.PAGE)).toBe(0);
+    expect(thread.endMemoryCalls()).toBe(0);
+    expect(thread.space.read(base, world.memory, 0, 2 * g.PAGE)).toBe(g.PAGE);
+    expect(thread.space.read(base + 99 * g.PAGE, world.memory, 0, g.PAGE)).toBe(g.PAGE);
+    expect(thread.space.read(g.DATA, world.memory, 0, g.PAGE)).toBe(g.PAGE);
+    expect(world.memory.bytes.subarray(0, g.PAGE).every((byte) => byte === 0)).toBe(true);
+    // The first error ends it; then calls are made at once again.
+    thread.beginMemoryCalls(g.DATA);
+    thread.munmap(base, g.PAGE);
+    thread.mprotect(base, g.PAGE, g.PROT_READ);
+    thread.munmap(base + 99 * g.PAGE, g.PAGE);
+    expect(thread.endMemoryCalls()).toBe(-12);
+    expect(thread.space.read(base + 99 * g.PAGE, world.memory, 0, g.PAGE)).toBe(g.PAGE);
+    expect(thread.mprotect(base, g.PAGE, g.PROT_READ)).toBe(-12);
+    g.expectNextCall(world, thread, SYS_MARK);
+    thread.release();
+  });
+
+  test('many threads come and go', () => {
+    const first = g.load(world, counting);
+    g.expectNextCall(world, first, SYS_MARK);
+    for (let round = 0; round < 4; round += 1) {
+      const threads: GuestThread[] = [];
+      for (let i = 0; i < 8; i += 1) {
+        const thread = first.spawn();
+        if (typeof thread === 'number') throw new Error(`spawn: ${thread}`);
+        thread.setResult(i);
+        thread.resume();
+        threads.push(thread);
+      }
+      for (let i = 0; i < 8; i += 1) {
+        const thread = g.nextStop(world);
+        expect(thread.call[2]).toBe(threads.indexOf(thread));
+        thread.release();
+      }
+    }
+    first.space.kill();
+  });
+
   test('two callers are served in turn', () => {
     const loop = g.program((a) => {
       a.label('loop');

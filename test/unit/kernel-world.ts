@@ -88,7 +88,10 @@ export class KernelWorld {
   private makeTask(thread: FakeThread, tid: number, group: ThreadGroup, mm: AddressSpace, uid: number): Task {
     const fs = { acquire: () => fs, release: () => {}, fork: () => fs } as unknown as FsContext;
     const init: TaskInit = {
-      thread, group, mm, fs,
+      thread,
+      group,
+      mm,
+      fs,
       credentials: initialCredentials(uid, uid, [], ALL_CAPABILITIES),
       name: 'test',
       files: new FdTable(),

@@ -42,8 +42,24 @@ export const Frame = {
 
 /** Registers in the order of sigcontext. */
 export const FRAME_REGISTERS: readonly number[] = [
-  Reg.r8, Reg.r9, Reg.r10, Reg.r11, Reg.r12, Reg.r13, Reg.r14, Reg.r15, Reg.rdi, Reg.rsi, Reg.rbp, Reg.rbx, Reg.rdx, Reg.rax, Reg.rcx,
-  Reg.rsp, Reg.rip, Reg.eflags,
+  Reg.r8,
+  Reg.r9,
+  Reg.r10,
+  Reg.r11,
+  Reg.r12,
+  Reg.r13,
+  Reg.r14,
+  Reg.r15,
+  Reg.rdi,
+  Reg.rsi,
+  Reg.rbp,
+  Reg.rbx,
+  Reg.rdx,
+  Reg.rax,
+  Reg.rcx,
+  Reg.rsp,
+  Reg.rip,
+  Reg.eflags,
 ];
 
 /** ucontext.uc_flags. */

@@ -33,13 +33,13 @@ export class AnonymousFiles {
     this.cell = host.allocate(4096);
   }
 
-  /** `anon_inode:[eventpoll]` and the like: one dentry a name, as all of them share one inode on Linux. With a reference for the file. */
+  /** `anon_inode:[eventpoll]` and the like: one dentry a name, as all of them share one inode on Linux. */
   anonymous(name: string): Dentry {
     let dentry = this.named.get(name);
     if (dentry === undefined) {
       dentry = new Dentry(`anon_inode:${name}`, null, this.anonInodes.inode(0o600, 0, 0)).acquire();
       this.named.set(name, dentry);
     }
-    return dentry.acquire();
+    return dentry;
   }
 }

@@ -20,7 +20,18 @@ import { GOFER_TIMEOUT_MS } from '../../limits.ts';
 /** The part of the host that the gofer client uses. */
 export type GoferHost = Pick<
   Host,
-  'allocate' | 'send' | 'receive' | 'receivedDescriptors' | 'close' | 'pread' | 'pwrite' | 'ftruncate' | 'fallocate' | 'lseek' | 'fstat' | 'fsync'
+  | 'allocate'
+  | 'send'
+  | 'receive'
+  | 'receivedDescriptors'
+  | 'close'
+  | 'pread'
+  | 'pwrite'
+  | 'ftruncate'
+  | 'fallocate'
+  | 'lseek'
+  | 'fstat'
+  | 'fsync'
 >;
 
 /** Ends the sandbox: files cannot be served any more. */

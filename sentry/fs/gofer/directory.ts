@@ -89,9 +89,10 @@ export class GoferDirectory extends GoferInode {
 
   override create(name: string, mode: number, uid: number, gid: number): Inode | number {
     const { connection, descriptors } = this.fileSystem;
-    const made = this.make((directory, newFid) =>
-      connection.ask(Create, { directory, name, newFid, flags: O_RDWR, mode: mode & 0o7777, uid, gid }),
-    name);
+    const made = this.make(
+      (directory, newFid) => connection.ask(Create, { directory, name, newFid, flags: O_RDWR, mode: mode & 0o7777, uid, gid }),
+      name,
+    );
     const fd = connection.takeDescriptor();
     if (typeof made === 'number') return made;
     if (fd < 0) return made;
@@ -102,9 +103,10 @@ export class GoferDirectory extends GoferInode {
   }
 
   override mkdir(name: string, mode: number, uid: number, gid: number): Inode | number {
-    return this.make((directory, newFid) =>
-      this.fileSystem.connection.ask(Mkdir, { directory, name, newFid, mode: mode & 0o7777, uid, gid }),
-    name);
+    return this.make(
+      (directory, newFid) => this.fileSystem.connection.ask(Mkdir, { directory, name, newFid, mode: mode & 0o7777, uid, gid }),
+      name,
+    );
   }
 
   override mknod(name: string, mode: number, _rdev: number, uid: number, gid: number): Inode | number {
@@ -114,14 +116,20 @@ export class GoferDirectory extends GoferInode {
   }
 
   override symlink(name: string, target: string, uid: number, gid: number): Inode | number {
-    const made = this.make((directory) => this.fileSystem.connection.ask(Symlink, { directory, name, target, uid, gid }), name, 'without fid');
+    const made = this.make(
+      (directory) => this.fileSystem.connection.ask(Symlink, { directory, name, target, uid, gid }),
+      name,
+      'without fid',
+    );
     if (typeof made !== 'number') made.linkTarget = target;
     return made;
   }
 
   /** Has the gofer make something called `name`: the new inode, or -errno. */
   private make(
-    ask: (directory: number, newFid: number) => { readonly attributes: Attributes } | null, name: string, binding: 'with fid' | 'without fid' = 'with fid',
+    ask: (directory: number, newFid: number) => { readonly attributes: Attributes } | null,
+    name: string,
+    binding: 'with fid' | 'without fid' = 'with fid',
   ): GoferInode | number {
     const { connection, fids, readOnly } = this.fileSystem;
     if (readOnly) return -EROFS;

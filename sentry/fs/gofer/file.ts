@@ -6,7 +6,20 @@
  * is at that moment.
  */
 import { EACCES, EFAULT, ENFILE, EROFS, ESTALE } from '#sentry/abi/errno.ts';
-import { O_ACCMODE, O_APPEND, O_DSYNC, O_RDONLY, O_RDWR, O_SYNC, O_WRONLY, SEEK_DATA, SEEK_END, SEEK_HOLE, S_ISGID, S_ISUID } from '#sentry/abi/fs.ts';
+import {
+  O_ACCMODE,
+  O_APPEND,
+  O_DSYNC,
+  O_RDONLY,
+  O_RDWR,
+  O_SYNC,
+  O_WRONLY,
+  SEEK_DATA,
+  SEEK_END,
+  SEEK_HOLE,
+  S_ISGID,
+  S_ISUID,
+} from '#sentry/abi/fs.ts';
 import { Open } from '#gofer/protocol/messages.ts';
 import type { HostStat } from '#platform/contract/host.ts';
 import type { Io } from '../../mm/io.ts';
@@ -20,8 +33,22 @@ import { Donated } from './descriptor-cache.ts';
 import { GoferInode } from './inode.ts';
 
 const scratchStat: HostStat = {
-  dev: 0, ino: 0, mode: 0, nlink: 0, uid: 0, gid: 0, rdev: 0, size: 0, blksize: 0, blocks: 0,
-  atimeSec: 0, atimeNsec: 0, mtimeSec: 0, mtimeNsec: 0, ctimeSec: 0, ctimeNsec: 0,
+  dev: 0,
+  ino: 0,
+  mode: 0,
+  nlink: 0,
+  uid: 0,
+  gid: 0,
+  rdev: 0,
+  size: 0,
+  blksize: 0,
+  blocks: 0,
+  atimeSec: 0,
+  atimeNsec: 0,
+  mtimeSec: 0,
+  mtimeNsec: 0,
+  ctimeSec: 0,
+  ctimeNsec: 0,
 };
 
 export class GoferFile extends GoferInode {

@@ -1,9 +1,38 @@
-import { chmodSync, existsSync, linkSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { EEXIST, EISDIR, ENOENT, ENOTEMPTY, EPERM, EROFS } from '#sentry/abi/errno.ts';
-import { O_APPEND, O_CREAT, O_DIRECTORY, O_EXCL, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY, RENAME_EXCHANGE, S_IFIFO, S_IFMT, S_IFREG, SEEK_END, SEEK_SET } from '#sentry/abi/fs.ts';
+import {
+  O_APPEND,
+  O_CREAT,
+  O_DIRECTORY,
+  O_EXCL,
+  O_RDONLY,
+  O_RDWR,
+  O_TRUNC,
+  O_WRONLY,
+  RENAME_EXCHANGE,
+  S_IFIFO,
+  S_IFMT,
+  S_IFREG,
+  SEEK_END,
+  SEEK_SET,
+} from '#sentry/abi/fs.ts';
 import { TestGofer } from '#gofer/server/testing.ts';
 import { createHost } from '#platform/host/host.ts';
 import type { HostStat } from '#platform/contract/host.ts';
@@ -41,7 +70,7 @@ class Fixture {
     this.gofer = new TestGofer([{ path: root, readOnly }], fids);
     const { gofer } = this;
     // The server takes its step as soon as a request was sent.
-    const host = new Proxy(realHost as GoferHost, {
+    const host = new Proxy<GoferHost>(realHost, {
       get: (target, key) => {
         if (key !== 'send') {
           const value = Reflect.get(target, key) as unknown;
@@ -55,9 +84,15 @@ class Fixture {
       },
     });
     this.connection = new GoferConnection(host, gofer.socket, (reason) => (this.lost = reason));
-    expect(this.connection.awaitHello()).toBe(true);
+    if (!this.connection.awaitHello()) throw new Error('no hello');
     const vfs = new Vfs(realHost);
-    const mounted = mountGofer({ ...shareConnection(this.connection), mount: 0, device: 77, allocateDevice: () => vfs.allocateDevice(), caching });
+    const mounted = mountGofer({
+      ...shareConnection(this.connection),
+      mount: 0,
+      device: 77,
+      allocateDevice: () => vfs.allocateDevice(),
+      caching,
+    });
     if (typeof mounted === 'number') throw new Error(`mount: ${mounted}`);
     this.fileSystem = mounted;
     const namespace = new MountNamespace(vfs, mounted, 0, 'test');
@@ -115,8 +150,22 @@ class Fixture {
 }
 
 const emptyStat: HostStat = {
-  dev: 0, ino: 0, mode: 0, nlink: 0, uid: 0, gid: 0, rdev: 0, size: 0, blksize: 0, blocks: 0,
-  atimeSec: 0, atimeNsec: 0, mtimeSec: 0, mtimeNsec: 0, ctimeSec: 0, ctimeNsec: 0,
+  dev: 0,
+  ino: 0,
+  mode: 0,
+  nlink: 0,
+  uid: 0,
+  gid: 0,
+  rdev: 0,
+  size: 0,
+  blksize: 0,
+  blocks: 0,
+  atimeSec: 0,
+  atimeNsec: 0,
+  mtimeSec: 0,
+  mtimeNsec: 0,
+  ctimeSec: 0,
+  ctimeNsec: 0,
 };
 
 let root: string;
@@ -153,18 +202,22 @@ describe('an exclusive mount', () => {
   test('answers from a listing that was read to its end', () => {
     for (let i = 0; i < 20; i++) writeFileSync(join(root, 'dir', `f${i}`), 'x'.repeat(i));
     expect(fixture.list('/dir').length).toBe(24);
-    expect(fixture.cost(() => {
-      for (let i = 0; i < 20; i++) expect(fixture.stat(`/dir/f${i}`)).toMatchObject({ size: i });
-      expect(fixture.stat('/dir/f20')).toBe(-ENOENT);
-      fixture.list('/dir');
-    })).toBe(0);
+    expect(
+      fixture.cost(() => {
+        for (let i = 0; i < 20; i++) expect(fixture.stat(`/dir/f${i}`)).toMatchObject({ size: i });
+        expect(fixture.stat('/dir/f20')).toBe(-ENOENT);
+        fixture.list('/dir');
+      }),
+    ).toBe(0);
     const file = fixture.open('/dir/f3', O_RDONLY);
     expect(fixture.read(file, 0)).toBe('xxx');
     file.release();
   });
 
   test('reads a directory as a whole after several names in it', () => {
-    const cost = fixture.cost(() => { for (let i = 0; i < 30; i++) expect(fixture.stat(`/dir/n${i}`)).toBe(-ENOENT); });
+    const cost = fixture.cost(() => {
+      for (let i = 0; i < 30; i++) expect(fixture.stat(`/dir/n${i}`)).toBe(-ENOENT);
+    });
     expect(cost).toBeLessThan(12);
   });
 
@@ -187,7 +240,8 @@ describe('an exclusive mount', () => {
       expect(file.readdir((name) => batch.length < 50 && batch.push(name) > 0, fixture.caller)).toBe(0);
       if (batch.length === 0) break;
       seen.push(...batch);
-      for (const name of batch) if (name.startsWith('e')) expect(names.unlink(fixture.caller, null, `/dir/sub/${name}`)).toBe(0);
+      for (const name of batch.filter((entry) => entry.startsWith('e')))
+        expect(names.unlink(fixture.caller, null, `/dir/sub/${name}`)).toBe(0);
     }
     file.release();
     expect(new Set(seen).size).toBe(902);
@@ -376,8 +430,12 @@ describe('a read-only mount', () => {
     fixture = new Fixture(root, 'exclusive', true);
     expect(fixture.tryOpen('/dir/file', O_RDONLY)).toBe(0);
     expect([
-      fixture.tryOpen('/dir/file', O_RDWR), fixture.tryOpen('/dir/new', O_CREAT | O_RDWR), names.mkdir(fixture.caller, null, '/d', 0o755),
-      names.unlink(fixture.caller, null, '/link'), rename(fixture.caller, null, '/link', null, '/l', 0), names.symlink(fixture.caller, 'x', null, '/y'),
+      fixture.tryOpen('/dir/file', O_RDWR),
+      fixture.tryOpen('/dir/new', O_CREAT | O_RDWR),
+      names.mkdir(fixture.caller, null, '/d', 0o755),
+      names.unlink(fixture.caller, null, '/link'),
+      rename(fixture.caller, null, '/link', null, '/l', 0),
+      names.symlink(fixture.caller, 'x', null, '/y'),
     ]).toEqual(Array.from({ length: 6 }, () => -EROFS));
   });
 });

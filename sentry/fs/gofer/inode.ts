@@ -13,8 +13,20 @@ import { S_IFMT } from '#sentry/abi/fs.ts';
 import type { Attributes } from '#gofer/protocol/attributes.ts';
 import { NAMES_MAX } from '#gofer/protocol/limits.ts';
 import {
-  GetAttributes, Getxattr, Listxattr, Readlink, Removexattr, SET_ATIME, SET_GID, SET_MODE, SET_MTIME, SET_SIZE, SET_UID, SetAttributes,
-  Setxattr, Walk,
+  GetAttributes,
+  Getxattr,
+  Listxattr,
+  Readlink,
+  Removexattr,
+  SET_ATIME,
+  SET_GID,
+  SET_MODE,
+  SET_MTIME,
+  SET_SIZE,
+  SET_UID,
+  SetAttributes,
+  Setxattr,
+  Walk,
 } from '#gofer/protocol/messages.ts';
 import { Inode } from '../../vfs/inode.ts';
 import type { AttributeChange, Stat } from '../../vfs/inode.ts';
@@ -63,8 +75,11 @@ export class GoferInode extends Inode implements FidHolder, Listed {
   isSameFile(other: Attributes): boolean {
     const { attributes } = this;
     return (
-      attributes.inoLow === other.inoLow && attributes.inoHigh === other.inoHigh && attributes.devMinor === other.devMinor &&
-      attributes.devMajor === other.devMajor && (attributes.mode & S_IFMT) === (other.mode & S_IFMT)
+      attributes.inoLow === other.inoLow &&
+      attributes.inoHigh === other.inoHigh &&
+      attributes.devMinor === other.devMinor &&
+      attributes.devMajor === other.devMajor &&
+      (attributes.mode & S_IFMT) === (other.mode & S_IFMT)
     );
   }
 
@@ -119,12 +134,23 @@ export class GoferInode extends Inode implements FidHolder, Listed {
     const { connection } = this.fileSystem;
     const { mode, uid, gid, size, atimeSec, mtimeSec } = change;
     const mask =
-      (mode === undefined ? 0 : SET_MODE) | (uid === undefined ? 0 : SET_UID) | (gid === undefined ? 0 : SET_GID) | (size === undefined ? 0 : SET_SIZE) |
-      (atimeSec === undefined ? 0 : SET_ATIME) | (mtimeSec === undefined ? 0 : SET_MTIME);
+      (mode === undefined ? 0 : SET_MODE) |
+      (uid === undefined ? 0 : SET_UID) |
+      (gid === undefined ? 0 : SET_GID) |
+      (size === undefined ? 0 : SET_SIZE) |
+      (atimeSec === undefined ? 0 : SET_ATIME) |
+      (mtimeSec === undefined ? 0 : SET_MTIME);
     const body = connection.ask(SetAttributes, {
-      fid, mask,
-      mode: (mode ?? 0) & 0o7777, uid: uid ?? 0, gid: gid ?? 0, size: size ?? 0,
-      atimeSec: atimeSec ?? 0, atimeNsec: change.atimeNsec ?? 0, mtimeSec: mtimeSec ?? 0, mtimeNsec: change.mtimeNsec ?? 0,
+      fid,
+      mask,
+      mode: (mode ?? 0) & 0o7777,
+      uid: uid ?? 0,
+      gid: gid ?? 0,
+      size: size ?? 0,
+      atimeSec: atimeSec ?? 0,
+      atimeNsec: change.atimeNsec ?? 0,
+      mtimeSec: mtimeSec ?? 0,
+      mtimeNsec: change.mtimeNsec ?? 0,
     });
     if (body === null) return -connection.errno;
     this.update(body.attributes);
@@ -136,7 +162,8 @@ export class GoferInode extends Inode implements FidHolder, Listed {
   publish(): void {
     const { listings } = this.fileSystem;
     if (this.attributes.nlink > 1 && !this.isDirectory) listings.dropAll();
-    else if (this.parent !== null && !this.deleted) listings.set(this.parent, this.name, this.stale ? typeOnly(this.attributes) : this.attributes);
+    else if (this.parent !== null && !this.deleted)
+      listings.set(this.parent, this.name, this.stale ? typeOnly(this.attributes) : this.attributes);
   }
 
   /** Our own doing changed size or times; the new values are looked up when somebody asks. */
@@ -171,13 +198,18 @@ export class GoferInode extends Inode implements FidHolder, Listed {
 
   /** The nearest ancestor (or the inode itself) that has a fid, with the names that lead from there to here in `pathNames`. null: no way. */
   protected ancestorWithFid(pathNames: string[]): GoferInode | null {
-    let at: GoferInode = this;
-    while (at.fid === 0) {
-      if (at.parent === null || at.deleted) return null;
-      pathNames.push(at.name);
-      at = at.parent;
-      if (pathNames.length === NAMES_MAX - 1 && at.ensureFid() < 0) return null;
+    if (this.fid !== 0) {
+      this.fileSystem.fids.touch(this);
+      return this;
     }
+    pathNames.push(this.name);
+    let at = this.deleted ? null : this.parent;
+    while (at !== null && at.fid === 0) {
+      if (pathNames.length === NAMES_MAX - 1 && at.ensureFid() > 0) break;
+      pathNames.push(at.name);
+      at = at.deleted ? null : at.parent;
+    }
+    if (at === null || pathNames.length >= NAMES_MAX) return null;
     pathNames.reverse();
     this.fileSystem.fids.touch(at);
     return at;

@@ -67,9 +67,11 @@ export class HostFiles implements HostContext {
     const error = this.host.fstat(fd, stat);
     if (error < 0) return error;
     const type = stat.mode & S_IFMT;
-    const twin = this.known.find(({ dev, ino, file }) => dev === stat.dev && ino === stat.ino && file.flags === flags && file.writable && file.referenceCount > 0);
+    const twin = this.known.find(
+      ({ dev, ino, file }) => dev === stat.dev && ino === stat.ino && file.flags === flags && file.writable && file.referenceCount > 0,
+    );
     if (twin !== undefined) {
-      this.host.close(fd);
+      if (fd > 2) this.host.close(fd);
       return twin.file.acquire();
     }
     const terminalJobs = type === S_IFCHR && jobs !== null && this.isTerminal(fd) ? jobs : null;

@@ -42,7 +42,8 @@ export class HostHandle {
   }
 
   release(): void {
-    if (--this.users === 0) this.host.close(this.fd);
+    // The sentry's own 0, 1 and 2 stay: whatever it opened next would take their place.
+    if (--this.users === 0 && this.fd > 2) this.host.close(this.fd);
   }
 }
 

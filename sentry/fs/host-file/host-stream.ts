@@ -8,6 +8,7 @@ import { EAGAIN, EFAULT } from '#sentry/abi/errno.ts';
 import { FIONREAD } from '#sentry/abi/fcntl.ts';
 import { POLLERR, POLLHUP, POLLIN, POLLOUT, READABLE, WRITABLE } from '#sentry/abi/fs.ts';
 import type { Host, HostMemory } from '#platform/contract/host.ts';
+import { WaitEntry } from '../../lib/wait-queue.ts';
 import type { Io } from '../../mm/io.ts';
 import type { Dentry } from '../../vfs/dentry.ts';
 import { FileDescription } from '../../vfs/file-description.ts';
@@ -18,6 +19,8 @@ import type { HostHandle } from './host-inode.ts';
 import { HostQueue } from './host-queue.ts';
 
 const PIPE_BUF = 4096;
+/** How long closing waits for the host to take what was written, at most. */
+const LINGER_NS = 2e9;
 const NOTHING = new Uint8Array(0);
 
 /** What all inherited files of a sandbox share. */
@@ -34,6 +37,9 @@ export class HostStream extends FileDescription {
   protected readonly handle: HostHandle;
   /** Bytes read that the guest's buffer turned out not to take. */
   private leftOver: Uint8Array = NOTHING;
+  /** Bytes the guest has written and the host not taken yet; at most one piece. */
+  private unwritten: Uint8Array = NOTHING;
+  private readonly flusher = new WaitEntry({ wake: () => void this.flushUnwritten() });
 
   constructor(context: HostContext, handle: HostHandle, dentry: Dentry, flags: number) {
     super(dentry, null, flags);
@@ -66,26 +72,40 @@ export class HostStream extends FileDescription {
   override write(io: Io, _position: number, _caller: Caller): number {
     const { host, staging } = this.context;
     let total = 0;
-    while (io.remaining > 0 && this.isReady(POLLOUT)) {
+    while (io.remaining > 0 && this.flushUnwritten() && this.isReady(POLLOUT)) {
       const taken = io.take(staging, 0, Math.min(io.remaining, PIPE_BUF));
       if (taken < 0) return total > 0 ? total : -EFAULT;
-      const written = this.writeAll(host, staging, taken);
-      if (written < 0) return total > 0 ? total : written;
-      total += written;
-      if (written < taken) break;
+      const written = host.write(this.handle.fd, staging, 0, taken);
+      if (written < 0 && written !== -EAGAIN) return total > 0 ? total : written;
+      total += taken;
+      if (written < taken) this.keepUnwritten(staging.bytes.slice(Math.max(written, 0), taken));
     }
     return total > 0 || io.remaining === 0 ? total : -EAGAIN;
   }
 
-  /** A descriptor that does not block may take less than it said; what was taken from the guest must not be lost. */
-  private writeAll(host: Host, staging: HostMemory, length: number): number {
-    let done = 0;
-    while (done < length) {
-      const n = host.write(this.handle.fd, staging, done, length - done);
-      if (n < 0 && n !== -EAGAIN) return done > 0 ? done : n;
-      if (n > 0) done += n;
+  /** A descriptor that does not block took less than it promised; what was taken from the guest must not be lost. */
+  private keepUnwritten(bytes: Uint8Array): void {
+    this.unwritten = bytes;
+    this.queue.sawIdle(POLLOUT);
+    if (this.flusher.queue === null) this.queue.add(this.flusher, WRITABLE);
+  }
+
+  /** Whether nothing is left over from an earlier write. */
+  private flushUnwritten(): boolean {
+    const { host, staging } = this.context;
+    if (this.unwritten.length > 0) {
+      staging.bytes.set(this.unwritten);
+      const written = host.write(this.handle.fd, staging, 0, this.unwritten.length);
+      if (written === -EAGAIN) {
+        this.queue.sawIdle(POLLOUT);
+        return false;
+      }
+      // After an error there is nobody to write to.
+      this.unwritten = written < 0 ? NOTHING : this.unwritten.subarray(written);
+      if (this.unwritten.length > 0) return false;
     }
-    return done;
+    this.queue.remove(this.flusher);
+    return true;
   }
 
   private takeLeftOver(staging: HostMemory, room: number): number {
@@ -111,7 +131,7 @@ export class HostStream extends FileDescription {
     let ready = events & (POLLERR | POLLHUP);
     if ((events & POLLIN) !== 0 || this.leftOver.length > 0) ready |= READABLE;
     else if (this.readable) this.queue.sawIdle(POLLIN);
-    if ((events & POLLOUT) !== 0) ready |= WRITABLE;
+    if ((events & POLLOUT) !== 0 && this.flushUnwritten()) ready |= WRITABLE;
     else if (this.writable) this.queue.sawIdle(POLLOUT);
     return ready;
   }
@@ -125,6 +145,9 @@ export class HostStream extends FileDescription {
   }
 
   protected override destroy(): void {
+    const { host } = this.context;
+    const giveUp = host.monotonicNs() + LINGER_NS;
+    while (!this.flushUnwritten() && host.monotonicNs() < giveUp);
     this.queue.close();
     this.handle.release();
   }

@@ -107,7 +107,7 @@ export function createPipe(files: AnonymousFiles, caller: Caller, flags: number)
   const pipe = new Pipe(files.pages);
   attachPipe(dentry.inode!, pipe);
   const reader = new PipeFile(pipe, dentry, O_RDONLY | flags);
-  const writer = new PipeFile(pipe, dentry.acquire(), O_WRONLY | flags);
+  const writer = new PipeFile(pipe, dentry, O_WRONLY | flags);
   return [reader, writer];
 }
 
@@ -122,7 +122,8 @@ export function openFifo(files: AnonymousFiles, inode: Inode, dentry: Dentry, fl
     attachPipe(inode, pipe);
   }
   const file = new PipeFile(pipe, dentry, flags);
-  file.meetPartner();
+  // Linux: a pipe opened by its name below /proc does not wait, even when its writers have gone.
+  if (inode.fileSystem !== files.pipefs) file.meetPartner();
   return file;
 }
 

@@ -1,4 +1,4 @@
-/** /proc/PID/maps, smaps and statm: the areas of an address space as text (fs/proc/task_mmu.c). */
+/** /proc/PID/maps and statm: the areas of an address space as text (fs/proc/task_mmu.c). */
 import { MAP_SHARED, PAGE_SIZE, PROT_EXEC, PROT_READ, PROT_WRITE } from '#sentry/abi/mman.ts';
 import type { AddressSpace } from '../../mm/address-space.ts';
 import type { Vma } from '../../mm/vma.ts';
@@ -14,7 +14,7 @@ export function mapsText(mm: AddressSpace, root: Path): string {
   return mm.areas.all.map((area) => mapsLine(area, mm, root)).join('');
 }
 
-function mapsLine(area: Vma, mm: AddressSpace, root: Path): string {
+export function mapsLine(area: Vma, mm: AddressSpace, root: Path): string {
   const { file } = area;
   const hex = (value: number, width: number): string => value.toString(16).padStart(width, '0');
   const device = file === null ? 0 : file.inode.fileSystem.device;
@@ -38,17 +38,6 @@ function areaName(area: Vma, mm: AddressSpace, root: Path): string {
   if (area.name !== '') return area.name;
   if (area.shared !== null) return '/dev/zero (deleted)';
   return area.start < mm.brk && area.end > mm.brkStart ? '[heap]' : '';
-}
-
-/** smaps without residence figures: the host knows them, the sentry does not. Sizes are those of the mappings. */
-export function smapsText(mm: AddressSpace, root: Path): string {
-  return mm.areas.all
-    .map((area) => {
-      const kib = (area.end - area.start) / 1024;
-      const line = (name: string, value: number): string => `${`${name}:`.padEnd(16)}${String(value).padStart(8)} kB\n`;
-      return mapsLine(area, mm, root) + line('Size', kib) + line('KernelPageSize', 4) + line('MMUPageSize', 4) + line('Locked', area.locked ? kib : 0);
-    })
-    .join('');
 }
 
 /** Sizes in pages: total, resident, shared, text, lib, data, dirty. Resident is what is mapped and accessible. */

@@ -48,7 +48,8 @@ export function mountInfoText(task: TaskView, root: Path): string {
   return visible(task, root)
     .map(({ mount, at }) => {
       const { device, type } = mount.fileSystem;
-      const parent = mount.parent?.id ?? mount.id;
+      // Of the namespace's root: something that no reader sees.
+      const parent = mount.parent?.id ?? 1;
       const shown = escape(nameInFileSystem(mount.root));
       return `${mount.id} ${parent} ${deviceMajor(device)}:${deviceMinor(device)} ${shown} ${escape(at)} ${options(mount)} - ${type} ${escape(mount.source)} ${superOptions(mount)}\n`;
     })

@@ -4,6 +4,7 @@
  *
  * root.ts lists the top directory, process.ts what a process's directory holds, sysctl.ts /proc/sys.
  */
+import { ENOENT } from '#sentry/abi/errno.ts';
 import type { Host } from '#platform/contract/host.ts';
 import type { Inode } from '../../vfs/inode.ts';
 import { SyntheticFileSystem } from '../synthetic/synthetic.ts';
@@ -15,6 +16,7 @@ export const PROC_SUPER_MAGIC = 0x9fa0;
 export class ProcFileSystem extends SyntheticFileSystem {
   readonly type = 'proc';
   readonly magic = PROC_SUPER_MAGIC;
+  override readonly newNameError = -ENOENT;
   readonly kernel: KernelView;
   private readonly rootDirectory: RootDirectory;
 

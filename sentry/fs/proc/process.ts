@@ -10,18 +10,23 @@ import { PAGE_SIZE } from '#sentry/abi/mman.ts';
 import { putI64 } from '#sentry/abi/layout.ts';
 import { CAP_SYS_PTRACE, capable } from '../../vfs/credentials.ts';
 import type { FileDescription } from '../../vfs/file-description.ts';
-import type { Caller, Inode } from '../../vfs/inode.ts';
-import type { Path } from '../../vfs/mount.ts';
+import type { Caller, Inode, Stat } from '../../vfs/inode.ts';
+import type { Path, Target } from '../../vfs/mount.ts';
 import { pathName } from '../../vfs/path-name.ts';
 import { LinkFile, StaticDirectory, SyntheticDirectory, TextFile } from '../synthetic/synthetic.ts';
 import type { Entry, ReadText } from '../synthetic/synthetic.ts';
-import { mapsText, smapsText, statmText } from './maps.ts';
+import { mapsText, statmText } from './maps.ts';
+import { MemoryInode } from './memory-file.ts';
 import { mountInfoText, mountStatsText, mountsText } from './mounts.ts';
+import { networkDirectory } from './net.ts';
 import type { TaskView } from './process-view.ts';
 import type { ProcFileSystem } from './proc-file-system.ts';
+import { smapsRollupText, smapsText } from './smaps.ts';
 import { limitsText, statText, statusText } from './status.ts';
 
 const COMM_LENGTH = 15;
+/** Size that Linux gives for the links of fd. */
+const LINK_SIZE = 64;
 /** /proc/PID/cmdline and environ show at most this much. */
 const ARGUMENT_BYTES_MAX = 1 << 20;
 
@@ -47,20 +52,29 @@ export class ProcessDirectory extends SyntheticDirectory {
   constructor(fileSystem: ProcFileSystem, task: TaskView, leads: boolean) {
     super(fileSystem);
     this.task = task;
-    this.uid = task.credentials.euid;
-    this.gid = task.credentials.egid;
     this.children = new Map(Object.entries(processEntries(fileSystem, task, leads)));
+    this.followOwner();
+  }
+
+  /** Files belong to whom the process acts as, which may have changed. */
+  followOwner(): void {
+    const { euid, egid } = this.task.credentials;
+    if (this.uid === euid && this.gid === egid) return;
+    this.uid = euid;
+    this.gid = egid;
     for (const child of this.children.values()) {
-      child.uid = this.uid;
-      child.gid = this.gid;
+      child.uid = euid;
+      child.gid = egid;
     }
   }
 
   override lookup(name: string, _caller: Caller): Inode | number {
+    if (this.task.state === 'X') return -ESRCH;
     return this.children.get(name) ?? -ENOENT;
   }
 
   entries(_caller: Caller): Entry[] {
+    if (this.task.state === 'X') return [];
     return [...this.children].map(([name, { ino, mode }]) => ({ name, ino, mode }));
   }
 }
@@ -76,36 +90,43 @@ function processEntries(fs: ProcFileSystem, task: TaskView, leads: boolean): Rec
     auxv: secret(() => auxvText(fs, task)),
     cgroup: text(() => '0::/\n'),
     cmdline: text(() => stringsText(fs, task, task.mm.argStart, task.mm.argEnd)),
-    comm: new TextFile(fs, living(task, () => `${task.name}\n`), (value) => {
+    comm: new TextFile(fs, living(task, () => `${task.name}\n`), (value, caller) => {
+      if (readerOf(caller).group !== task.group) return -EINVAL;
       task.name = value.replace(/\n$/, '').slice(0, COMM_LENGTH);
       return 0;
     }),
+    coredump_filter: text(() => '00000033\n'),
     cwd: placeLink(fs, task, () => task.fs.cwd),
     environ: secret(() => stringsText(fs, task, task.mm.envStart, task.mm.envEnd)),
     exe: executableLink(fs, task),
-    fd: new DescriptorsDirectory(fs, task, (fd) => descriptorLink(fs, task, fd), S_IFLNK | 0o700),
-    fdinfo: new DescriptorsDirectory(fs, task, (fd) => new TextFile(fs, () => fdinfoText(task, fd)), 0o100444),
+    fd: new DescriptorsDirectory(fs, task, (fd) => new DescriptorLink(fs, task, fd), S_IFLNK | 0o700),
+    fdinfo: new DescriptorsDirectory(fs, task, (fd) => new TextFile(fs, () => fdinfoText(task, fd)), 0o100444, 0o555),
     gid_map: text(() => '         0          0 4294967295\n'),
     io: secret(() => 'rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n'),
     limits: text(() => limitsText(task.group)),
     loginuid: text(() => '4294967295'),
     maps: text(guarded((caller) => mapsText(task.mm, readerOf(caller).fs.root))),
+    mem: new MemoryInode(fs, task, (caller) => mayInspect(caller, task)),
     mountinfo: text((caller) => mountInfoText(task, readerOf(caller).fs.root)),
     mounts: text((caller) => mountsText(task, readerOf(caller).fs.root)),
-    mountstats: text((caller) => mountStatsText(task, readerOf(caller).fs.root)),
+    mountstats: secret((caller) => mountStatsText(task, readerOf(caller).fs.root)),
+    net: networkDirectory(fs),
     ns: namespacesDirectory(fs),
     oom_adj: text(() => '0\n'),
     oom_score: text(() => '0\n'),
     oom_score_adj: oomScoreFile(fs, task),
     personality: secret(() => '00000000\n'),
+    projid_map: text(() => '         0          0 4294967295\n'),
     root: placeLink(fs, task, () => task.fs.root),
     schedstat: text(() => '0 0 0\n'),
     sessionid: text(() => '4294967295'),
     setgroups: text(() => 'allow\n'),
     smaps: text(guarded((caller) => smapsText(task.mm, readerOf(caller).fs.root))),
+    smaps_rollup: text(guarded(() => smapsRollupText(task.mm))),
     stat: text(() => statText(task, kernel)),
     statm: text(() => statmText(task.mm)),
     status: text(() => statusText(task, kernel)),
+    timerslack_ns: text(() => '50000\n'),
     uid_map: text(() => '         0          0 4294967295\n'),
     wchan: text(() => '0'),
   };
@@ -180,18 +201,32 @@ function executableLink(fs: ProcFileSystem, task: TaskView): LinkFile {
   );
 }
 
-function descriptorLink(fs: ProcFileSystem, task: TaskView, fd: number): LinkFile {
-  return new LinkFile(
-    fs,
-    (caller) => {
+/** Its permissions tell how the file was opened. */
+class DescriptorLink extends LinkFile {
+  private readonly task: TaskView;
+  private readonly fd: number;
+
+  constructor(fs: ProcFileSystem, task: TaskView, fd: number) {
+    super(fs, (caller) => {
       const file = task.files.get(fd);
       return file === undefined ? -ENOENT : pathName(file, readerOf(caller).fs.root);
-    },
-    () => {
-      const file = task.files.get(fd);
-      return file === undefined ? -ENOENT : { mount: file.mount, dentry: file.dentry };
-    },
-  );
+    });
+    this.task = task;
+    this.fd = fd;
+  }
+
+  override followMagic(): Target | number {
+    const file = this.task.files.get(this.fd);
+    return file === undefined ? -ENOENT : { mount: file.mount, dentry: file.dentry };
+  }
+
+  override getattr(into: Stat): number {
+    const file = this.task.files.get(this.fd);
+    if (file !== undefined) this.mode = S_IFLNK | (file.readable ? 0o500 : 0) | (file.writable ? 0o300 : 0);
+    const result = super.getattr(into);
+    into.size = LINK_SIZE;
+    return result;
+  }
 }
 
 /** /proc/PID/fd and fdinfo: one name for each open descriptor. */
@@ -201,8 +236,8 @@ class DescriptorsDirectory extends SyntheticDirectory {
   private readonly entryMode: number;
   private readonly made = new Map<number, Inode>();
 
-  constructor(fs: ProcFileSystem, task: TaskView, make: (fd: number) => Inode, entryMode: number) {
-    super(fs, 0o500);
+  constructor(fs: ProcFileSystem, task: TaskView, make: (fd: number) => Inode, entryMode: number, permissions = 0o500) {
+    super(fs, permissions);
     this.task = task;
     this.make = make;
     this.entryMode = entryMode;
@@ -258,6 +293,7 @@ class TasksDirectory extends SyntheticDirectory {
       directory = new ProcessDirectory(this.fileSystem, task, false);
       this.made.set(task, directory);
     }
+    directory.followOwner();
     return directory;
   }
 }

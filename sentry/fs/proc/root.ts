@@ -45,6 +45,7 @@ export class RootDirectory extends SyntheticDirectory {
       directory = new ProcessDirectory(this.fileSystem, group.leader, true);
       this.made.set(group, directory);
     }
+    directory.followOwner();
     return directory;
   }
 }
@@ -53,11 +54,13 @@ function fixedEntries(fs: ProcFileSystem): Record<string, Inode> {
   const { kernel } = fs;
   const text = (read: () => string): TextFile => new TextFile(fs, read);
   return {
+    cgroups: text(() => '#subsys_name\thierarchy\tnum_cgroups\tenabled\n'),
     cmdline: text(() => 'quiet\n'),
     cpuinfo: text(() => cpuInfoText(kernel.machine)),
-    devices: text(() => 'Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/console\n  5 /dev/ptmx\n136 pts\n\nBlock devices:\n'),
+    devices: text(() => 'Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/ptmx\n128 ptm\n136 pts\n\nBlock devices:\n'),
     diskstats: text(() => ''),
     filesystems: text(() => kernel.fileSystemTypes.map((type) => `nodev\t${type}\n`).join('')),
+    interrupts: text(() => `           ${Array.from({ length: kernel.machine.cpuCount }, (_, cpu) => `CPU${cpu}`.padEnd(11)).join('')}\n`),
     loadavg: text(() => loadText(kernel)),
     meminfo: text(() => memoryText(kernel)),
     modules: text(() => ''),
@@ -73,11 +76,19 @@ function fixedEntries(fs: ProcFileSystem): Record<string, Inode> {
       const { group, tid } = readerOf(caller);
       return `${group.pid}/task/${tid}`;
     }),
+    tty: new StaticDirectory(fs, { drivers: text(() => TERMINAL_DRIVERS) }),
     uptime: text(() => uptimeText(fs)),
     version: text(() => `Linux version ${KERNEL_RELEASE} (tsvisor) ${KERNEL_VERSION}\n`),
     vmstat: text(() => `nr_free_pages ${Math.floor((kernel.machine.memoryBytes - kernel.memoryUsed) / 4096)}\n`),
   };
 }
+
+/** Name, node, major number, minor numbers and kind of each terminal driver. */
+const TERMINAL_DRIVERS =
+  '/dev/tty             /dev/tty        5       0 system:/dev/tty\n' +
+  '/dev/ptmx            /dev/ptmx       5       2 system\n' +
+  'pty_slave            /dev/pts      136 0-1048575 pty:slave\n' +
+  'pty_master           /dev/ptm      128 0-1048575 pty:master\n';
 
 function cpuInfoText({ cpuCount, cpuDescription }: MachineView): string {
   return Array.from({ length: cpuCount }, (_, cpu) => `processor\t: ${cpu}\n${cpuDescription}\n`).join('');

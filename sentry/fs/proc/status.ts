@@ -28,7 +28,7 @@ export function statText(task: TaskView, kernel: KernelView): string {
     20 + task.niceness, task.niceness, livingThreads(group), 0, ticks(task.startTimeNs - kernel.bootTimeNs),
     memory?.total ?? 0, Math.floor((memory?.accessible ?? 0) / 4096), '18446744073709551615',
     mm.codeStart, mm.codeEnd, mm.stackStart, 0, 0,
-    task.signals.pending.set.low, task.signals.blocked.low, ignored.low, caught.low, 0, 0, 0, 17, 0, 0, 0, 0, 0, 0,
+    ...[task.signals.pending.set, task.signals.blocked, ignored, caught].map(({ low }) => low & 0x7fff_ffff), 0, 0, 0, 17, 0, 0, 0, 0, 0, 0,
     mm.dataStart, mm.dataEnd, mm.brkStart, mm.argStart, mm.argEnd, mm.envStart, mm.envEnd, group.exitStatus,
   ];
   return `${fields.join(' ')}\n`;
@@ -78,6 +78,7 @@ export function statusText(task: TaskView, kernel: KernelView): string {
     ['NSpid', task.tid],
     ['NSpgid', group.processGroup.pgid],
     ['NSsid', group.processGroup.session.sid],
+    ['Kthread', 0],
     ...memoryLines(task),
     ['Threads', livingThreads(group)],
     ['SigQ', `${group.signals.queued.count}/${group.limits.soft(11)}`],
@@ -95,6 +96,7 @@ export function statusText(task: TaskView, kernel: KernelView): string {
     ['Seccomp', 0],
     ['Seccomp_filters', 0],
     ['Speculation_Store_Bypass', 'vulnerable'],
+    ['SpeculationIndirectBranch', 'always enabled'],
     ['Cpus_allowed', ((2 ** kernel.machine.cpuCount - 1) >>> 0).toString(16)],
     ['Cpus_allowed_list', kernel.machine.cpuCount === 1 ? '0' : `0-${kernel.machine.cpuCount - 1}`],
     ['Mems_allowed', '1'],
@@ -115,6 +117,7 @@ function memoryLines(task: TaskView): [string, string][] {
     ['VmHWM', kib(memory.accessible)], ['VmRSS', kib(memory.accessible)], ['RssAnon', kib(Math.max(0, memory.accessible - memory.file))],
     ['RssFile', kib(memory.file)], ['RssShmem', kib(0)], ['VmData', kib(memory.data)], ['VmStk', kib(memory.stack)],
     ['VmExe', kib(memory.text)], ['VmLib', kib(0)], ['VmPTE', kib(0)], ['VmSwap', kib(0)],
+    ['HugetlbPages', kib(0)], ['CoreDumping', '0'], ['THP_enabled', '1'], ['untag_mask', '0xffffffffffffffff'],
   ];
 }
 

@@ -41,6 +41,8 @@ export abstract class SyntheticFileSystem extends FileSystem {
   }
 
   abstract readonly magic: number;
+  /** What making a name answers where there is none. Linux: -ENOENT in proc, which does not even know of names that are missing. */
+  readonly newNameError: number = -EPERM;
 
   newIno(): number {
     return this.nextIno++;
@@ -59,8 +61,8 @@ export abstract class SyntheticFileSystem extends FileSystem {
   }
 }
 
-/** Attributes that every synthetic inode has; `owner` may follow a process. */
-abstract class SyntheticInode extends Inode {
+/** Attributes that every synthetic inode has. */
+export abstract class SyntheticInode extends Inode {
   declare readonly fileSystem: SyntheticFileSystem;
 
   constructor(fileSystem: SyntheticFileSystem, mode: number) {
@@ -105,6 +107,20 @@ export abstract class SyntheticDirectory extends SyntheticInode {
 
   abstract override lookup(name: string, caller: Caller): Inode | number;
   abstract entries(caller: Caller): Entry[];
+
+  override create(): Inode | number {
+    const { newNameError } = this.fileSystem;
+    return newNameError === -EPERM ? -EACCES : newNameError;
+  }
+  override mkdir(): Inode | number {
+    return this.fileSystem.newNameError;
+  }
+  override mknod(): Inode | number {
+    return this.fileSystem.newNameError;
+  }
+  override symlink(): Inode | number {
+    return this.fileSystem.newNameError;
+  }
 
   open(dentry: Dentry, flags: number): FileDescription | number {
     return new DirectoryFile(dentry, flags, this);

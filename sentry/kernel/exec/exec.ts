@@ -14,7 +14,6 @@ import type { Credentials } from '../../vfs/credentials.ts';
 import type { FileDescription } from '../../vfs/file-description.ts';
 import { endSiblings, finishVfork } from '../exit.ts';
 import { exitRobustList, futexWake } from '../futex/exit.ts';
-import type { Kernel } from '../kernel.ts';
 import type { Task } from '../task.ts';
 import { readExecutable, readFile } from './elf.ts';
 import type { Executable } from './elf.ts';
@@ -134,7 +133,7 @@ function replaceProgram(task: Task, resolved: Resolved): number {
   becomeLeader(task);
   adoptSpace(task, thread, mm);
   resetState(task, change.credentials, resolved);
-  setEntryRegisters(kernel, thread, program);
+  setEntryRegisters(thread, program);
   return 0;
 }
 
@@ -211,8 +210,8 @@ function ownFiles(task: Task): void {
   task.files.closeOnExec();
 }
 
-/** Registers as the ABI promises a new program: all zero but stack and instruction pointer, floating point state initial. */
-function setEntryRegisters(kernel: Kernel, thread: GuestThread, { entry, stackPointer }: Program): void {
+/** Registers as the ABI promises a new program: all zero but stack and instruction pointer. The extended state of a new space is initial. */
+function setEntryRegisters(thread: GuestThread, { entry, stackPointer }: Program): void {
   const registers = thread.registers();
   registers.fill(0);
   setReg(registers, Reg.rip, entry);
@@ -224,15 +223,5 @@ function setEntryRegisters(kernel: Kernel, thread: GuestThread, { entry, stackPo
   registers[Reg.origRax] = 0xffff_ffff;
   registers[Reg.origRax + 1] = 0xffff_ffff;
   thread.registersChanged();
-  const { scratch } = kernel;
-  const size = thread.extendedStateSize;
-  scratch.bytes.fill(0, 0, size);
-  scratch.view.setUint16(FXSAVE_FCW, 0x37f, true);
-  scratch.view.setUint32(FXSAVE_MXCSR, 0x1f80, true);
-  thread.writeExtendedState(scratch, 0, size);
 }
-
-/** Offsets in the legacy area of an XSAVE image. */
-const FXSAVE_FCW = 0;
-const FXSAVE_MXCSR = 24;
 

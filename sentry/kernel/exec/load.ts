@@ -9,11 +9,12 @@ import * as elf from '#sentry/abi/elf.ts';
 import { MAP_NORESERVE, MAP_PRIVATE, PAGE_SIZE, PROT_EXEC, PROT_READ, PROT_WRITE, pageRoundDown, pageRoundUp } from '#sentry/abi/mman.ts';
 import { putI64 } from '#sentry/abi/layout.ts';
 import type { HostMemory } from '#platform/contract/host.ts';
+import { MEMORY_CALLS_SCRATCH } from '#platform/contract/platform.ts';
 import type { GuestThread } from '#platform/contract/platform.ts';
 import type { AddressSpace } from '../../mm/address-space.ts';
 import type { Credentials } from '../../vfs/credentials.ts';
 import type { Kernel } from '../kernel.ts';
-import type { Executable } from './elf.ts';
+import type { Executable, Segment } from './elf.ts';
 
 /** Where position-independent programs lie without randomisation (two thirds of the address range, as Linux's ELF_ET_DYN_BASE). */
 const PIE_BASE = 0x5555_5555_4000;
@@ -52,21 +53,28 @@ export function load(request: LoadRequest): Program | number {
   const stack = mapStack(request);
   if (stack < 0) return stack;
   const bias = program.isDynamic ? pieBase(kernel, program) : 0;
-  const end = mapSegments(thread, mm, program, bias, kernel.scratch);
+  const tails = new ImageTails();
+  thread.beginMemoryCalls(stack - MEMORY_CALLS_SCRATCH);
+  const base = mapImages(request, bias, tails);
+  const done = thread.endMemoryCalls();
+  if (base < 0 || done < 0) return Math.min(base, done);
+  if (tails.clear(mm, kernel.scratch) < 0) return -EFAULT;
+  const stackPointer = writeStack(request, stack, bias, base);
+  const entry = interpreter === null ? program.entry + bias : interpreter.entry + base;
+  return stackPointer < 0 ? stackPointer : { entry, stackPointer };
+}
+
+/** Maps the program at `bias` and its interpreter where there is room; returns the interpreter's base (0 without one). */
+function mapImages({ kernel, thread, mm, program, interpreter }: LoadRequest, bias: number, tails: ImageTails): number {
+  const end = mapSegments(thread, mm, program, bias, tails);
   if (end < 0) return end;
   setProgramLayout(mm, program, bias);
   mm.brkStart = mm.brk = pageRoundUp(end) + randomPages(kernel, 0x2000) * (program.isDynamic ? 1 : 0);
-  let entry = program.entry + bias;
-  let base = 0;
-  if (interpreter !== null) {
-    base = interpreter.isDynamic ? mm.findFree(imageSize(interpreter)) : 0;
-    if (base < 0) return base;
-    const mapped = mapSegments(thread, mm, interpreter, base, kernel.scratch);
-    if (mapped < 0) return mapped;
-    entry = interpreter.entry + base;
-  }
-  const stackPointer = writeStack(request, stack, bias, base);
-  return stackPointer < 0 ? stackPointer : { entry, stackPointer };
+  if (interpreter === null) return 0;
+  const base = interpreter.isDynamic ? mm.findFree(imageSize(interpreter)) : 0;
+  if (base < 0) return base;
+  const mapped = mapSegments(thread, mm, interpreter, base, tails);
+  return mapped < 0 ? mapped : base;
 }
 
 function randomPages(kernel: Kernel, count: number): number {
@@ -99,7 +107,7 @@ function mapStack({ kernel, thread, mm, stackLimit, program }: LoadRequest): num
 }
 
 /** Maps every segment at `bias`; returns the end of the image (unrounded). */
-function mapSegments(thread: GuestThread, mm: AddressSpace, image: Executable, bias: number, scratch: HostMemory): number {
+function mapSegments(thread: GuestThread, mm: AddressSpace, image: Executable, bias: number, tails: ImageTails): number {
   let end = 0;
   for (const segment of image.segments) {
     if (segment.memorySize === 0) continue;
@@ -108,14 +116,15 @@ function mapSegments(thread: GuestThread, mm: AddressSpace, image: Executable, b
     const fileEnd = segment.address + bias + segment.fileSize;
     const memoryEnd = segment.address + bias + segment.memorySize;
     if (start < 0x1_0000 || memoryEnd > mm.limits.highestAddress) return -ENOMEM;
+    tails.replaced(start, memoryEnd);
     if (segment.fileSize > 0) {
       const size = pageRoundUp(fileEnd - start);
       const mapped = mm.mapAt(thread, start, size, segment.protection, MAP_PRIVATE, image.file, segment.offset - shift);
       if (mapped < 0) return mapped;
     }
     if (memoryEnd > fileEnd) {
-      const cleared = clearTail(thread, mm, segment, start, fileEnd, memoryEnd, scratch);
-      if (cleared < 0) return cleared;
+      const mapped = mapTail(thread, mm, segment, start, fileEnd, memoryEnd, tails);
+      if (mapped < 0) return mapped;
     }
     end = Math.max(end, memoryEnd);
   }
@@ -123,16 +132,35 @@ function mapSegments(thread: GuestThread, mm: AddressSpace, image: Executable, b
 }
 
 /** The part of a segment beyond its file contents reads as zeros: the rest of the last file page, then anonymous pages. */
-function clearTail(thread: GuestThread, mm: AddressSpace, segment: { protection: number; fileSize: number }, start: number, fileEnd: number, memoryEnd: number, scratch: HostMemory): number {
+function mapTail(thread: GuestThread, mm: AddressSpace, segment: Segment, start: number, fileEnd: number, memoryEnd: number, tails: ImageTails): number {
   const anonymous = segment.fileSize > 0 ? pageRoundUp(fileEnd) : start;
-  if (segment.fileSize > 0 && (segment.protection & PROT_WRITE) !== 0) {
-    const tail = Math.min(anonymous, pageRoundUp(memoryEnd)) - fileEnd;
-    scratch.bytes.fill(0, 0, tail);
-    if (tail > 0 && mm.memory.copyOut(fileEnd, scratch, 0, tail) < 0) return -EFAULT;
-  }
+  if (segment.fileSize > 0 && (segment.protection & PROT_WRITE) !== 0) tails.add(fileEnd, Math.min(anonymous, pageRoundUp(memoryEnd)));
   const size = pageRoundUp(memoryEnd) - anonymous;
   if (size <= 0) return 0;
   return mm.mapAt(thread, anonymous, size, segment.protection, MAP_PRIVATE, null, 0);
+}
+
+/** What must read as zeros in the last file page of segments; cleared when everything is mapped. */
+class ImageTails {
+  private readonly ranges: { start: number; end: number }[] = [];
+
+  add(start: number, end: number): void {
+    if (end > start) this.ranges.push({ start, end });
+  }
+
+  /** A later segment is mapped at [start, end), perhaps over the last page of the one before. */
+  replaced(start: number, end: number): void {
+    const last = this.ranges.at(-1);
+    if (last === undefined || last.end <= start || last.start >= end) return;
+    if (last.start >= start) this.ranges.pop();
+    else last.end = start;
+  }
+
+  clear(mm: AddressSpace, scratch: HostMemory): number {
+    scratch.bytes.fill(0, 0, PAGE_SIZE);
+    for (const { start, end } of this.ranges) if (mm.memory.copyOut(start, scratch, 0, end - start) < 0) return -EFAULT;
+    return 0;
+  }
 }
 
 function setProgramLayout(mm: AddressSpace, { segments, file }: Executable, bias: number): void {
@@ -168,9 +196,10 @@ function writeStack(request: LoadRequest, top: number, bias: number, base: numbe
   pointer -= count * 8;
   pointer -= pointer % 16;
   const words = [args.length, ...argumentAddresses.starts, 0, ...environmentAddresses.starts, 0, ...auxv.flat()];
-  const failed = strings.failed || writeWords(mm, kernel.scratch, pointer, words) < 0;
+  strings.words(pointer, words);
+  strings.flush();
   mm.stackStart = pointer;
-  return failed ? -EFAULT : pointer;
+  return strings.failed ? -EFAULT : pointer;
 }
 
 function auxiliaryVector(request: LoadRequest, bias: number, base: number, strings: { execfn: number; platformName: number; random: number }): [number, number][] {
@@ -204,27 +233,20 @@ function auxiliaryVector(request: LoadRequest, bias: number, base: number, strin
   ];
 }
 
-function writeWords(mm: AddressSpace, scratch: HostMemory, address: number, words: readonly number[]): number {
-  const perStep = Math.floor(scratch.bytes.length / 8);
-  for (let done = 0; done < words.length; done += perStep) {
-    const step = Math.min(perStep, words.length - done);
-    for (let i = 0; i < step; i++) putI64(scratch.view, i * 8, words[done + i]!);
-    if (mm.memory.copyOut(address + done * 8, scratch, 0, step * 8) < 0) return -EFAULT;
-  }
-  return 0;
-}
-
-/** Pushes strings onto a stack that grows down. */
+/** Pushes strings and words onto a stack that grows down. They are collected in scratch memory, whose end stands for `top`. */
 class StackWriter {
   address: number;
   failed = false;
   private readonly mm: AddressSpace;
   private readonly scratch: HostMemory;
+  /** What lies above has been stored. */
+  private top: number;
 
   constructor(mm: AddressSpace, scratch: HostMemory, top: number) {
     this.mm = mm;
     this.scratch = scratch;
     this.address = top;
+    this.top = top;
   }
 
   string(text: string): number {
@@ -232,12 +254,10 @@ class StackWriter {
   }
 
   bytes(text: string): number {
-    this.address -= text.length;
     const step = this.scratch.bytes.length;
-    for (let done = 0; done < text.length; done += step) {
-      const piece = text.slice(done, done + step);
-      this.scratch.writeLatin1(piece, 0);
-      if (this.mm.memory.copyOut(this.address + done, this.scratch, 0, piece.length) < 0) this.failed = true;
+    for (let end = text.length; end > 0; end -= step) {
+      const piece = text.slice(Math.max(0, end - step), end);
+      this.scratch.writeLatin1(piece, this.push(piece.length));
     }
     return this.address;
   }
@@ -254,5 +274,26 @@ class StackWriter {
     });
     return { starts, end };
   }
-}
 
+  /** Words from `address` on, which lies below everything pushed so far. */
+  words(address: number, words: readonly number[]): void {
+    const gap = this.address - (address + words.length * 8);
+    const at = this.push(gap);
+    this.scratch.bytes.fill(0, at, at + gap);
+    for (let i = words.length - 1; i >= 0; i--) putI64(this.scratch.view, this.push(8), words[i]!);
+  }
+
+  /** Stores what was collected. */
+  flush(): void {
+    const length = this.top - this.address;
+    if (length > 0 && this.mm.memory.copyOut(this.address, this.scratch, this.scratch.bytes.length - length, length) < 0) this.failed = true;
+    this.top = this.address;
+  }
+
+  /** Makes room for `length` bytes; where they belong in the scratch memory. */
+  private push(length: number): number {
+    if (this.top - this.address + length > this.scratch.bytes.length) this.flush();
+    this.address -= length;
+    return this.scratch.bytes.length - (this.top - this.address);
+  }
+}

@@ -5,7 +5,14 @@
  * The list lies in guest memory and is hostile: it may be circular, endless, unaligned or unmapped. The walk is bounded and ends at the
  * first thing that cannot be read.
  */
-import { FUTEX_BITSET_MATCH_ANY, FUTEX_OWNER_DIED, FUTEX_TID_MASK, FUTEX_WAITERS, ROBUST_LIST_HEAD_SIZE, ROBUST_LIST_LIMIT } from '#sentry/abi/futex.ts';
+import {
+  FUTEX_BITSET_MATCH_ANY,
+  FUTEX_OWNER_DIED,
+  FUTEX_TID_MASK,
+  FUTEX_WAITERS,
+  ROBUST_LIST_HEAD_SIZE,
+  ROBUST_LIST_LIMIT,
+} from '#sentry/abi/futex.ts';
 import { getI64, getU64 } from '#sentry/abi/layout.ts';
 import type { AddressSpace } from '../../mm/address-space.ts';
 import type { Task } from '../task.ts';

@@ -11,8 +11,8 @@ import { EAGAIN, EFAULT, EINVAL, ENOSYS, ETIMEDOUT } from '#sentry/abi/errno.ts'
 import * as f from '#sentry/abi/futex.ts';
 import type { Task } from '../task.ts';
 import { BLOCKED } from '../wait.ts';
-import { FutexTable, FutexWaiter, resolveKey } from './table.ts';
-import type { FutexKey } from './table.ts';
+import { FutexTable, resolveKey } from './table.ts';
+import type { FutexKey, FutexWaiter } from './table.ts';
 
 /** Attempts of an atomic change while other guest threads change the word; Linux loops for ever. */
 const EXCHANGE_ATTEMPTS = 10_000;
@@ -65,7 +65,15 @@ export function futexWakeBitset(task: Task, address: number, count: number, bits
 }
 
 /** FUTEX_REQUEUE, and FUTEX_CMP_REQUEUE when `expected` is given (-1: not). Returns the number woken plus the number moved. */
-export function futexRequeue(task: Task, from: number, to: number, wake: number, move: number, expected: number, isPrivate: boolean): number {
+export function futexRequeue(
+  task: Task,
+  from: number,
+  to: number,
+  wake: number,
+  move: number,
+  expected: number,
+  isPrivate: boolean,
+): number {
   if (wake < 0 || move < 0 || from % 4 !== 0 || to % 4 !== 0) return -EINVAL;
   if (!isReachable(task, from) || !isReachable(task, to)) return -EFAULT;
   if (expected >= 0) {
@@ -81,7 +89,15 @@ export function futexRequeue(task: Task, from: number, to: number, wake: number,
 }
 
 /** FUTEX_WAKE_OP: changes the word at `two`, wakes waiters at `one`, and at `two` if its old value compares as asked. */
-export function futexWakeOp(task: Task, one: number, two: number, wakeOne: number, wakeTwo: number, encoded: number, isPrivate: boolean): number {
+export function futexWakeOp(
+  task: Task,
+  one: number,
+  two: number,
+  wakeOne: number,
+  wakeTwo: number,
+  encoded: number,
+  isPrivate: boolean,
+): number {
   if (one % 4 !== 0 || two % 4 !== 0) return -EINVAL;
   if (!isReachable(task, one) || !isReachable(task, two)) return -EFAULT;
   const operation = (encoded >>> 28) & 7;

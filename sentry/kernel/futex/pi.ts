@@ -109,7 +109,9 @@ function firstPi(from: FutexWaiter | null): FutexWaiter | null {
 /** The task ends: locks it holds and others wait for go to the next waiter, marked FUTEX_OWNER_DIED (Linux exit_pi_state_list). */
 export function releaseLocksOf(task: Task): void {
   if (waitingCount === 0) return;
-  for (const waiter of [...futexTable.all()]) {
+  const waiters = [...futexTable.all()].filter((waiter) => waiter.ownerTid === task.tid);
+  for (const waiter of waiters) {
+    // Handing a lock over takes its first waiter out of the table and gives the others a new owner.
     if (waiter.ownerTid !== task.tid || waiter.bucket < 0) continue;
     const heir = waiter.task!;
     key.space = waiter.space;

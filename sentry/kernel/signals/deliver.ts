@@ -11,7 +11,17 @@
  */
 import { EINTR, ERESTART_RESTARTBLOCK, ERESTARTNOHAND, ERESTARTNOINTR, ERESTARTSYS } from '#sentry/abi/errno.ts';
 import type { SignalInfo } from '#sentry/abi/siginfo.ts';
-import { DefaultAction, defaultAction, SA_NODEFER, SA_RESETHAND, SA_RESTART, SIG_DFL, SIG_IGN, SIGKILL, SIGSTOP } from '#sentry/abi/signal.ts';
+import {
+  DefaultAction,
+  defaultAction,
+  SA_NODEFER,
+  SA_RESETHAND,
+  SA_RESTART,
+  SIG_DFL,
+  SIG_IGN,
+  SIGKILL,
+  SIGSTOP,
+} from '#sentry/abi/signal.ts';
 import { getReg, Reg, setReg, SYSCALL_LENGTH } from '#sentry/abi/x64/registers.ts';
 import { exitGroup } from '../exit.ts';
 import type { Task } from '../task.ts';
@@ -52,6 +62,7 @@ export function deliverSignals(task: Task, result: number | null): void {
       signals.restoreMask();
       continue;
     }
+    task.kernel.options.onSignal?.(task, info, open);
     const { signo } = info;
     const handler = group.handlers.handler[signo]!;
     if (handler === SIG_IGN) continue;

@@ -15,8 +15,20 @@ import type { SignalInfo } from '#sentry/abi/siginfo.ts';
 import { SA_ONSTACK, SA_RESTORER, SS_AUTODISARM } from '#sentry/abi/signal.ts';
 import { EFLAGS_DF, EFLAGS_RF, EFLAGS_TF, EFLAGS_USER, getReg, Reg, setReg, USER_CS, USER_SS } from '#sentry/abi/x64/registers.ts';
 import {
-  FCW_INITIAL, FP_XSTATE_MAGIC1, FP_XSTATE_MAGIC2, Frame, FRAME_REGISTERS, MAGIC2_SIZE, MXCSR_INITIAL, RED_ZONE, UC_FP_XSTATE,
-  UC_SIGCONTEXT_SS, UC_STRICT_RESTORE_SS, XFEATURE_LEGACY, Xsave, XSAVE_ALIGNMENT,
+  FCW_INITIAL,
+  FP_XSTATE_MAGIC1,
+  FP_XSTATE_MAGIC2,
+  Frame,
+  FRAME_REGISTERS,
+  MAGIC2_SIZE,
+  MXCSR_INITIAL,
+  RED_ZONE,
+  UC_FP_XSTATE,
+  UC_SIGCONTEXT_SS,
+  UC_STRICT_RESTORE_SS,
+  XFEATURE_LEGACY,
+  Xsave,
+  XSAVE_ALIGNMENT,
 } from '#sentry/abi/x64/signal-frame.ts';
 import type { HostMemory } from '#platform/contract/host.ts';
 import type { Task } from '../task.ts';

@@ -15,7 +15,18 @@ import { READABLE } from '#sentry/abi/fs.ts';
 import { RLIMIT_SIGPENDING } from '#sentry/abi/resource.ts';
 import { SignalInfo } from '#sentry/abi/siginfo.ts';
 import {
-  CLD_CONTINUED, CLD_STOPPED, DefaultAction, defaultAction, SA_NOCLDSTOP, SI_USER, SIG_DFL, SIG_IGN, SIGCHLD, SIGCONT, SIGKILL, SIGRTMIN,
+  CLD_CONTINUED,
+  CLD_STOPPED,
+  DefaultAction,
+  defaultAction,
+  SA_NOCLDSTOP,
+  SI_USER,
+  SIG_DFL,
+  SIG_IGN,
+  SIGCHLD,
+  SIGCONT,
+  SIGKILL,
+  SIGRTMIN,
   STOP_SIGNALS_LOW,
 } from '#sentry/abi/signal.ts';
 import type { ProcessGroup } from '../process-group.ts';
@@ -58,7 +69,7 @@ export function raiseOnTask(task: Task, signo: number): void {
 
 /** Sends a copy to every process of the group. */
 export function sendToProcessGroup(processGroup: ProcessGroup, info: SignalInfo): void {
-  for (const member of [...processGroup.members]) sendToGroup(member, copyOf(info));
+  for (const member of processGroup.members) sendToGroup(member, copyOf(info));
 }
 
 function copyOf(info: SignalInfo): SignalInfo {

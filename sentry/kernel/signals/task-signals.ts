@@ -160,7 +160,6 @@ export class TaskSignals {
     if (this.stackSize === 0) return SS_DISABLE;
     return this.isOnAltStack(stackPointer) ? SS_ONSTACK : 0;
   }
-
 }
 
 const KILL_BIT = 1 << (SIGKILL - 1);

@@ -57,7 +57,7 @@ export class CallText {
 
   /** What stands between the two halves of a call that is cut in two. */
   get separator(): string {
-    return this.pending > 0 && this.pending < this.values.length ? ',' : '';
+    return this.pending > 0 && this.pending < this.values.length ? ', ' : '';
   }
 
   /** The remaining arguments, the closing parenthesis and the result. */

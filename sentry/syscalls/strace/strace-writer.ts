@@ -5,15 +5,19 @@
  *     [pid     3] write(4, "x", 1)                = 1
  *     [pid     2] <... read resumed>"x", 1)       = 1
  *
- * The dispatcher tells of each run of a handler, so a call that waited is entered several times; it is one call until it has a result. A
- * call that a signal ended has no result here: its line is finished when the task makes the next one.
+ * The dispatcher tells of each run of a handler, so a call that waited is entered several times; it is one call until it has a result. The
+ * result of a call that a signal ended comes with the signal.
  */
 import { ERESTARTSYS } from '#sentry/abi/errno.ts';
+import { SIGINFO_SIZE } from '#sentry/abi/siginfo.ts';
+import type { SignalInfo } from '#sentry/abi/siginfo.ts';
+import { DefaultAction, defaultAction, SIG_DFL, signalName } from '#sentry/abi/signal.ts';
 import type { Task } from '../../kernel/task.ts';
 import { BLOCKED } from '../../kernel/wait.ts';
 import type { CallTracer } from '../dispatch.ts';
 import type { Row } from '../row.ts';
 import { CallText, withResult } from './format-call.ts';
+import { siginfoText } from './signal-structs.ts';
 
 interface Pending {
   readonly call: CallText;
@@ -26,6 +30,7 @@ export class StraceWriter implements CallTracer {
   private readonly pending = new Map<Task, Pending>();
   /** The task whose call the output would go on with, if it finished now. */
   private current: Task | null = null;
+  private readonly siginfo = new DataView(new ArrayBuffer(SIGINFO_SIZE));
 
   /** `write` gets a line without its end, one character per byte. */
   constructor(write: (line: string) => void) {
@@ -46,6 +51,15 @@ export class StraceWriter implements CallTracer {
     }
     this.finish(task, result);
   }
+
+  /** `--- SIGCHLD {si_signo=SIGCHLD, …} ---`, after the call it ended. */
+  readonly signal = (task: Task, info: SignalInfo, result: number | null): void => {
+    if (result !== null) this.finish(task, result);
+    this.interruptOthers(task);
+    info.encode(this.siginfo, 0);
+    this.write(`${this.prefix(task)}--- ${signalName(info.signo)} ${siginfoText(this.siginfo)} ---`);
+    if (isDeadly(task, info.signo)) this.write(`${this.prefix(task)}+++ killed by ${signalName(info.signo)} +++`);
+  };
 
   private finish(task: Task, result: number): void {
     const pending = this.pending.get(task);
@@ -79,4 +93,10 @@ export class StraceWriter implements CallTracer {
   private prefix(task: Task): string {
     return task.kernel.tasks.size > 1 ? `[pid ${`${task.tid}`.padStart(5)}] ` : '';
   }
+}
+
+function isDeadly(task: Task, signo: number): boolean {
+  if (task.group.handlers.handler[signo] !== SIG_DFL) return false;
+  const action = defaultAction(signo);
+  return action !== DefaultAction.Ignore && action !== DefaultAction.Continue && action !== DefaultAction.Stop;
 }
