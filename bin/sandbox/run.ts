@@ -21,6 +21,7 @@ import { Kernel } from '#sentry/kernel/kernel.ts';
 import type { Task } from '#sentry/kernel/task.ts';
 import { Timer } from '#sentry/lib/timer-queue.ts';
 import { SyscallTable } from '#sentry/syscalls/dispatch.ts';
+import type { StraceWriter } from '#sentry/syscalls/strace/strace-writer.ts';
 import { ALL_ROWS } from '#sentry/syscalls/table.ts';
 import { ALL_CAPABILITIES, initialCredentials } from '#sentry/vfs/credentials.ts';
 import { WALK_DIRECTORY, WALK_FOLLOW, resolve } from '#sentry/vfs/walk.ts';
@@ -57,10 +58,12 @@ function runToEnd(spec: SandboxSpec, log: LogLine | undefined, platforms: { dest
   const gofer = startGofer(hostRoots(spec), spec.debugLog);
   const host = createHost({ debugLog: log });
   const standardFiles = inheritStandardFiles();
-  const kernel = createKernel(spec, host);
+  const tracer = createTracer(spec.strace);
+  const kernel = createKernel(spec, host, tracer);
   platforms.push(kernel.platform);
   const connection = connect(kernel, gofer.socket);
-  const init = prepareInit(kernel, connection, spec, standardFiles);
+  const { init, path } = prepareInit(kernel, connection, spec, standardFiles);
+  tracer?.began(path, spec.args, spec.environment.length);
   const timedOut = startTimeout(kernel, spec.timeoutMs);
   for (const line of confineSentry().lines()) host.log(`sentry: ${line}`);
   installSignalForwarding(host);
@@ -98,9 +101,8 @@ function connect(kernel: Kernel, socket: HostFd): GoferConnection {
   return connection;
 }
 
-function createKernel(spec: SandboxSpec, host: LinuxHost): Kernel {
+function createKernel(spec: SandboxSpec, host: LinuxHost, tracer: StraceWriter | null): Kernel {
   const table = new SyscallTable(ALL_ROWS, 'x64');
-  const tracer = createTracer(spec.strace);
   const facts = readAuxiliaryFacts();
   const machine = describeMachine(host.cpuCount, spec.memoryLimit);
   // The last moment at which a name of the host can be opened: guest processes must be born into the sentry's confinement.
@@ -123,7 +125,7 @@ function createKernel(spec: SandboxSpec, host: LinuxHost): Kernel {
 }
 
 /** The first process with its files, directory and program; it has not run yet. */
-function prepareInit(kernel: Kernel, connection: GoferConnection, spec: SandboxSpec, standardFiles: readonly (Inherited | null)[]): Task {
+function prepareInit(kernel: Kernel, connection: GoferConnection, spec: SandboxSpec, standardFiles: readonly (Inherited | null)[]): { init: Task; path: string } {
   const { namespace, pts } = buildFileTree(kernel, connection, spec.mounts);
   const { uid, gid, groups } = spec.user;
   const init = createInit(kernel, {
@@ -141,7 +143,7 @@ function prepareInit(kernel: Kernel, connection: GoferConnection, spec: SandboxS
   const program = findProgram(init, spec.args[0]!, spec.environment);
   const loaded = execve(init, { ...program, args: spec.args, environment: spec.environment });
   if (loaded < 0) throw new UserError(`${spec.args[0]}: cannot be executed (${errnoName(-loaded)}).`, EXIT_NOT_EXECUTABLE);
-  return init;
+  return { init, path: program.path };
 }
 
 function enterDirectory(init: Task, cwd: string): void {

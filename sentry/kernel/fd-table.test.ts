@@ -7,6 +7,36 @@ import { Dentry } from '../vfs/dentry.ts';
 import { FileDescription } from '../vfs/file-description.ts';
 import { FdTable } from './fd-table.ts';
 
+type Operation =
+  | { readonly kind: 'install'; readonly from: number; readonly cloexec: boolean }
+  | { readonly kind: 'close'; readonly fd: number }
+  | { readonly kind: 'replace'; readonly fd: number; readonly cloexec: boolean }
+  | { readonly kind: 'range'; readonly first: number; readonly last: number };
+
+/** Does it to both; returns the table's answer and the model's. */
+function apply(table: FdTable, model: Map<number, boolean>, op: Operation): readonly [got: number, expected: number] {
+  switch (op.kind) {
+    case 'install': {
+      let fd = op.from;
+      while (model.has(fd)) fd++;
+      model.set(fd, op.cloexec);
+      return [table.install(new TestFile(), op.cloexec, op.from), fd];
+    }
+    case 'close':
+      return [table.close(op.fd), model.delete(op.fd) ? 0 : -EBADF];
+    case 'replace':
+      table.replace(op.fd, new TestFile(), op.cloexec);
+      model.set(op.fd, op.cloexec);
+      return [0, 0];
+    case 'range':
+      table.closeRange(op.first, op.last);
+      for (const fd of model.keys()) if (fd >= op.first && fd <= op.last) model.delete(fd);
+      return [0, 0];
+    default:
+      return op satisfies never;
+  }
+}
+
 class TestFile extends FileDescription {
   destroyed = false;
   flushed = 0;
@@ -91,20 +121,8 @@ describe('FdTable', () => {
         const table = new FdTable();
         const model = new Map<number, boolean>();
         for (const op of operations) {
-          if (op.kind === 'install') {
-            let expected = op.from;
-            while (model.has(expected)) expected++;
-            expect(table.install(new TestFile(), op.cloexec, op.from)).toBe(expected);
-            model.set(expected, op.cloexec);
-          } else if (op.kind === 'close') {
-            expect(table.close(op.fd)).toBe(model.delete(op.fd) ? 0 : -EBADF);
-          } else if (op.kind === 'replace') {
-            table.replace(op.fd, new TestFile(), op.cloexec);
-            model.set(op.fd, op.cloexec);
-          } else {
-            table.closeRange(op.first, op.last);
-            for (const fd of model.keys()) if (fd >= op.first && fd <= op.last) model.delete(fd);
-          }
+          const [got, expected] = apply(table, model, op);
+          expect(got).toBe(expected);
           for (let fd = 0; fd < 30; fd++) {
             expect(table.get(fd) !== undefined).toBe(model.has(fd));
             expect(table.isCloexec(fd)).toBe(model.get(fd) ?? false);

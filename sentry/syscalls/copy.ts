@@ -20,6 +20,12 @@ import { Transfer } from './transfer.ts';
 const SPLICE_FLAGS = { SPLICE_F_MOVE, SPLICE_F_NONBLOCK, SPLICE_F_MORE, SPLICE_F_GIFT };
 const SPLICE_ALL = SPLICE_F_MOVE | SPLICE_F_NONBLOCK | SPLICE_F_MORE | SPLICE_F_GIFT;
 
+/**
+ * Most that one call moves between regular files. Both interfaces may move less than asked, and while one guest's data is moved all others
+ * wait.
+ */
+const COPY_MAX = 16 << 20;
+
 /** The offset at `address`; the file's own position when there is none. -errno. */
 function offsetArg(task: Task, address: number, file: FileDescription): number {
   if (address === 0) return file.position;
@@ -46,7 +52,7 @@ function sendfile(task: Task, outFd: number, inFd: number, offsetAddress: number
   if (target === undefined || !target.writable) return -EBADF;
   if (!source.seekable || source.inode.isDirectory || target.appends) return -EINVAL;
   const { wait } = task;
-  const length = writeAllowance(task, target, USE_POSITION, Math.min(count, MAX_RW_COUNT) - wait.progress);
+  const length = writeAllowance(task, target, USE_POSITION, Math.min(count, COPY_MAX) - wait.progress);
   if (length < 0) return length;
   const transfer = new Transfer(task, source, from, target, target.position);
   wait.progress += transfer.run(length);
@@ -77,7 +83,7 @@ function copyFileRange(
   if (source.inode.isDirectory || target.inode.isDirectory) return -EISDIR;
   if (!source.inode.isRegular || !target.inode.isRegular) return -EINVAL;
   if (!source.readable || !target.writable || target.appends) return -EBADF;
-  const count = Math.min(length, MAX_RW_COUNT);
+  const count = Math.min(length, COPY_MAX);
   if (source.inode === target.inode && from < to + count && to < from + count) return -EINVAL;
   const allowed = writeAllowance(task, target, to, count);
   if (allowed < 0) return allowed;
@@ -104,7 +110,7 @@ function splice(task: Task, inFd: number, inAddress: number, outFd: number, outA
   if (from < 0) return from;
   const to = offsetArg(task, outAddress, target);
   if (to < 0) return to;
-  const allowed = writeAllowance(task, target, to, Math.min(length, MAX_RW_COUNT));
+  const allowed = writeAllowance(task, target, to, Math.min(length, COPY_MAX));
   if (allowed < 0) return allowed;
   const transfer = new Transfer(task, source, from, target, to);
   const moved = transfer.run(allowed);

@@ -8,7 +8,8 @@ import { ALL_ROWS } from './table.ts';
 describe('the rows', () => {
   it('carry the numbers of Linux', () => {
     const names = new Map(X64_SYSCALLS);
-    for (const row of ALL_ROWS) if (row.nr.x64 !== undefined) expect(`${row.nr.x64} ${row.name}`).toBe(`${row.nr.x64} ${names.get(row.nr.x64)}`);
+    const wrong = ALL_ROWS.filter(({ name, nr }) => nr.x64 !== undefined && names.get(nr.x64) !== name);
+    expect(wrong.map(({ name }) => name)).toEqual([]);
   });
 
   it('are one for each number', () => {
@@ -19,9 +20,10 @@ describe('the rows', () => {
   });
 
   it('name lengths that exist', () => {
-    for (const { name, args } of ALL_ROWS) {
-      for (const { display } of Object.values(args)) if (display.kind === 'buffer') expect(Object.keys(args), name).toContain(display.length);
-    }
+    const wrong = ALL_ROWS.filter(({ args }) =>
+      Object.values(args).some(({ display }) => display.kind === 'buffer' && !Object.keys(args).includes(display.length)),
+    );
+    expect(wrong.map(({ name }) => name)).toEqual([]);
   });
 });
 

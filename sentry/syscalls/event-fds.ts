@@ -62,7 +62,8 @@ function timerfdSettime(task: Task, fd: number, flags: number, address: number, 
   const intervalNsec = getI64(view, 8);
   const sec = getI64(view, 16);
   const nsec = getI64(view, 24);
-  if ((flags & ~(TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET)) !== 0 || !valid(intervalSec, intervalNsec) || !valid(sec, nsec)) return -EINVAL;
+  if ((flags & ~(TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET)) !== 0 || !valid(intervalSec, intervalNsec) || !valid(sec, nsec))
+    return -EINVAL;
   const file = openFile(task, fd);
   if (file === undefined) return -EBADF;
   if (!(file instanceof TimerFile)) return -EINVAL;

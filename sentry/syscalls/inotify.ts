@@ -3,7 +3,15 @@
  */
 import { EBADF, EINVAL } from '#sentry/abi/errno.ts';
 import {
-  IN_ALL_EVENTS, IN_CLOEXEC, IN_DONT_FOLLOW, IN_EXCL_UNLINK, IN_MASK_ADD, IN_MASK_CREATE, IN_NONBLOCK, IN_ONESHOT, IN_ONLYDIR,
+  IN_ALL_EVENTS,
+  IN_CLOEXEC,
+  IN_DONT_FOLLOW,
+  IN_EXCL_UNLINK,
+  IN_MASK_ADD,
+  IN_MASK_CREATE,
+  IN_NONBLOCK,
+  IN_ONESHOT,
+  IN_ONLYDIR,
 } from '#sentry/abi/event-files.ts';
 import { R_OK } from '#sentry/abi/fs.ts';
 import { InotifyFile } from '../fs/inotify/inotify-file.ts';
@@ -45,7 +53,13 @@ const NOTE = 'events of the host behind a shared mount are not seen; no IN_UNMOU
 
 export const inotifyRows = family(
   syscall({ name: 'inotify_init', nr: { x64: 253 }, args: {}, support: full, run: (task) => init(task, 0) }),
-  syscall({ name: 'inotify_init1', nr: { x64: 294, arm64: 26 }, args: { flags: flags({ IN_CLOEXEC, IN_NONBLOCK }) }, support: full, run: init }),
+  syscall({
+    name: 'inotify_init1',
+    nr: { x64: 294, arm64: 26 },
+    args: { flags: flags({ IN_CLOEXEC, IN_NONBLOCK }) },
+    support: full,
+    run: init,
+  }),
   syscall({
     name: 'inotify_add_watch',
     nr: { x64: 254, arm64: 27 },

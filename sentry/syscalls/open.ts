@@ -38,7 +38,7 @@ import {
   READABLE,
   WRITABLE,
 } from '#sentry/abi/fs.ts';
-import { FileDescription } from '../vfs/file-description.ts';
+import type { FileDescription } from '../vfs/file-description.ts';
 import { open } from '../vfs/open.ts';
 import type { Task } from '../kernel/task.ts';
 import { installFile } from './file-args.ts';

@@ -58,7 +58,7 @@ function scanPiece(task: Task, count: number): number {
 }
 
 /** Enters the queues of all files; the sets were found readable a moment ago. */
-function waitOnAll(task: Task, address: number, count: number): typeof BLOCKED | number {
+function waitOnAll(task: Task, address: number, count: number): number {
   const { memory, scratch } = task;
   for (let done = 0; done < count; done += PIECE) {
     const n = Math.min(PIECE, count - done);

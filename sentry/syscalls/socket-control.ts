@@ -4,7 +4,17 @@
 import { EBADF, EFAULT, EINVAL, ENOBUFS, EPERM } from '#sentry/abi/errno.ts';
 import { getU64, putI64 } from '#sentry/abi/layout.ts';
 import {
-  AF_UNIX, CmsgHdr, cmsgAlign, MSG_CMSG_CLOEXEC, MSG_CTRUNC, SCM_CREDENTIALS, SCM_MAX_FD, SCM_RIGHTS, SOL_SOCKET, Ucred, UCRED_SIZE,
+  AF_UNIX,
+  CmsgHdr,
+  cmsgAlign,
+  MSG_CMSG_CLOEXEC,
+  MSG_CTRUNC,
+  SCM_CREDENTIALS,
+  SCM_MAX_FD,
+  SCM_RIGHTS,
+  SOL_SOCKET,
+  Ucred,
+  UCRED_SIZE,
 } from '#sentry/abi/socket.ts';
 import { releaseRights } from '../fs/socket/socket.ts';
 import type { Socket } from '../fs/socket/socket.ts';

@@ -6,8 +6,23 @@ import { EAFNOSUPPORT, EAGAIN, EFAULT, EINVAL, EMSGSIZE } from '#sentry/abi/errn
 import { MAX_RW_COUNT } from '#sentry/abi/fcntl.ts';
 import { getU64 } from '#sentry/abi/layout.ts';
 import {
-  AF_MAX, FAMILY_NAMES, MMSGHDR_LENGTH, MMSGHDR_SIZE, MSG_CMSG_CLOEXEC, MSG_DONTWAIT, MSG_ERRQUEUE, MSG_NAMES, MSG_WAITFORONE,
-  MsgHdr, SHUT_RD, SHUT_RDWR, SHUT_WR, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_TYPE_MASK, SOCKADDR_MAX,
+  AF_MAX,
+  FAMILY_NAMES,
+  MMSGHDR_LENGTH,
+  MMSGHDR_SIZE,
+  MSG_CMSG_CLOEXEC,
+  MSG_DONTWAIT,
+  MSG_ERRQUEUE,
+  MSG_NAMES,
+  MSG_WAITFORONE,
+  MsgHdr,
+  SHUT_RD,
+  SHUT_RDWR,
+  SHUT_WR,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_TYPE_MASK,
+  SOCKADDR_MAX,
 } from '#sentry/abi/socket.ts';
 import { releaseRights } from '../fs/socket/socket.ts';
 import type { Socket } from '../fs/socket/socket.ts';
@@ -19,7 +34,17 @@ import { installPair } from './pipe.ts';
 import { importVector } from './read-write.ts';
 import { buffer, family, fd, flags, full, hex32, i32, inout, input, oneOf, out, partial, size, syscall, u32 } from './row.ts';
 import {
-  incoming, isBlocking, keep, outgoing, preparePlain, readAddress, receiveMessage, sendMessage, socketFor, storeAddress, waitForSocket,
+  incoming,
+  isBlocking,
+  keep,
+  outgoing,
+  preparePlain,
+  readAddress,
+  receiveMessage,
+  sendMessage,
+  socketFor,
+  storeAddress,
+  waitForSocket,
 } from './socket-calls.ts';
 import { readControl, storeControl } from './socket-control.ts';
 import { getOption, setOption } from './socket-options.ts';
@@ -243,7 +268,13 @@ function waitForMore(task: Task): typeof BLOCKED {
 }
 
 /** A call on one message. */
-function onMessage(task: Task, fd: number, run: (task: Task, socket: Socket, address: number, flags: number) => number, address: number, flags: number): number {
+function onMessage(
+  task: Task,
+  fd: number,
+  run: (task: Task, socket: Socket, address: number, flags: number) => number,
+  address: number,
+  flags: number,
+): number {
   const socket = socketFor(task, fd);
   return typeof socket === 'number' ? socket : run(task, socket, address, flags);
 }
@@ -264,7 +295,13 @@ const length = inout(4, 'int');
 const UNIX_ONLY = partial('AF_UNIX only; MSG_OOB answers EOPNOTSUPP');
 
 export const socketRows = family(
-  syscall({ name: 'socket', nr: { x64: 41, arm64: 198 }, args: { domain, type, protocol: i32 }, support: partial('AF_UNIX only'), run: socket }),
+  syscall({
+    name: 'socket',
+    nr: { x64: 41, arm64: 198 },
+    args: { domain, type, protocol: i32 },
+    support: partial('AF_UNIX only'),
+    run: socket,
+  }),
   syscall({
     name: 'socketpair',
     nr: { x64: 53, arm64: 199 },
@@ -363,13 +400,15 @@ export const socketRows = family(
     nr: { x64: 54, arm64: 208 },
     args: { fd, level: i32, optname: i32, optval: input(4), optlen: i32 },
     support: partial('SOL_SOCKET only; SO_PEEK_OFF, SO_ATTACH_FILTER and SO_TIMESTAMP have no effect'),
-    run: (task, fd, level, option, address, length) => onSocket(task, fd, (socket) => setOption(task, socket, level, option, address, length)),
+    run: (task, fd, level, option, address, length) =>
+      onSocket(task, fd, (socket) => setOption(task, socket, level, option, address, length)),
   }),
   syscall({
     name: 'getsockopt',
     nr: { x64: 55, arm64: 209 },
     args: { fd, level: i32, optname: i32, optval: out(4), optlen: length },
     support: partial('SOL_SOCKET only'),
-    run: (task, fd, level, option, address, length) => onSocket(task, fd, (socket) => getOption(task, socket, level, option, address, length)),
+    run: (task, fd, level, option, address, length) =>
+      onSocket(task, fd, (socket) => getOption(task, socket, level, option, address, length)),
   }),
 );

@@ -49,11 +49,11 @@ export class AnonymousFileSystem extends FileSystem {
     return new AnonymousInode(this, nextIno++, mode, uid, gid, this.now);
   }
 
-  /** A dentry `name:[ino]` with a fresh inode, and one reference, which the file made for it owns. */
+  /** A dentry `name:[ino]` with a fresh inode, for one file and those opened anew from it. */
   dentry(name: string, mode: number, caller: Caller): Dentry {
     const { fsuid, fsgid } = caller.credentials;
     const inode = this.inode(mode, fsuid, fsgid);
-    return new Dentry(`${name}:[${inode.ino}]`, null, inode).acquire();
+    return new Dentry(`${name}:[${inode.ino}]`, null, inode);
   }
 
   statistics(into: FileSystemStatistics): number {

@@ -139,7 +139,7 @@ export class Epoll extends AnonymousFile {
   }
 
   protected override destroy(): void {
-    for (const first of [...this.watches.values()]) {
+    for (const first of this.watches.values()) {
       for (let watch: Watch | null = first; watch !== null; ) {
         const next: Watch | null = watch.sameFd;
         this.remove(watch);

@@ -119,12 +119,12 @@ describe('an inherited pipe', () => {
     const { host, events, files } = setUp();
     const pipe = host.addPipe();
     const file = opened(files.open(pipe.write, O_WRONLY, null));
-    const { write: hostWrite } = host;
+    const hostWrite = host.write.bind(host);
     let room = 3;
     host.write = (fd, memory, offset, length) => {
       const n = Math.min(room, length);
       room -= n;
-      return n === 0 ? -EAGAIN : hostWrite.call(host, fd, memory, offset, n);
+      return n === 0 ? -EAGAIN : hostWrite(fd, memory, offset, n);
     };
     expect(write(host, file, 'hello')).toBe(5);
     expect(file.poll() & WRITABLE).toBe(0);

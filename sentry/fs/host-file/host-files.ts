@@ -95,8 +95,9 @@ export class HostFiles implements HostContext {
     const { uid, gid } = this.owner;
     if (asTerminal) return { mode: S_IFCHR | 0o620, uid, gid: TTY_GROUP, rdev: TERMINAL_DEVICE };
     const type = mode & S_IFMT;
-    if (type === S_IFIFO) return { mode: S_IFIFO | 0o600, uid, gid, rdev: 0 };
-    if (type === S_IFSOCK) return { mode: S_IFSOCK | 0o777, uid, gid, rdev: 0 };
+    // A socket of the host (many programs connect their children by one) is shown as what it is used as: the guest must not try socket
+    // calls on it.
+    if (type === S_IFIFO || type === S_IFSOCK) return { mode: S_IFIFO | 0o600, uid, gid, rdev: 0 };
     return { mode, uid, gid, rdev: visibleDevice(mode, rdev) };
   }
 
@@ -116,7 +117,6 @@ export class HostFiles implements HostContext {
 /** What /proc/PID/fd shows. */
 function nameOf(type: number, ino: number, asTerminal: boolean): string {
   if (asTerminal) return `/dev/pts/${TERMINAL_MINOR}`;
-  if (type === S_IFIFO) return `pipe:[${ino}]`;
-  if (type === S_IFSOCK) return `socket:[${ino}]`;
+  if (type === S_IFIFO || type === S_IFSOCK) return `pipe:[${ino}]`;
   return type === S_IFCHR ? '/dev/null' : `/host-file:[${ino}]`;
 }

@@ -7,7 +7,16 @@
  */
 import { EAGAIN, EEXIST, EFAULT, EINVAL, ENOSPC } from '#sentry/abi/errno.ts';
 import {
-  IN_ALL_EVENTS, IN_DELETE_SELF, IN_IGNORED, IN_ISDIR, IN_MASK_ADD, IN_MASK_CREATE, IN_MOVE_SELF, IN_ONESHOT, IN_Q_OVERFLOW, InotifyEvent,
+  IN_ALL_EVENTS,
+  IN_DELETE_SELF,
+  IN_IGNORED,
+  IN_ISDIR,
+  IN_MASK_ADD,
+  IN_MASK_CREATE,
+  IN_MOVE_SELF,
+  IN_ONESHOT,
+  IN_Q_OVERFLOW,
+  InotifyEvent,
 } from '#sentry/abi/event-files.ts';
 import { O_RDONLY, READABLE } from '#sentry/abi/fs.ts';
 import { FIONREAD } from '#sentry/abi/socket.ts';

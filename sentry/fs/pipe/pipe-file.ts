@@ -7,18 +7,7 @@
  * O_WRONLY | O_NONBLOCK without a reader fails with ENXIO.
  */
 import { EINVAL, ENXIO } from '#sentry/abi/errno.ts';
-import {
-  O_ACCMODE,
-  O_DIRECT,
-  O_NONBLOCK,
-  O_RDONLY,
-  O_WRONLY,
-  POLLERR,
-  POLLHUP,
-  READABLE,
-  S_IFIFO,
-  WRITABLE,
-} from '#sentry/abi/fs.ts';
+import { O_ACCMODE, O_DIRECT, O_NONBLOCK, O_RDONLY, O_WRONLY, POLLERR, POLLHUP, READABLE, S_IFIFO, WRITABLE } from '#sentry/abi/fs.ts';
 import { FIONREAD } from '#sentry/abi/socket.ts';
 import type { WaitQueue } from '../../lib/wait-queue.ts';
 import type { Io } from '../../mm/io.ts';

@@ -98,7 +98,7 @@ describe('pipe', () => {
 describe('fifo', () => {
   test('waits for a partner', () => {
     const b = bench();
-    const dentry = b.files.pipefs.dentry('fifo', S_IFIFO | 0o600, b.caller);
+    const dentry = b.files.sockfs.dentry('fifo', S_IFIFO | 0o600, b.caller);
     const inode = dentry.inode!;
     expect(openFifo(b.files, inode, dentry.acquire(), O_WRONLY | O_NONBLOCK)).toBe(-ENXIO);
     const reader = openFifo(b.files, inode, dentry.acquire(), O_RDONLY);
@@ -118,7 +118,7 @@ describe('fifo', () => {
 
   test('a reader that does not wait sees no hang-up before the first writer', () => {
     const b = bench();
-    const dentry = b.files.pipefs.dentry('fifo', S_IFIFO | 0o600, b.caller);
+    const dentry = b.files.sockfs.dentry('fifo', S_IFIFO | 0o600, b.caller);
     const reader = openFifo(b.files, dentry.inode!, dentry.acquire(), O_RDONLY | O_NONBLOCK);
     if (typeof reader === 'number') throw new Error('no reader');
     expect(reader.poll()).toBe(0);

@@ -4,7 +4,7 @@ import { EAGAIN, EINVAL } from '#sentry/abi/errno.ts';
 import { READABLE } from '#sentry/abi/fs.ts';
 import { SignalfdSiginfo } from '#sentry/abi/event-files.ts';
 import { SignalInfo } from '#sentry/abi/siginfo.ts';
-import { SignalSet } from '#sentry/abi/signal.ts';
+import type { SignalSet } from '#sentry/abi/signal.ts';
 import { WaitQueue } from '../../lib/wait-queue.ts';
 import { Bench, Listener } from '../anonymous/testing.ts';
 import { SignalFile } from './signal-file.ts';

@@ -6,7 +6,7 @@ import { TFD_TIMER_ABSTIME } from '#sentry/abi/event-files.ts';
 import { Bench } from '../anonymous/testing.ts';
 import { TimerFile } from './timer-file.ts';
 
-function fixture(clock: number): { host: FakeHost; bench: Bench; file: TimerFile; pass(ns: number): void; ticks(): number } {
+function fixture(clock: number): { host: FakeHost; bench: Bench; file: TimerFile; pass: (ns: number) => void; ticks: () => number } {
   const host = new FakeHost();
   const bench = new Bench(host);
   const file = new TimerFile(bench.files, clock, 0);
@@ -14,11 +14,11 @@ function fixture(clock: number): { host: FakeHost; bench: Bench; file: TimerFile
     host,
     bench,
     file,
-    pass(ns) {
+    pass: (ns) => {
       host.nowNs += ns;
       bench.timers.expire(host.nowNs);
     },
-    ticks() {
+    ticks: () => {
       const text = bench.read(file, 8);
       return typeof text === 'number' ? text : text.charCodeAt(0) + 256 * text.charCodeAt(1);
     },

@@ -74,7 +74,7 @@ export class LineDiscipline {
     const { iflag, lflag } = this.attributes;
     let byte = typed;
     if ((iflag & ISTRIP) !== 0) byte &= 0x7f;
-    if ((iflag & IUCLC) !== 0 && (lflag & IEXTEN) !== 0 && byte >= 0x41 && byte <= 0x5a) byte += 0x20;
+    if ((iflag & IUCLC) !== 0 && (lflag & IEXTEN) !== 0) byte = toLower(byte);
     if ((lflag & EXTPROC) !== 0) {
       this.store(byte);
       return;
@@ -90,7 +90,8 @@ export class LineDiscipline {
     const translated = this.translateReturn(byte);
     if (translated < 0) return;
     if (this.attributes.canonical && this.receiveEditing(translated)) return;
-    this.receiveOrdinary(translated);
+    if (typed === RETURN && translated === NEWLINE) this.receiveNewline();
+    else this.receiveOrdinary(translated);
   }
 
   /** Flow control and signals, in either mode. True when the byte was one. */
@@ -98,6 +99,8 @@ export class LineDiscipline {
     const { iflag, lflag } = this.attributes;
     if ((iflag & IXON) !== 0 && (meaning === VSTART || meaning === VSTOP)) {
       this.owner.setStopped(meaning === VSTOP);
+      // Whatever was held back so far, even if nothing had been stopped.
+      if (meaning === VSTART) this.output.releaseEchoes();
       return true;
     }
     if ((lflag & ISIG) === 0) return false;
@@ -191,16 +194,21 @@ export class LineDiscipline {
   private receiveOrdinary(byte: number): void {
     if ((this.attributes.lflag & ECHO) !== 0) {
       this.eraser.finish();
-      if (byte === NEWLINE) {
-        this.echoNewline();
-      } else {
-        this.markLineStart();
-        this.output.echo(byte);
-      }
+      this.markLineStart();
+      this.output.echo(byte);
     }
     // So that a reader can tell it from a marker of parity errors.
     if ((this.attributes.iflag & PARMRK) !== 0 && byte === ALL_ONES) this.store(byte);
     this.store(byte);
+  }
+
+  /** The return key outside canonical mode. A newline that was typed as such shows as ^J instead. */
+  private receiveNewline(): void {
+    if ((this.attributes.lflag & ECHO) !== 0) {
+      this.eraser.finish();
+      this.echoNewline();
+    }
+    this.store(NEWLINE);
   }
 
   private store(byte: number): void {
@@ -214,4 +222,10 @@ export class LineDiscipline {
   private markLineStart(): void {
     if (this.input.lineIsEmpty) this.output.lineStart = this.output.column;
   }
+}
+
+/** Letters of Latin-1 too, as the kernel's tables have them. */
+function toLower(byte: number): number {
+  const isUpper = (byte >= 0x41 && byte <= 0x5a) || (byte >= 0xc0 && byte <= 0xde && byte !== 0xd7);
+  return isUpper ? byte + 0x20 : byte;
 }

@@ -46,6 +46,10 @@ export class Output {
   column = 0;
   /** Column at which the line being typed began. */
   lineStart = 0;
+  /** Column before the echoes that are held back. */
+  private shownColumn = 0;
+  /** Bytes that were there when the current piece of typing began. */
+  private arrived = Infinity;
   private readonly echoes: ByteQueue;
   private readonly attributes: Attributes;
 
@@ -79,6 +83,7 @@ export class Output {
 
   echoPlain(byte: number): void {
     if (this.echoes.length >= ECHOES_MAX) return; // nobody reads what is typed: as on Linux it is lost
+    if (this.echoes.length === 0) this.shownColumn = this.column;
     if ((this.attributes.oflag & OPOST) === 0) this.echoes.push(byte);
     else this.process(byte, this.echoes);
     if (this.echoes.length >= ECHO_BATCH) this.releaseEchoes();
@@ -95,12 +100,23 @@ export class Output {
   }
 
   dropEchoes(): void {
+    if (this.echoes.length > 0) this.column = this.shownColumn;
     this.echoes.clear();
   }
 
-  /** Discards what is still on its way. */
+  /** Discards what is still on its way. What the current piece of typing has brought about is, as a whole. */
   flush(): void {
-    this.queue.truncate(DELIVERED);
+    this.queue.truncate(Math.min(this.arrived, DELIVERED));
+  }
+
+  /** A piece of typing begins. */
+  beginTyping(): void {
+    this.arrived = this.queue.length;
+  }
+
+  endTyping(): void {
+    this.releaseEchoes();
+    this.arrived = Infinity;
   }
 
   clear(): void {

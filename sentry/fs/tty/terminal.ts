@@ -81,9 +81,10 @@ export class PseudoTerminal implements DisciplineOwner {
 
   /** Takes bytes typed at the master: how many. */
   receive(memory: HostMemory, offset: number, length: number): number {
+    this.output.beginTyping();
     const taken = this.discipline.receive(memory, offset, length);
+    this.output.endTyping();
     this.lastInputNs = this.shared.host.monotonicNs();
-    this.output.releaseEchoes();
     this.notifyFiles(READABLE);
     if (this.output.queue.length > 0) this.notifyMaster(READABLE);
     return taken;

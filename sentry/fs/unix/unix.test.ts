@@ -1,8 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { FakeHost } from '#platform/fake/fake-host.ts';
-import {
-  EADDRINUSE, EAGAIN, ECONNREFUSED, ECONNRESET, EINVAL, EISCONN, EMSGSIZE, ENOTCONN, EPIPE, EPROTOTYPE,
-} from '#sentry/abi/errno.ts';
+import { EADDRINUSE, EAGAIN, ECONNREFUSED, ECONNRESET, EINVAL, EISCONN, EMSGSIZE, ENOTCONN, EPIPE, EPROTOTYPE } from '#sentry/abi/errno.ts';
 import { POLLHUP, POLLOUT, POLLRDHUP, READABLE, WRITABLE } from '#sentry/abi/fs.ts';
 import { MSG_PEEK, MSG_TRUNC, SHUT_WR, SOCK_DGRAM, SOCK_SEQPACKET, SOCK_STREAM } from '#sentry/abi/socket.ts';
 import { KernelIo } from '../../mm/io.ts';
@@ -44,8 +42,7 @@ class Net extends Bench {
 
   listener(name: string): UnixSocket {
     const server = this.socket(SOCK_STREAM);
-    expect(server.bind(name, this.who)).toBe(0);
-    expect(server.listen(1, this.who)).toBe(0);
+    if (server.bind(name, this.who) < 0 || server.listen(1, this.who) < 0) throw new Error('not listening');
     return server;
   }
 }
@@ -151,7 +148,9 @@ describe('connections', () => {
     const net = new Net();
     const socket = net.socket(SOCK_STREAM);
     expect(socket.bind('\x01\0', net.who)).toBe(0);
-    expect(socket.localAddress()).toMatch(/^\x01\0\0[0-9a-f]{5}$/u);
+    const name = socket.localAddress();
+    expect(name.slice(0, 3)).toBe('\x01\0\0');
+    expect(name.slice(3)).toMatch(/^[0-9a-f]{5}$/u);
   });
 });
 

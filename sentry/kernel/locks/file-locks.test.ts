@@ -19,7 +19,7 @@ describe('record locks', () => {
     fc.assert(
       fc.property(fc.array(operation, { maxLength: 50 }), (operations) => {
         const locks = new FileLocks();
-        const model = OWNERS.map(() => new Array<number>(BYTES).fill(F_UNLCK));
+        const model = OWNERS.map(() => Array.from({ length: BYTES }, () => F_UNLCK));
         for (const { owner, type, start, length } of operations) {
           const end = Math.min(start + length, BYTES) - 1;
           let conflict = false;

@@ -16,6 +16,7 @@ import type { Task } from '../../kernel/task.ts';
 import { BLOCKED } from '../../kernel/wait.ts';
 import type { CallTracer } from '../dispatch.ts';
 import type { Row } from '../row.ts';
+import { quote } from './text.ts';
 import { CallText, withResult } from './format-call.ts';
 import { siginfoText } from './signal-structs.ts';
 
@@ -35,6 +36,12 @@ export class StraceWriter implements CallTracer {
   /** `write` gets a line without its end, one character per byte. */
   constructor(write: (line: string) => void) {
     this.write = write;
+  }
+
+  /** The line of the execve that started the first program, which no guest made. */
+  began(path: string, args: readonly string[], environmentCount: number): void {
+    const list = args.map(quote).join(', ');
+    this.write(`execve(${quote(path)}, [${list}], 0x0 /* ${environmentCount} vars */) = 0`);
   }
 
   enter(task: Task, row: Row | undefined): void {

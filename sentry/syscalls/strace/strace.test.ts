@@ -48,7 +48,9 @@ describe('a line', () => {
     expect(line(world, task, 'fcntl', 0, F_GETFL, 0)).toBe('fcntl(0, F_GETFL) = 0x8002 (flags O_RDWR|O_LARGEFILE)');
     expect(line(world, task, 'fcntl', 0, F_SETFD, 1)).toBe('fcntl(0, F_SETFD, FD_CLOEXEC) = 0');
     expect(line(world, task, 'umask', 0o77)).toBe('umask(077) = 022');
-    expect(line(world, task, 'open', 8, O_WRONLY | O_CREAT | O_EXCL, 0)).toBe('open(0x8, O_WRONLY|O_CREAT|O_EXCL, 0) = -1 EFAULT (Bad address)');
+    expect(line(world, task, 'open', 8, O_WRONLY | O_CREAT | O_EXCL, 0)).toBe(
+      'open(0x8, O_WRONLY|O_CREAT|O_EXCL, 0) = -1 EFAULT (Bad address)',
+    );
   });
 
   it('shows buffers by their result and cuts them', () => {
@@ -85,7 +87,7 @@ describe('a line', () => {
 
 describe('pieces', () => {
   it('are written as C would', () => {
-    expect(quote('a\n\0001\x7f\xff')).toBe('"a\\n\\0001\\177\\377"');
+    expect(quote('a\n\x001\x7f\xff')).toBe('"a\\n\\0001\\177\\377"');
     expect(quoteBuffer('abc', 3)).toBe('"abc"');
     expect(flagText(O_SYNC | O_RDWR, OPEN_FLAGS)).toBe('O_RDWR|O_SYNC');
     expect(flagText(0, { PROT_NONE: 0, PROT_READ: 1 })).toBe('PROT_NONE');
