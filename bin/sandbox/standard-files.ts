@@ -57,7 +57,7 @@ function openInherited(files: HostFiles, init: Task, { fd, flags }: Inherited, j
 
 export interface Inherited {
   readonly fd: HostFd;
-  /** Access mode, O_APPEND and O_NONBLOCK as the caller set them. */
+  /** Access mode and O_APPEND as the caller set them. */
   readonly flags: number;
 }
 
@@ -69,7 +69,8 @@ function inherit(fd: number): Inherited | null {
   } catch {
     return null;
   }
-  const visible = flags & (O_ACCMODE | O_APPEND | O_NONBLOCK);
+  // Not O_NONBLOCK: Node sets it on a pipe as soon as anything looks at process.stdout, and a guest would get EAGAIN it did not ask for.
+  const visible = flags & (O_ACCMODE | O_APPEND);
   const stat = fstatSync(fd);
   if (!stat.isFIFO() && !stat.isCharacterDevice()) return { fd, flags: visible };
   try {

@@ -77,6 +77,24 @@ export const schedSetaffinity: N3 = bind('sched_setaffinity', 'int', ['int', 'si
 export const schedGetaffinity: N3 = bind('sched_getaffinity', 'int', ['int', 'size_t', PTR]);
 export const schedGetcpu: () => number = bind('sched_getcpu', 'int', []);
 
+export const spawn: (pid: number, path: string, actions: number, attributes: number, argv: number, envp: number) => number = bind(
+  'posix_spawn',
+  'int',
+  [PTR, 'str', PTR, PTR, PTR, PTR],
+);
+export const spawnAttributesInit: N1 = bind('posix_spawnattr_init', 'int', [PTR]);
+export const spawnSetFlags: N2 = bind('posix_spawnattr_setflags', 'int', [PTR, 'short']);
+export const spawnSetSignalDefault: N2 = bind('posix_spawnattr_setsigdefault', 'int', [PTR, PTR]);
+export const spawnSetSignalMask: N2 = bind('posix_spawnattr_setsigmask', 'int', [PTR, PTR]);
+export const spawnActionsInit: N1 = bind('posix_spawn_file_actions_init', 'int', [PTR]);
+export const spawnAddDup2: N3 = bind('posix_spawn_file_actions_adddup2', 'int', [PTR, 'int', 'int']);
+export const spawnAddOpen: (actions: number, fd: number, path: string, flags: number, mode: number) => number = bind(
+  'posix_spawn_file_actions_addopen',
+  'int',
+  [PTR, 'int', 'str', 'int', 'uint'],
+);
+export const spawnAddChdir: (actions: number, path: string) => number = bind('posix_spawn_file_actions_addchdir_np', 'int', [PTR, 'str']);
+
 const errnoLocation: () => number = bind('__errno_location', PTR, []);
 // SAFETY: the errno word of the calling thread lives as long as the thread, and this module is loaded once per thread.
 const errnoWord = new Int32Array(koffi.view(errnoLocation(), 4));

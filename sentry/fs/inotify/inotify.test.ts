@@ -42,8 +42,9 @@ class Fixture extends Bench {
 
   events(): Seen[] {
     const text = this.read(this.inotify, 1 << 19);
+    const length = typeof text === 'number' ? 0 : text.length;
     const seen: Seen[] = [];
-    for (let at = 0; typeof text === 'string' && at < text.length; ) {
+    for (let at = 0; at < length; ) {
       const { wd, mask, cookie, len } = InotifyEvent.decode(this.memory.view, at);
       const name = this.memory.latin1(at + InotifyEvent.size, at + InotifyEvent.size + len);
       seen.push({ wd, mask, cookie, name: name.replace(/\0+$/u, '') });
