@@ -46,6 +46,20 @@ const nativeModules: Plugin = {
   },
 };
 
+/** commander would run subcommands that are programs of their own, which there are none of. Loading Node's module for that takes 6 ms. */
+const lateModules: Plugin = {
+  name: 'late-modules',
+  setup(build) {
+    build.onResolve({ filter: /^node:child_process$/ }, ({ path, namespace }) =>
+      namespace === 'late' ? { path, external: true } : { path, namespace: 'late' },
+    );
+    build.onLoad({ filter: /.*/, namespace: 'late' }, ({ path }) => ({
+      contents: `export const spawn = (...args) => require('${path}').spawn(...args);
+        export default { spawn };`,
+    }));
+  },
+};
+
 function directly(wrapper: string, native: string, use: string): string {
   return `let nativeBinding = null;
     try { nativeBinding = require('${native}'); } catch {}
@@ -71,7 +85,7 @@ function bundleOptions(entries: Record<string, string>): BuildOptions {
     target: 'node24',
     format: 'cjs',
     external: ['@koromix/*', '@yuuang/*'],
-    plugins: [nativeModules],
+    plugins: [nativeModules, lateModules],
     define: { 'import.meta.dirname': '__dirname', 'import.meta.filename': '__filename' },
     banner: { js: HEAD },
     footer: { js: TAIL },

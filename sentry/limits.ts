@@ -45,3 +45,6 @@ export const GOFER_TIMEOUT_MS = 120_000;
 
 /** Pseudo-terminals of one devpts (Linux kernel.pty.max is 4096): each may hold a page of input, four of output and some objects. */
 export const PSEUDO_TERMINALS_MAX = 1024;
+
+/** Entries of all signal queues together (RLIMIT_SIGPENDING, by default 4096, bounds those of one process). */
+export const QUEUED_SIGNALS_MAX = 131_072;

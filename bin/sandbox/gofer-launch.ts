@@ -4,9 +4,9 @@
  * A Node process takes 50 ms until it can serve, as long as the sentry needs for itself. `launchEarly` is therefore the first thing that the
  * command does, and the two start side by side. A gofer that is not needed after all ends when its socket closes.
  */
+import { closeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { HostFd } from '#platform/contract/host.ts';
-import { close } from '#platform/host/libc.ts';
 import { socketPair } from '#platform/host/messages.ts';
 import { spawnWithDescriptor } from '#platform/host/spawn.ts';
 
@@ -35,8 +35,8 @@ function launch(): GoferProcess | number {
   const [ours, theirs] = pair;
   const pid = spawnWithDescriptor(process.execPath, [process.execPath, '--disable-sigusr1', goferProgram()], theirs);
   // The child has its copy. Ours would keep the connection alive when the gofer dies.
-  close(theirs);
-  if (pid < 0) close(ours);
+  closeSync(theirs);
+  if (pid < 0) closeSync(ours);
   return pid < 0 ? pid : { socket: ours, pid };
 }
 

@@ -1,45 +1,29 @@
 /**
- * Starts the gofer: a second Node process that serves host directories over a socket pair. It is started first of all, because it takes
- * as long to start as the sentry itself.
+ * The gofer of a sandbox: a second Node process that serves host directories over a socket pair. It was launched when the command started
+ * (gofer-launch.ts); here it learns what to serve.
  */
-import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
-import { dirname, join } from 'node:path';
 import type { GoferConfig, MountConfig } from '#gofer/server/config.ts';
-import type { HostFd } from '#platform/contract/host.ts';
-import { socketPair } from '#platform/host/messages.ts';
+import { allocateMemory } from '#platform/host/memory.ts';
+import { sendMessage } from '#platform/host/messages.ts';
+import { errnoName } from '#sentry/abi/errno.ts';
 import { UserError } from '../errors.ts';
+import { takeGofer } from './gofer-launch.ts';
+import type { GoferProcess } from './gofer-launch.ts';
 
 /** The descriptor of the socket inside the gofer. */
 const GOFER_SOCKET = 3;
 
-export interface GoferProcess {
-  readonly socket: HostFd;
-  readonly pid: number;
-}
-
 export function startGofer(mounts: readonly MountConfig[], debugLog: string | null): GoferProcess {
-  const pair = socketPair();
-  if (typeof pair === 'number') throw new UserError(`cannot make a socket pair (errno ${-pair}).`);
-  const [ours, theirs] = pair;
+  const gofer = takeGofer();
+  if (typeof gofer === 'number') throw new UserError(`cannot start the file server process (${errnoName(-gofer)}); is a limit reached?`);
   const config: GoferConfig = { mounts, socket: GOFER_SOCKET };
-  const errors = debugLog === null ? 'ignore' : openSync(debugLog, 'a');
-  const child = spawn(process.execPath, ['--disable-sigusr1', goferProgram(), JSON.stringify(config)], {
-    stdio: ['ignore', 'ignore', errors, theirs],
-    env: {},
-    cwd: '/',
-    // A session of its own: Ctrl-C at the terminal is the guest's business, and the gofer ends with its socket.
-    detached: true,
-  });
-  if (child.pid === undefined) throw new UserError('cannot start the file server process; is the process limit reached?');
-  child.unref();
-  // The child has its copy. Ours would keep the connection alive when the gofer dies.
-  closeSync(theirs);
-  return { socket: ours, pid: child.pid };
-}
-
-/** Beside the program that runs now: dist/gofer.js, or the source. */
-function goferProgram(): string {
-  const self = process.argv[1]!;
-  return join(dirname(self), self.endsWith('.ts') ? 'gofer-main.ts' : 'gofer.js');
+  const errors = debugLog === null ? [] : [openSync(debugLog, 'a')];
+  const text = Buffer.from(JSON.stringify(config));
+  const memory = allocateMemory(text.length);
+  memory.bytes.set(text);
+  const sent = sendMessage(gofer.socket, memory, 0, text.length, errors);
+  for (const fd of errors) closeSync(fd);
+  if (sent !== text.length) throw new UserError(`cannot tell the file server process what to serve (${errnoName(-sent)}).`);
+  return gofer;
 }

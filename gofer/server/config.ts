@@ -1,6 +1,6 @@
 /**
- * What a gofer is told when it is started: the roots it serves. It travels as JSON in the command line; paths are byte strings (one
- * character per byte), so that any host name survives the trip.
+ * What a gofer is told when it is started: the roots it serves. It travels as JSON; paths are byte strings (one character per byte), so that
+ * any host name survives the trip.
  */
 import { MOUNTS_MAX } from '#gofer/protocol/limits.ts';
 

@@ -55,6 +55,12 @@ export class FdTable {
     return -1;
   }
 
+  /** Whether `install` would fail. Calls that create something look here first, as Linux reserves the descriptor before it acts. */
+  get isFull(): boolean {
+    while (this.files[this.lowestFree] !== undefined) this.lowestFree++;
+    return this.lowestFree >= this.limit || this.lowestFree >= DESCRIPTORS_MAX;
+  }
+
   /** Gives `file` the lowest free descriptor at or above `from`. */
   install(file: FileDescription, cloexec: boolean, from = 0): number {
     let fd = Math.max(from, this.lowestFree);

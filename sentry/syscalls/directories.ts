@@ -1,8 +1,8 @@
 /**
  * Directories: getdents64(2), mkdir(2), rmdir(2), chdir(2), getcwd(2), chroot(2).
  */
-import { EBADF, EFAULT, EINVAL, ENOENT, ENOTDIR, EPERM, ERANGE } from '#sentry/abi/errno.ts';
-import { AT_FDCWD } from '#sentry/abi/fs.ts';
+import { EBADF, EFAULT, EINVAL, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM, ERANGE } from '#sentry/abi/errno.ts';
+import { AT_FDCWD, PATH_MAX } from '#sentry/abi/fs.ts';
 import { putI64 } from '#sentry/abi/layout.ts';
 import type { HostMemory } from '#platform/contract/host.ts';
 import { maySearch } from '../vfs/attributes.ts';
@@ -125,6 +125,7 @@ function chroot(task: Task, address: number): number {
 function copyCwd(task: Task, address: number, room: number): number {
   const name = getcwd(task.fs);
   if (typeof name === 'number') return name;
+  if (name.length + 1 > PATH_MAX) return -ENAMETOOLONG;
   if (name.length + 1 > room) return -ERANGE;
   return task.memory.writeString(address, name) || name.length + 1;
 }

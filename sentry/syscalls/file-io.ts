@@ -115,7 +115,7 @@ function writeStream(task: Task, file: FileDescription, io: Io, flags: number): 
       const waiting = waitForFile(task, file, WRITE_EVENTS);
       return waiting === -EAGAIN && total > 0 ? total : waiting;
     }
-    if (n === -EPIPE) raise(task, SIGPIPE);
+    if (n === -EPIPE && file.signalsBrokenPipe) raise(task, SIGPIPE);
     return total > 0 ? total : n;
   }
 }

@@ -1,6 +1,6 @@
 /** System calls on files, called as a guest would. What a file system does is tested with the file systems; here is what the calls add. */
 import { describe, expect, it } from 'vitest';
-import { EAGAIN, EBADF, EFAULT, EFBIG, EINVAL, EISDIR, EMFILE, ENOTDIR, EPERM, EPIPE, ERANGE, ESPIPE } from '#sentry/abi/errno.ts';
+import { EAGAIN, EBADF, EFAULT, EFBIG, EINVAL, EISDIR, EMFILE, ENOENT, ENOTDIR, EPERM, EPIPE, ERANGE, ESPIPE } from '#sentry/abi/errno.ts';
 import * as abi from '#sentry/abi/fcntl.ts';
 import {
   AT_FDCWD,
@@ -199,6 +199,8 @@ describe('descriptors', () => {
     expect(world.open(task, '/a')).toBe(0);
     expect(world.open(task, '/b')).toBe(1);
     expect(world.open(task, '/c')).toBe(-EMFILE);
+    // Nothing was made before that was known.
+    expect(world.now(task, 'access', world.path(task, '/c'), 0)).toBe(-ENOENT);
   });
 
   it('tell their status flags and let some change', () => {

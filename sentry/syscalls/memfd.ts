@@ -43,7 +43,7 @@ function memfdCreate(task: Task, nameAddress: number, flags: number): number {
   inode.nlink = 0;
   inode.unnamed = true;
   inode.seals = noExec ? F_SEAL_EXEC : (flags & MFD_ALLOW_SEALING) !== 0 ? 0 : F_SEAL_SEAL;
-  const dentry = new Dentry(`/memfd:${name} (deleted)`, null, inode).acquire();
+  const dentry = new Dentry(`/memfd:${name} (deleted)`, null, inode);
   const file = inode.open(dentry, O_RDWR | O_LARGEFILE, task);
   return installFile(task, file, (flags & MFD_CLOEXEC) !== 0);
 }
@@ -53,7 +53,7 @@ export const memfdRows = family(
     name: 'memfd_create',
     nr: { x64: 319, arm64: 279 },
     args: { name: path, flags: flags({ MFD_CLOEXEC, MFD_ALLOW_SEALING, MFD_HUGETLB, MFD_NOEXEC_SEAL, MFD_EXEC }) },
-    support: partial('MFD_HUGETLB is refused with EINVAL; write seals do not look at existing mappings'),
+    support: partial('MFD_HUGETLB is refused with EINVAL'),
     run: memfdCreate,
   }),
   syscall({

@@ -121,6 +121,10 @@ export abstract class FileDescription {
   poll(): number {
     return READABLE | WRITABLE;
   }
+  /** Whether a writer that gets EPIPE is sent SIGPIPE, too. */
+  get signalsBrokenPipe(): boolean {
+    return true;
+  }
   /** How long a blocking read or write waits: for ever, except on sockets with a timeout. */
   get readTimeoutNs(): number {
     return Infinity;

@@ -28,6 +28,7 @@ export class Epoll extends AnonymousFile {
   private tail: Watch | null = null;
   /** What the last `collect` reported, for `putBack`. */
   private readonly collected: Watch[] = [];
+  private collectedCount = 0;
 
   constructor(files: AnonymousFiles) {
     super(files.anonymous('[eventpoll]'), null, O_RDWR);
@@ -69,15 +70,15 @@ export class Epoll extends AnonymousFile {
   /** Writes at most `max` epoll_events; returns how many. Allocates nothing. */
   collect(view: DataView, offset: number, max: number): number {
     const { collected } = this;
-    collected.length = 0;
+    let count = 0;
     const last = this.tail;
     let at = offset;
-    while (this.head !== null && collected.length < max) {
+    while (this.head !== null && count < max) {
       const watch: Watch = this.head;
       this.unlink(watch);
       const events = watch.poll();
       if (events !== 0) {
-        collected.push(watch);
+        collected[count++] = watch;
         view.setUint32(at, events, true);
         view.setUint32(at + DATA_OFFSET, watch.dataLow, true);
         view.setUint32(at + DATA_OFFSET + 4, watch.dataHigh, true);
@@ -87,12 +88,13 @@ export class Epoll extends AnonymousFile {
       }
       if (watch === last) break;
     }
-    return collected.length;
+    this.collectedCount = count;
+    return count;
   }
 
   /** The events from `index` on never reached the guest: they are ready still. */
   putBack(index: number): void {
-    for (let i = this.collected.length - 1; i >= index; i--) {
+    for (let i = this.collectedCount - 1; i >= index; i--) {
       const watch = this.collected[i]!;
       if (watch.mask === 0) watch.rearm();
       if (!watch.isReady) this.append(watch);

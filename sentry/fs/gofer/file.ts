@@ -5,6 +5,7 @@
  * Position and O_APPEND are the sentry's business: the descriptor's own position is never used, and appending writes at the file's end as it
  * is at that moment.
  */
+import { emptyAttributes } from '#sentry/abi/stat.ts';
 import { EACCES, EFAULT, ENFILE, EROFS, ESTALE } from '#sentry/abi/errno.ts';
 import {
   O_ACCMODE,
@@ -32,24 +33,7 @@ import { seekTo } from '../../vfs/seek.ts';
 import { Donated } from './descriptor-cache.ts';
 import { GoferInode } from './inode.ts';
 
-const scratchStat: HostStat = {
-  dev: 0,
-  ino: 0,
-  mode: 0,
-  nlink: 0,
-  uid: 0,
-  gid: 0,
-  rdev: 0,
-  size: 0,
-  blksize: 0,
-  blocks: 0,
-  atimeSec: 0,
-  atimeNsec: 0,
-  mtimeSec: 0,
-  mtimeNsec: 0,
-  ctimeSec: 0,
-  ctimeNsec: 0,
-};
+const scratchStat: HostStat = emptyAttributes();
 
 export class GoferFile extends GoferInode {
   /** Open files and mappings. */

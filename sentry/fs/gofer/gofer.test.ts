@@ -1,3 +1,4 @@
+import { emptyAttributes } from '#sentry/abi/stat.ts';
 import {
   chmodSync,
   existsSync,
@@ -131,7 +132,7 @@ class Fixture {
   }
 
   stat(path: string): HostStat | number {
-    const into = { ...emptyStat };
+    const into = emptyAttributes();
     const error = attributesOf.stat(this.caller, null, path, 0, into);
     return error < 0 ? error : into;
   }
@@ -148,25 +149,6 @@ class Fixture {
     this.gofer.close();
   }
 }
-
-const emptyStat: HostStat = {
-  dev: 0,
-  ino: 0,
-  mode: 0,
-  nlink: 0,
-  uid: 0,
-  gid: 0,
-  rdev: 0,
-  size: 0,
-  blksize: 0,
-  blocks: 0,
-  atimeSec: 0,
-  atimeNsec: 0,
-  mtimeSec: 0,
-  mtimeNsec: 0,
-  ctimeSec: 0,
-  ctimeNsec: 0,
-};
 
 let root: string;
 let fixture: Fixture;
@@ -301,7 +283,7 @@ describe('file contents', () => {
     expect(existsSync(join(root, 'dir/file'))).toBe(false);
     fixture.write(file, 'J', 0);
     expect(fixture.read(file, 0)).toBe('Jello');
-    const into = { ...emptyStat };
+    const into = emptyAttributes();
     expect(file.getattr(into)).toBe(0);
     expect([into.nlink, into.size]).toEqual([0, 5]);
     expect(attributesOf.chmod(fixture.caller, { mount: file.mount, dentry: file.dentry }, 0o600)).toBe(0);

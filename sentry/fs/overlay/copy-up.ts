@@ -1,6 +1,7 @@
 /**
  * Copying a lower file to the upper layer: owner, mode, times, extended attributes, contents.
  */
+import { emptyAttributes } from '#sentry/abi/stat.ts';
 import { O_RDONLY, O_WRONLY } from '#sentry/abi/fs.ts';
 import type { HostMemory, HostStat } from '#platform/contract/host.ts';
 import { COPY_UP_CHUNK } from '../../limits.ts';
@@ -17,7 +18,7 @@ export const OVERLAY_CALLER: Caller = { credentials: initialCredentials(0, 0, []
 export class CopyUp {
   /** Where the bytes rest on their way. */
   private readonly buffer: HostMemory;
-  private readonly stat: HostStat = emptyStat();
+  private readonly stat: HostStat = emptyAttributes();
 
   constructor(buffer: HostMemory) {
     this.buffer = buffer;
@@ -83,29 +84,6 @@ export class CopyUp {
 
 /** A description of an inode of a layer, for the overlay's own use. */
 export function openLayer(inode: Inode, flags: number): FileDescription | number {
-  const dentry = new Dentry('', null, inode).acquire();
-  const file = inode.open(dentry, flags, OVERLAY_CALLER);
-  if (typeof file === 'number') dentry.release();
-  return file;
+  return inode.open(new Dentry('', null, inode), flags, OVERLAY_CALLER);
 }
 
-export function emptyStat(): HostStat {
-  return {
-    dev: 0,
-    ino: 0,
-    mode: 0,
-    nlink: 0,
-    uid: 0,
-    gid: 0,
-    rdev: 0,
-    size: 0,
-    blksize: 0,
-    blocks: 0,
-    atimeSec: 0,
-    atimeNsec: 0,
-    mtimeSec: 0,
-    mtimeNsec: 0,
-    ctimeSec: 0,
-    ctimeNsec: 0,
-  };
-}

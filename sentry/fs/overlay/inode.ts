@@ -5,18 +5,19 @@
  * the upper layer and the others still only exist in the lower one; `lowerNames` counts those, and the file keeps a link in the overlay's
  * index so that the upper inode outlives its visible names. st_nlink is put together from these.
  */
+import { emptyAttributes } from '#sentry/abi/stat.ts';
 import { ENODATA, ENOENT, EOPNOTSUPP } from '#sentry/abi/errno.ts';
 import { O_ACCMODE, O_EXCL, O_RDONLY, O_TRUNC, S_IFLNK, S_IFMT, S_IFREG } from '#sentry/abi/fs.ts';
 import type { Dentry } from '../../vfs/dentry.ts';
 import type { FileDescription } from '../../vfs/file-description.ts';
 import { Inode } from '../../vfs/inode.ts';
 import type { AttributeChange, Caller, Stat } from '../../vfs/inode.ts';
-import { emptyStat, OVERLAY_CALLER } from './copy-up.ts';
+import { OVERLAY_CALLER } from './copy-up.ts';
 import type { OverlayDirectory } from './directory.ts';
 import { OVERLAY_XATTR_PREFIX } from './format.ts';
 import type { OverlayFileSystem } from './overlay.ts';
 
-const linkStat = emptyStat();
+const linkStat = emptyAttributes();
 
 export class OverlayInode extends Inode {
   declare readonly fileSystem: OverlayFileSystem;

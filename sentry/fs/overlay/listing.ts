@@ -3,13 +3,14 @@
  * layers are collected first; that list is shared by all who list the directory until it changes, and a description keeps the one it began
  * with until it is rewound, so cookies (indices) stay valid. Linux does the same (ovl_dir_cache).
  */
+import { emptyAttributes } from '#sentry/abi/stat.ts';
 import { EINVAL, ENOENT } from '#sentry/abi/errno.ts';
 import { direntType, DT_CHR, O_DIRECTORY, O_RDONLY, S_IFDIR, SEEK_CUR, SEEK_SET } from '#sentry/abi/fs.ts';
 import type { Dentry } from '../../vfs/dentry.ts';
 import { FileDescription } from '../../vfs/file-description.ts';
 import type { DirentSink } from '../../vfs/file-description.ts';
 import type { Caller, Inode } from '../../vfs/inode.ts';
-import { emptyStat, openLayer, OVERLAY_CALLER } from './copy-up.ts';
+import { openLayer, OVERLAY_CALLER } from './copy-up.ts';
 import type { OverlayDirectory } from './directory.ts';
 import { isWhiteout } from './format.ts';
 
@@ -57,7 +58,7 @@ function inoInUpper(directory: OverlayDirectory, upper: Inode, name: string): nu
   return typeof found === 'number' ? 0 : directory.fileSystem.inoOf(found);
 }
 
-const scratchStat = emptyStat();
+const scratchStat = emptyAttributes();
 
 export class OverlayDirectoryDescription extends FileDescription {
   private readonly directory: OverlayDirectory;

@@ -10,11 +10,12 @@
  *
  * Model: Linux Documentation/filesystems/overlayfs.rst.
  */
+import { emptyAttributes } from '#sentry/abi/stat.ts';
 import { ENOENT } from '#sentry/abi/errno.ts';
 import { FileSystem } from '../../vfs/inode.ts';
 import type { Caller, FileSystemStatistics, Inode } from '../../vfs/inode.ts';
 import type { TmpFileSystem } from '../tmpfs/tmpfs.ts';
-import { CopyUp, emptyStat } from './copy-up.ts';
+import { CopyUp } from './copy-up.ts';
 import { OverlayDirectory } from './directory.ts';
 import { isOpaque, isWhiteout } from './format.ts';
 import { OverlayInode } from './inode.ts';
@@ -133,6 +134,6 @@ export class OverlayFileSystem extends FileSystem {
 }
 
 function deviceOf(inode: Inode): number {
-  const stat = emptyStat();
+  const stat = emptyAttributes();
   return inode.getattr(stat) < 0 ? inode.fileSystem.device : stat.dev;
 }

@@ -119,6 +119,10 @@ export abstract class Socket extends FileDescription {
     return !this.keepsBoundaries;
   }
 
+  /** Linux: sockets with message boundaries do not. */
+  override get signalsBrokenPipe(): boolean {
+    return !this.keepsBoundaries;
+  }
   override get readTimeoutNs(): number {
     return this.options.receiveTimeoutNs;
   }

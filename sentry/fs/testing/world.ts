@@ -6,6 +6,7 @@
  *     world.writeFile('/a', 'text');
  *     expect(world.readFile('/a')).toBe('text');
  */
+import { emptyAttributes } from '#sentry/abi/stat.ts';
 import { O_CREAT, O_DIRECTORY, O_RDONLY, O_TRUNC, O_WRONLY } from '#sentry/abi/fs.ts';
 import type { Host, HostMemory, HostStat } from '#platform/contract/host.ts';
 import { KernelIo } from '../../mm/io.ts';
@@ -104,7 +105,7 @@ export class World {
   }
 
   stat(name: string, flags: number = WALK_FOLLOW): HostStat {
-    const into = emptyStat();
+    const into = emptyAttributes();
     const error = stat(this.root, null, name, flags, into);
     if (error < 0) throw new Error(`stat ${name}: ${error}`);
     return into;
@@ -112,7 +113,7 @@ export class World {
 
   /** 0 or -errno. */
   tryStat(name: string, flags: number = WALK_FOLLOW, caller: VfsCaller = this.root): number {
-    return stat(caller, null, name, flags, emptyStat());
+    return stat(caller, null, name, flags, emptyAttributes());
   }
 
   /** Names without '.' and '..', sorted. */
@@ -142,23 +143,3 @@ export class World {
   }
 }
 
-export function emptyStat(): HostStat {
-  return {
-    dev: 0,
-    ino: 0,
-    mode: 0,
-    nlink: 0,
-    uid: 0,
-    gid: 0,
-    rdev: 0,
-    size: 0,
-    blksize: 0,
-    blocks: 0,
-    atimeSec: 0,
-    atimeNsec: 0,
-    mtimeSec: 0,
-    mtimeNsec: 0,
-    ctimeSec: 0,
-    ctimeNsec: 0,
-  };
-}

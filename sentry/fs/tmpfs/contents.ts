@@ -5,6 +5,7 @@
  * Invariants: bytes of the piece beyond `size` are zero. `pageMask` has a bit for each page (at most 16) of a small file that was written (the others are
  * holes). `charged` is how many pages the file system was charged; `Budget` says whether there may be more.
  */
+import { emptyAttributes } from '#sentry/abi/stat.ts';
 import { EFAULT, EFBIG, EINVAL, ENOSPC, ENXIO } from '#sentry/abi/errno.ts';
 import { SEEK_DATA, SEEK_HOLE } from '#sentry/abi/fs.ts';
 import type { HostFd, HostStat } from '#platform/contract/host.ts';
@@ -26,24 +27,7 @@ export interface Budget {
   charge(pages: number): void;
 }
 
-const scratchStat: HostStat = {
-  dev: 0,
-  ino: 0,
-  mode: 0,
-  nlink: 0,
-  uid: 0,
-  gid: 0,
-  rdev: 0,
-  size: 0,
-  blksize: 0,
-  blocks: 0,
-  atimeSec: 0,
-  atimeNsec: 0,
-  mtimeSec: 0,
-  mtimeNsec: 0,
-  ctimeSec: 0,
-  ctimeNsec: 0,
-};
+const scratchStat: HostStat = emptyAttributes();
 
 export class Contents {
   size = 0;

@@ -1,6 +1,7 @@
 /**
  * What is special about tmpfs: limits, options, the small-file store, seals. What every file system does is in ../file-system.test.ts.
  */
+import { emptyAttributes } from '#sentry/abi/stat.ts';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import * as errno from '#sentry/abi/errno.ts';
@@ -165,21 +166,4 @@ describe('tmpfs', () => {
   });
 });
 
-const stat = {
-  dev: 0,
-  ino: 0,
-  mode: 0,
-  nlink: 0,
-  uid: 0,
-  gid: 0,
-  rdev: 0,
-  size: 0,
-  blksize: 0,
-  blocks: 0,
-  atimeSec: 0,
-  atimeNsec: 0,
-  mtimeSec: 0,
-  mtimeNsec: 0,
-  ctimeSec: 0,
-  ctimeNsec: 0,
-};
+const stat = emptyAttributes();

@@ -2,7 +2,7 @@
  * Reads ELF executables: header and program headers, checked as fs/binfmt_elf.c checks them. Nothing is mapped here. Every number comes from
  * a hostile file.
  */
-import { EIO, EINVAL, ENOEXEC } from '#sentry/abi/errno.ts';
+import { EINVAL, ENOEXEC } from '#sentry/abi/errno.ts';
 import {
   ELFCLASS64, ELFDATA2LSB, EM_X86_64, ET_DYN, ET_EXEC, ElfHeader, PF_R, PF_W, PF_X, PT_GNU_STACK, PT_INTERP, PT_LOAD, ProgramHeader,
 } from '#sentry/abi/elf.ts';
@@ -60,8 +60,8 @@ export function readExecutable(file: FileDescription, scratch: HostMemory, calle
   const bytes = header.phnum * ProgramHeader.size;
   if (bytes === 0 || bytes > PROGRAM_HEADERS_BYTES_MAX) return -ENOEXEC;
   const read = readFile(file, scratch, header.phoff, bytes, caller);
-  if (read < 0) return read;
-  if (read < bytes) return -EIO;
+  // Linux: load_elf_phdrs tells no reason.
+  if (read < bytes) return -ENOEXEC;
   const headers = Array.from({ length: header.phnum }, (_, i) => ProgramHeader.decode(scratch.view, i * ProgramHeader.size));
   const segments = headers.filter(({ type }) => type === PT_LOAD).map(toSegment);
   if (segments.length === 0 || !segments.every(isSane) || !isAscending(segments)) return -EINVAL;

@@ -5,11 +5,10 @@
  * (`TaskSignals.stopPending`). When the last one has, `isStopped` is set and the parent is told. SIGCONT undoes all of it at once.
  */
 import type { ProcessTimers } from '../timers/process-timers.ts';
-import { PendingQueue } from './pending-queue.ts';
-import type { QueueCounter } from './pending-queue.ts';
+import { PendingQueue, QueueCounter } from './pending-queue.ts';
 
 export class GroupSignals {
-  readonly queued: QueueCounter = { count: 0 };
+  readonly queued: QueueCounter = new QueueCounter();
   /** Signals sent to the process; any thread that does not block one may take it. */
   readonly pending: PendingQueue = new PendingQueue(this.queued);
   /** Set for init: signals without a handler do not reach it, unless they come from the host or from a fault of its own. */

@@ -6,12 +6,24 @@
  * still noted, only its origin is lost.
  * Linux counts per real user id, not per process.
  */
+import { QUEUED_SIGNALS_MAX } from '../../limits.ts';
 import { SignalInfo } from '#sentry/abi/siginfo.ts';
 import { firstSignal, SI_USER, SIGNAL_MAX, SignalSet, SYNCHRONOUS_LOW } from '#sentry/abi/signal.ts';
 
-/** Number of `SignalInfo` objects held by a process's queues. */
-export interface QueueCounter {
-  count: number;
+/** Number of `SignalInfo` objects held by a process's queues, and by all queues together. */
+export class QueueCounter {
+  count = 0;
+  private static total = 0;
+
+  /** RLIMIT_SIGPENDING bounds one process only: a guest can have thousands, each with a full queue. */
+  static get isFull(): boolean {
+    return QueueCounter.total >= QUEUED_SIGNALS_MAX;
+  }
+
+  add(entries: number): void {
+    this.count += entries;
+    QueueCounter.total += entries;
+  }
 }
 
 export class PendingQueue {
@@ -42,7 +54,7 @@ export class PendingQueue {
     const { signo } = info;
     this.allocateSlots();
     this.set.add(signo);
-    this.counter.count++;
+    this.counter.add(1);
     info.next = null;
     let last = this.heads[signo]!;
     if (last === null) {
@@ -67,7 +79,7 @@ export class PendingQueue {
       return new SignalInfo(signo, SI_USER);
     }
     this.heads[signo] = info.next;
-    this.counter.count--;
+    this.counter.add(-1);
     if (info.next === null) this.set.remove(signo);
     info.next = null;
     return info;
@@ -85,7 +97,7 @@ export class PendingQueue {
   removeAll(low: number, high: number): void {
     let signo = firstSignal(this.set.low & low, this.set.high & high);
     while (signo !== 0) {
-      for (let info: SignalInfo | null = this.heads[signo]!; info !== null; info = info.next) this.counter.count--;
+      for (let info: SignalInfo | null = this.heads[signo]!; info !== null; info = info.next) this.counter.add(-1);
       this.heads[signo] = null;
       this.set.remove(signo);
       signo = firstSignal(this.set.low & low, this.set.high & high);

@@ -33,6 +33,7 @@ import type { ProcessGroup } from '../process-group.ts';
 import type { Task } from '../task.ts';
 import type { ThreadGroup } from '../thread-group.ts';
 import { childInfo } from './info.ts';
+import { QueueCounter } from './pending-queue.ts';
 import type { PendingQueue } from './pending-queue.ts';
 
 /** `ThreadGroup.pendingStopReport` of a process that was continued. */
@@ -177,7 +178,7 @@ function enqueue(group: ThreadGroup, queue: PendingQueue, info: SignalInfo): num
   // A timer keeps its own entry even for a standard signal: its next period starts when that is taken.
   if (signo < SIGRTMIN && info.source === null && queue.has(signo)) return 0;
   const unlimited = info.source !== null || (signo < SIGRTMIN && info.code >= SI_USER);
-  if (unlimited || group.signals.queued.count < group.limits.soft(RLIMIT_SIGPENDING)) queue.add(info);
+  if (unlimited || (group.signals.queued.count < group.limits.soft(RLIMIT_SIGPENDING) && !QueueCounter.isFull)) queue.add(info);
   else if (signo >= SIGRTMIN && info.code !== SI_USER) return -EAGAIN;
   else queue.addBare(signo);
   group.handlers.arrivals.notify(READABLE);

@@ -7,7 +7,7 @@
  * RLIMIT_CPU is a timer too: SIGXCPU at the soft limit and every second after it, SIGKILL at the hard one.
  */
 import { EAGAIN } from '#sentry/abi/errno.ts';
-import { RLIMIT_CPU } from '#sentry/abi/resource.ts';
+import { RLIMIT_CPU, RLIMIT_SIGPENDING } from '#sentry/abi/resource.ts';
 import { SignalInfo } from '#sentry/abi/siginfo.ts';
 import type { SignalSource } from '#sentry/abi/siginfo.ts';
 import { SIGALRM, SIGEV_NONE, SIGEV_THREAD_ID, SIGKILL, SIGPROF, SIGVTALRM, SIGXCPU } from '#sentry/abi/signal.ts';
@@ -19,7 +19,7 @@ import type { ThreadGroup } from '../thread-group.ts';
 import { IntervalTimer } from './interval-timer.ts';
 import type { CpuClock } from './interval-timer.ts';
 
-/** POSIX timers of one process (Linux bounds them by RLIMIT_SIGPENDING). */
+/** POSIX timers of one process, whatever its RLIMIT_SIGPENDING. */
 const POSIX_TIMERS_MAX = 4096;
 
 /** What timer_create asked for. */
@@ -137,7 +137,9 @@ export class ProcessTimers {
   }
 
   create(request: PosixTimerRequest): PosixTimer | number {
-    if (this.posix.size >= POSIX_TIMERS_MAX) return -EAGAIN;
+    // Linux: each timer owns an entry of the signal queue from the start.
+    const entries = this.posix.size + this.group.signals.queued.count;
+    if (this.posix.size >= POSIX_TIMERS_MAX || entries >= this.group.limits.soft(RLIMIT_SIGPENDING)) return -EAGAIN;
     while (this.posix.has(this.nextId)) this.nextId = (this.nextId + 1) % 0x7fff_ffff;
     const timer = new PosixTimer(this.group, this.nextId, request);
     this.posix.set(this.nextId++, timer);

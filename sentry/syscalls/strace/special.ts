@@ -30,6 +30,9 @@ import {
   Flock,
 } from '#sentry/abi/fcntl.ts';
 import { O_CREAT, O_DIRECTORY, O_TMPFILE } from '#sentry/abi/fs.ts';
+import { FUTEX_BITSET_MATCH_ANY, FUTEX_CLOCK_REALTIME, FUTEX_PRIVATE_FLAG } from '#sentry/abi/futex.ts';
+import * as mman from '#sentry/abi/mman.ts';
+import { SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_TYPE_MASK, SOCK_TYPE_NAMES } from '#sentry/abi/socket.ts';
 import * as termios from '#sentry/abi/termios.ts';
 import { OPEN_FLAGS } from '../open.ts';
 import type { CallContext } from './printer.ts';
@@ -87,11 +90,59 @@ function ioctlArgument({ values, view, result }: CallContext): string | undefine
   }
 }
 
+const FUTEX_COMMAND = 0x7f;
+const FUTEX_NAMES = [
+  'FUTEX_WAIT',
+  'FUTEX_WAKE',
+  'FUTEX_FD',
+  'FUTEX_REQUEUE',
+  'FUTEX_CMP_REQUEUE',
+  'FUTEX_WAKE_OP',
+  'FUTEX_LOCK_PI',
+  'FUTEX_UNLOCK_PI',
+  'FUTEX_TRYLOCK_PI',
+  'FUTEX_WAIT_BITSET',
+  'FUTEX_WAKE_BITSET',
+  'FUTEX_WAIT_REQUEUE_PI',
+  'FUTEX_CMP_REQUEUE_PI',
+  'FUTEX_LOCK_PI2',
+];
+/** Arguments beyond the third that a command does not look at. */
+const FUTEX_UNUSED: Readonly<Record<number, readonly number[]>> = { 0: [4, 5], 1: [3, 4, 5], 3: [5], 9: [4], 10: [3, 4] };
+
+function futexOperation({ values }: CallContext): string {
+  const operation = values[1]!;
+  const name = FUTEX_NAMES[operation & FUTEX_COMMAND] ?? hex(operation & FUTEX_COMMAND);
+  return `${name}${(operation & FUTEX_PRIVATE_FLAG) === 0 ? '' : '_PRIVATE'}${(operation & FUTEX_CLOCK_REALTIME) === 0 ? '' : '|FUTEX_CLOCK_REALTIME'}`;
+}
+
+function futexArgument({ values, index }: CallContext): string | null | undefined {
+  if (FUTEX_UNUSED[values[1]! & FUTEX_COMMAND]?.includes(index)) return null;
+  return index === 5 && values[5]! >>> 0 === FUTEX_BITSET_MATCH_ANY ? 'FUTEX_BITSET_MATCH_ANY' : undefined;
+}
+
+function socketType({ values }: CallContext): string {
+  const type = values[1]!;
+  const flags = type & ~SOCK_TYPE_MASK;
+  const kind = enumText(type & SOCK_TYPE_MASK, SOCK_TYPE_NAMES);
+  return flags === 0 ? kind : `${kind}|${flagText(flags, { SOCK_CLOEXEC, SOCK_NONBLOCK })}`;
+}
+
+const ADVICE = Object.fromEntries(Object.entries(mman).filter(([name]) => name.startsWith('MADV_'))) as Record<string, number>;
+
+/** An address that is only a wish. */
+const hint: Override = ({ values }) => (values[0] === 0 ? 'NULL' : undefined);
+
 /** By name of the call: overrides by argument index. */
 export const OVERRIDES: Readonly<Record<string, Readonly<Record<number, Override>>>> = {
   open: { 2: ({ values }) => (creates(values[1]!) ? undefined : null) },
   openat: { 3: ({ values }) => (creates(values[2]!) ? undefined : null) },
   fcntl: { 2: fcntlArgument },
+  futex: { 1: futexOperation, 3: futexArgument, 4: futexArgument, 5: futexArgument },
+  madvise: { 2: ({ values }) => enumText(values[2]!, ADVICE) },
+  mmap: { 0: hint },
+  socket: { 1: socketType },
+  socketpair: { 1: socketType },
   ioctl: { 1: ({ values }) => enumText(values[1]!, REQUESTS), 2: ioctlArgument },
 };
 
