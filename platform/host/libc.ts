@@ -23,7 +23,6 @@ type N1 = (a: number) => number;
 type N2 = (a: number, b: number) => number;
 type N3 = (a: number, b: number, c: number) => number;
 type N4 = (a: number, b: number, c: number, d: number) => number;
-type N5 = (a: number, b: number, c: number, d: number, e: number) => number;
 type N6 = (a: number, b: number, c: number, d: number, e: number, f: number) => number;
 
 export const mmap: N6 = bind('mmap', 'intptr_t', [PTR, 'size_t', 'int', 'int', 'int', 'int64_t']);

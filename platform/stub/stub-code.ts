@@ -77,7 +77,8 @@ export const BATCH_ENTRY_BYTES = 56;
 
 function assembleBatch(a: Assembler): void {
   a.label('batch');
-  for (const [index, register] of (['rax', 'rdi', 'rsi', 'rdx', 'r10', 'r8', 'r9'] as const).entries()) a.load64FromRbx(register, index * 8);
+  for (const [index, register] of (['rax', 'rdi', 'rsi', 'rdx', 'r10', 'r8', 'r9'] as const).entries())
+    a.load64FromRbx(register, index * 8);
   a.syscall();
   a.test('rax', 'rax');
   a.js('batchEnd');

@@ -152,6 +152,7 @@ function recvfrom(task: Task, fd: number, address: number, length: number, flags
   const n = receiveMessage(task, socket, flags);
   if (n < 0) return n;
   releaseRights(incoming.rights);
+  incoming.rights = null;
   if (from === 0) return n;
   const stored = storeAddress(task, incoming.address, from, lengthAddress);
   return stored < 0 ? stored : n;
@@ -202,6 +203,8 @@ function receiveOne(task: Task, socket: Socket, address: number, flags: number):
   const n = (flags & MSG_ERRQUEUE) !== 0 ? -EAGAIN : receiveMessage(task, socket, flags);
   if (n < 0) return n;
   const used = storeControl(task, control, controlLength, flags);
+  releaseRights(incoming.rights); // only those that could not be stored are left
+  incoming.rights = null;
   return used < 0 ? used : finishHeader(task, address, name, nameLength, used, flags) || n;
 }
 

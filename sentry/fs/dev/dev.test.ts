@@ -17,9 +17,22 @@ function devWorld(): World {
 
 test('the nodes of a container', () => {
   const world = devWorld();
-  expect(world.list('/')).toEqual(
-    ['fd', 'full', 'mqueue', 'null', 'ptmx', 'pts', 'random', 'shm', 'stderr', 'stdin', 'stdout', 'tty', 'urandom', 'zero'],
-  );
+  expect(world.list('/')).toEqual([
+    'fd',
+    'full',
+    'mqueue',
+    'null',
+    'ptmx',
+    'pts',
+    'random',
+    'shm',
+    'stderr',
+    'stdin',
+    'stdout',
+    'tty',
+    'urandom',
+    'zero',
+  ]);
   expect(world.stat('/null').mode).toBe(S_IFCHR | 0o666);
   expect(world.stat('/urandom').rdev).toBe(makeDevice(1, 9));
   expect(world.stat('/shm').mode).toBe(0o041777);

@@ -71,7 +71,12 @@ export class DevptsFileSystem extends SyntheticFileSystem {
   override get optionText(): string {
     const { uid, gid, mode, ptmxMode } = this.options;
     const octal = (value: number): string => value.toString(8).padStart(3, '0');
-    return [...(uid === null ? [] : [`uid=${uid}`]), ...(gid === null ? [] : [`gid=${gid}`]), `mode=${octal(mode)}`, `ptmxmode=${octal(ptmxMode)}`].join(',');
+    return [
+      ...(uid === null ? [] : [`uid=${uid}`]),
+      ...(gid === null ? [] : [`gid=${gid}`]),
+      `mode=${octal(mode)}`,
+      `ptmxmode=${octal(ptmxMode)}`,
+    ].join(',');
   }
 
   /** Opening ptmx: a new terminal, locked, and its master. */
@@ -154,7 +159,13 @@ export function registerTerminals(special: SpecialFiles, main: DevptsFileSystem)
 /** The data argument of mount(2) for devpts. Unknown options are refused. */
 export function parseDevptsOptions(text: string): DevptsOptions | number {
   // Linux's own defaults, which differ from a container's.
-  const options: { -readonly [K in keyof DevptsOptions]: DevptsOptions[K] } = { uid: null, gid: null, mode: 0o600, ptmxMode: 0, max: PSEUDO_TERMINALS_MAX };
+  const options: { -readonly [K in keyof DevptsOptions]: DevptsOptions[K] } = {
+    uid: null,
+    gid: null,
+    mode: 0o600,
+    ptmxMode: 0,
+    max: PSEUDO_TERMINALS_MAX,
+  };
   for (const option of text.split(',')) {
     if (option === '' || option === 'newinstance' || option === 'rw' || option === 'ro') continue;
     const [key, value = ''] = option.split('=', 2) as [string, string?];

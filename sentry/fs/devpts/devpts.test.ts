@@ -4,8 +4,26 @@ import { EAGAIN, EBUSY, EINVAL, EIO, ENOENT, ENOSPC, ENOTTY, EPERM, EACCES } fro
 import { O_CREAT, O_NOCTTY, O_NONBLOCK, O_RDONLY, O_RDWR, POLLHUP, POLLIN, POLLPRI, READABLE, WRITABLE } from '#sentry/abi/fs.ts';
 import { SIGWINCH } from '#sentry/abi/signal.ts';
 import {
-  TCFLSH, TCGETS, TCSETS, TCXONC, TIOCEXCL, TIOCGPTLCK, TIOCGPTN, TIOCGWINSZ, TIOCINQ, TIOCNXCL, TIOCOUTQ, TIOCPKT, TIOCPKT_FLUSHREAD,
-  TIOCPKT_FLUSHWRITE, TIOCPKT_STOP, TIOCSPTLCK, TIOCSTI, TIOCSWINSZ, VMIN, VTIME,
+  TCFLSH,
+  TCGETS,
+  TCSETS,
+  TCXONC,
+  TIOCEXCL,
+  TIOCGPTLCK,
+  TIOCGPTN,
+  TIOCGWINSZ,
+  TIOCINQ,
+  TIOCNXCL,
+  TIOCOUTQ,
+  TIOCPKT,
+  TIOCPKT_FLUSHREAD,
+  TIOCPKT_FLUSHWRITE,
+  TIOCPKT_STOP,
+  TIOCSPTLCK,
+  TIOCSTI,
+  TIOCSWINSZ,
+  VMIN,
+  VTIME,
 } from '#sentry/abi/termios.ts';
 import type { HostMemory } from '#platform/contract/host.ts';
 import { TimerQueue } from '../../lib/timer-queue.ts';
@@ -120,7 +138,7 @@ class Bench {
     this.guest.view.setUint32(ARGUMENT + 12, 0, true);
     this.guest.bytes[ARGUMENT + 17 + VMIN] = minimum;
     this.guest.bytes[ARGUMENT + 17 + VTIME] = time;
-    expect(this.ioctl(slave, TCSETS)).toBe(0);
+    if (this.ioctl(slave, TCSETS) !== 0) throw new Error('TCSETS');
   }
 }
 
@@ -363,7 +381,9 @@ test('whoever waits is told', () => {
   const { master, slave } = bench.pair();
   const seen: string[] = [];
   const watch = (file: FileDescription, name: string): void => {
-    const entry = new WaitEntry({ wake: (_entry, events) => seen.push(`${name} ${(events & READABLE) !== 0 ? 'r' : ''}${(events & WRITABLE) !== 0 ? 'w' : ''}`) });
+    const entry = new WaitEntry({
+      wake: (_entry, events) => seen.push(`${name} ${(events & READABLE) !== 0 ? 'r' : ''}${(events & WRITABLE) !== 0 ? 'w' : ''}`),
+    });
     file.queue.add(entry, READABLE | WRITABLE | POLLHUP);
   };
   watch(master, 'master');

@@ -6,7 +6,17 @@ import { EAGAIN, EFAULT, EINVAL, EIO } from '#sentry/abi/errno.ts';
 import { POLLHUP, POLLPRI, READABLE, WRITABLE } from '#sentry/abi/fs.ts';
 import { SIGINT, SIGQUIT, SIGTSTP } from '#sentry/abi/signal.ts';
 import {
-  TCFLSH, TCIFLUSH, TCIOFLUSH, TIOCGPKT, TIOCGPTLCK, TIOCGPTN, TIOCGPTPEER, TIOCINQ, TIOCPKT, TIOCSIG, TIOCSPTLCK,
+  TCFLSH,
+  TCIFLUSH,
+  TCIOFLUSH,
+  TIOCGPKT,
+  TIOCGPTLCK,
+  TIOCGPTN,
+  TIOCGPTPEER,
+  TIOCINQ,
+  TIOCPKT,
+  TIOCSIG,
+  TIOCSPTLCK,
 } from '#sentry/abi/termios.ts';
 import type { Io } from '../../mm/io.ts';
 import type { Dentry } from '../../vfs/dentry.ts';

@@ -3,6 +3,7 @@ import { FakeHost } from '#platform/fake/fake-host.ts';
 import { EACCES, EINVAL, ENOENT, ESRCH } from '#sentry/abi/errno.ts';
 import { O_CREAT, O_RDONLY, O_RDWR, O_WRONLY, S_IFLNK } from '#sentry/abi/fs.ts';
 import { emptyAttributes } from '#sentry/abi/stat.ts';
+import { KernelIo } from '../../mm/io.ts';
 import type { AddressSpace } from '../../mm/address-space.ts';
 import { ALL_CAPABILITIES, initialCredentials } from '../../vfs/credentials.ts';
 import type { FileDescription } from '../../vfs/file-description.ts';
@@ -23,6 +24,7 @@ class Bench {
   readonly root: TestCaller;
   readonly user: TestCaller;
   readonly file: FileDescription;
+  private readonly buffer = this.host.allocate(1 << 16);
 
   constructor() {
     const kernel = {
@@ -47,29 +49,62 @@ class Bench {
   private task(pid: number, uid: number, parent: TaskView | null): TaskView {
     const words = { low: 0x8000_0001, high: 0 };
     const task = {
-      tid: pid, startTimeNs: this.host.nowNs - 1e9, state: uid === 0 ? 'S' : 'T', name: `program ${pid}`, niceness: 0, minorFaults: 0, hasExited: false,
-      credentials: initialCredentials(uid, uid, [uid], ALL_CAPABILITIES), fs: this.world.fs, uts: { nodename: 'box', domainname: '(none)' },
-      mm: { areas: { all: [], totalBytes: 8192 }, codeStart: 0, codeEnd: 0, stackStart: 0, dataStart: 0, dataEnd: 0, brkStart: 0, argStart: 0, argEnd: 0, envStart: 0, envEnd: 0 },
-      files: { get: (fd: number) => (fd === 3 ? this.file : undefined), nextOpen: (from: number) => (from <= 3 ? 3 : -1), isCloexec: () => true, size: 4 },
+      tid: pid,
+      startTimeNs: this.host.nowNs - 1e9,
+      state: uid === 0 ? 'S' : 'T',
+      name: `program ${pid}`,
+      niceness: 0,
+      minorFaults: 0,
+      hasExited: false,
+      credentials: initialCredentials(uid, uid, [uid], ALL_CAPABILITIES),
+      fs: this.world.fs,
+      uts: { nodename: 'box', domainname: '(none)' },
+      mm: {
+        areas: { all: [], totalBytes: 8192 },
+        codeStart: 0,
+        codeEnd: 0,
+        stackStart: 0,
+        dataStart: 0,
+        dataEnd: 0,
+        brkStart: 0,
+        argStart: 0,
+        argEnd: 0,
+        envStart: 0,
+        envEnd: 0,
+      },
+      files: {
+        get: (fd: number) => (fd === 3 ? this.file : undefined),
+        nextOpen: (from: number) => (from <= 3 ? 3 : -1),
+        isCloexec: () => true,
+        size: 4,
+      },
       signals: { blocked: words, pending: { set: words } },
       group: undefined as unknown,
     };
     task.group = {
-      pid, leader: task, tasks: new Set([task]), parent: parent?.group ?? null, isZombie: false, exitStatus: 0,
+      pid,
+      leader: task,
+      tasks: new Set([task]),
+      parent: parent?.group ?? null,
+      isZombie: false,
+      exitStatus: 0,
       processGroup: { pgid: pid, session: { sid: pid, terminal: uid === 0 ? null : { device: 136 * 256 + 3, foreground: { pgid: 7 } } } },
-      limits: { soft: () => 1024, hard: () => Infinity }, handlers: { handler: Float64Array.from({ length: 65 }, (_, i) => (i === 2 ? 1 : i === 15 ? 4096 : 0)) },
-      signals: { pending: { set: words }, queued: { count: 2 } }, userTimeNs: 2.5e9, systemTimeNs: 1e7, childrenUserTimeNs: 0, childrenSystemTimeNs: 0,
+      limits: { soft: () => 1024, hard: () => Infinity },
+      handlers: { handler: Float64Array.from({ length: 65 }, (_, i) => (i === 2 ? 1 : i === 15 ? 4096 : 0)) },
+      signals: { pending: { set: words }, queued: { count: 2 } },
+      userTimeNs: 2.5e9,
+      systemTimeNs: 1e7,
+      childrenUserTimeNs: 0,
+      childrenSystemTimeNs: 0,
     };
     return task as unknown as TaskView;
   }
 
   read(name: string, caller = this.root): string {
     const file = this.world.open(name, O_RDONLY, 0, caller);
-    try {
-      return this.world.read(file);
-    } finally {
-      file.release();
-    }
+    const length = file.read(new KernelIo(this.buffer, 0, this.buffer.bytes.length), 0, caller);
+    file.release();
+    return this.buffer.latin1(0, length);
   }
 }
 
@@ -78,7 +113,10 @@ describe('of a process', () => {
     const bench = new Bench();
     const text = bench.read('/7/stat');
     expect(text.startsWith(`7 (program 7) T 1 7 7 ${136 * 256 + 3} 7 4194304 `)).toBe(true);
-    const fields = text.slice(text.lastIndexOf(')') + 2).trim().split(' ');
+    const fields = text
+      .slice(text.lastIndexOf(')') + 2)
+      .trim()
+      .split(' ');
     expect(fields.length).toBe(50);
     expect(fields[11]).toBe('250'); // utime in ticks
     expect(fields[19]).toBe('400'); // start time since boot
@@ -89,8 +127,24 @@ describe('of a process', () => {
 
   test('status', () => {
     const text = new Bench().read('/7/status');
-    const names = text.trimEnd().split('\n').map((line) => line.slice(0, line.indexOf(':')));
-    expect(names.slice(0, 12)).toEqual(['Name', 'Umask', 'State', 'Tgid', 'Ngid', 'Pid', 'PPid', 'TracerPid', 'Uid', 'Gid', 'FDSize', 'Groups']);
+    const names = text
+      .trimEnd()
+      .split('\n')
+      .map((line) => line.slice(0, line.indexOf(':')));
+    expect(names.slice(0, 12)).toEqual([
+      'Name',
+      'Umask',
+      'State',
+      'Tgid',
+      'Ngid',
+      'Pid',
+      'PPid',
+      'TracerPid',
+      'Uid',
+      'Gid',
+      'FDSize',
+      'Groups',
+    ]);
     expect(text).toContain('State:\tT (stopped)\n');
     expect(text).toContain('Uid:\t1000\t1000\t1000\t1000\n');
     expect(text).toContain('SigQ:\t2/1024\n');
@@ -136,7 +190,12 @@ describe('of a process', () => {
       const memory = bench.host.allocate(4096);
       const length = memory.writeLatin1('a name much too long\n', 0);
       let left = length;
-      const io = { remaining: length, put: () => 0, skip: () => {}, take: (to: typeof memory, offset: number, n: number) => (to.writeLatin1(memory.latin1(0, n), offset), (left -= n), n) };
+      const io = {
+        remaining: length,
+        put: () => 0,
+        skip: () => {},
+        take: (to: typeof memory, offset: number, n: number) => (to.writeLatin1(memory.latin1(0, n), offset), (left -= n), n),
+      };
       const result = file.write(io, 0, caller);
       file.release();
       expect(left).toBe(0);
@@ -192,7 +251,9 @@ describe('/proc itself', () => {
   test('sysctl', () => {
     const bench = new Bench();
     expect(bench.read('/sys/kernel/hostname')).toBe('box\n');
-    expect(bench.read('/sys/kernel/random/uuid', bench.user)).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\n$/);
+    expect(bench.read('/sys/kernel/random/uuid', bench.user)).toMatch(
+      /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}\n$/,
+    );
     expect(bench.read('/sys/kernel/random/boot_id')).toBe(bench.read('/sys/kernel/random/boot_id'));
     expect(bench.world.tryOpen('/sys/kernel/ostype', O_WRONLY)).toBe(-EACCES);
   });

@@ -28,7 +28,13 @@ export interface GroupView {
   readonly parent: GroupView | null;
   readonly isZombie: boolean;
   readonly exitStatus: number;
-  readonly processGroup: { readonly pgid: number; readonly session: { readonly sid: number; readonly terminal: { readonly device: number; readonly foreground: { readonly pgid: number } | null } | null } };
+  readonly processGroup: {
+    readonly pgid: number;
+    readonly session: {
+      readonly sid: number;
+      readonly terminal: { readonly device: number; readonly foreground: { readonly pgid: number } | null } | null;
+    };
+  };
   readonly limits: { soft(resource: number): number; hard(resource: number): number };
   readonly handlers: { readonly handler: Float64Array };
   readonly signals: { readonly pending: { readonly set: SignalWords }; readonly queued: { readonly count: number } };

@@ -5,16 +5,17 @@
  * Access to what belongs to a process alone (memory, descriptors, links) follows ptrace access rules: same user, or CAP_SYS_PTRACE.
  */
 import { EACCES, EINVAL, ENOENT, ESRCH } from '#sentry/abi/errno.ts';
-import { O_CLOEXEC, S_IFDIR, S_IFLNK } from '#sentry/abi/fs.ts';
+import { S_IFDIR, S_IFLNK } from '#sentry/abi/fs.ts';
 import { PAGE_SIZE } from '#sentry/abi/mman.ts';
 import { putI64 } from '#sentry/abi/layout.ts';
-import { CAP_SYS_PTRACE, capable } from '../../vfs/credentials.ts';
 import type { FileDescription } from '../../vfs/file-description.ts';
-import type { Caller, Inode, Stat } from '../../vfs/inode.ts';
-import type { Path, Target } from '../../vfs/mount.ts';
+import type { Caller, Inode } from '../../vfs/inode.ts';
+import type { Path } from '../../vfs/mount.ts';
 import { pathName } from '../../vfs/path-name.ts';
 import { LinkFile, StaticDirectory, SyntheticDirectory, TextFile } from '../synthetic/synthetic.ts';
 import type { Entry, ReadText } from '../synthetic/synthetic.ts';
+import { mayInspect, readerOf } from './access.ts';
+import { DescriptorLink, DescriptorsDirectory, fdinfoText } from './descriptors.ts';
 import { mapsText, statmText } from './maps.ts';
 import { MemoryInode } from './memory-file.ts';
 import { mountInfoText, mountStatsText, mountsText } from './mounts.ts';
@@ -25,23 +26,8 @@ import { smapsRollupText, smapsText } from './smaps.ts';
 import { limitsText, statText, statusText } from './status.ts';
 
 const COMM_LENGTH = 15;
-/** Size that Linux gives for the links of fd. */
-const LINK_SIZE = 64;
 /** /proc/PID/cmdline and environ show at most this much. */
 const ARGUMENT_BYTES_MAX = 1 << 20;
-
-/** The reader as a task: it is one whenever a guest reads. */
-export function readerOf(caller: Caller): TaskView {
-  return caller.task as TaskView;
-}
-
-/** ptrace access check: 0 or -EACCES. */
-function mayInspect(caller: Caller, { credentials: target }: TaskView): number {
-  const { credentials } = caller;
-  if (caller.task !== null && readerOf(caller).group === undefined) return -EACCES;
-  const same = [target.uid, target.euid, target.suid].every((uid) => uid === credentials.fsuid) && [target.gid, target.egid, target.sgid].every((gid) => gid === credentials.fsgid);
-  return same || capable(credentials, CAP_SYS_PTRACE) ? 0 : -EACCES;
-}
 
 /** Directory of a task; `leads` for /proc/PID, which has `task` besides. */
 export class ProcessDirectory extends SyntheticDirectory {
@@ -82,7 +68,10 @@ export class ProcessDirectory extends SyntheticDirectory {
 function processEntries(fs: ProcFileSystem, task: TaskView, leads: boolean): Record<string, Inode> {
   const { kernel } = fs;
   const text = (read: (caller: Caller) => string | number): TextFile => new TextFile(fs, living(task, read));
-  const guarded = (read: (caller: Caller) => string | number): ReadText => (caller) => (mayInspect(caller, task) < 0 ? -EACCES : read(caller));
+  const guarded =
+    (read: (caller: Caller) => string | number): ReadText =>
+    (caller) =>
+      mayInspect(caller, task) < 0 ? -EACCES : read(caller);
   const secret = (read: (caller: Caller) => string | number): TextFile => new TextFile(fs, living(task, guarded(read)), null, 0o400);
   return {
     ...(leads ? { task: new TasksDirectory(fs, task) } : {}),
@@ -90,11 +79,15 @@ function processEntries(fs: ProcFileSystem, task: TaskView, leads: boolean): Rec
     auxv: secret(() => auxvText(fs, task)),
     cgroup: text(() => '0::/\n'),
     cmdline: text(() => stringsText(fs, task, task.mm.argStart, task.mm.argEnd)),
-    comm: new TextFile(fs, living(task, () => `${task.name}\n`), (value, caller) => {
-      if (readerOf(caller).group !== task.group) return -EINVAL;
-      task.name = value.replace(/\n$/, '').slice(0, COMM_LENGTH);
-      return 0;
-    }),
+    comm: new TextFile(
+      fs,
+      living(task, () => `${task.name}\n`),
+      (value, caller) => {
+        if (readerOf(caller).group !== task.group) return -EINVAL;
+        task.name = value.replace(/\n$/, '').slice(0, COMM_LENGTH);
+        return 0;
+      },
+    ),
     coredump_filter: text(() => '00000033\n'),
     cwd: placeLink(fs, task, () => task.fs.cwd),
     environ: secret(() => stringsText(fs, task, task.mm.envStart, task.mm.envEnd)),
@@ -140,12 +133,16 @@ function living(task: TaskView, read: (caller: Caller) => string | number): Read
 /** -1000..1000, kept but without effect: memory is the host's to take back. */
 function oomScoreFile(fs: ProcFileSystem, task: TaskView): TextFile {
   let score = 0;
-  return new TextFile(fs, living(task, () => `${score}\n`), (text) => {
-    const value = Number(text.trim());
-    if (text.trim() === '' || !Number.isInteger(value) || Math.abs(value) > 1000) return -EINVAL;
-    score = value;
-    return 0;
-  });
+  return new TextFile(
+    fs,
+    living(task, () => `${score}\n`),
+    (text) => {
+      const value = Number(text.trim());
+      if (text.trim() === '' || !Number.isInteger(value) || Math.abs(value) > 1000) return -EINVAL;
+      score = value;
+      return 0;
+    },
+  );
 }
 
 /** NUL-separated strings as they are in guest memory now: setproctitle writes there. */
@@ -171,13 +168,6 @@ function auxvText({ staging }: ProcFileSystem, task: TaskView): string {
   return staging.latin1(0, auxv.length * 16);
 }
 
-function fdinfoText(task: TaskView, fd: number): string | number {
-  const file = task.files.get(fd);
-  if (file === undefined) return -ENOENT;
-  const flags = file.flags | (task.files.isCloexec(fd) ? O_CLOEXEC : 0);
-  return `pos:\t${file.position}\nflags:\t0${flags.toString(8)}\nmnt_id:\t${file.mount?.id ?? 0}\nino:\t${file.inode.ino}\n${file.fdinfo()}`;
-}
-
 function placeLink(fs: ProcFileSystem, task: TaskView, place: () => Path): LinkFile {
   return new LinkFile(
     fs,
@@ -199,72 +189,6 @@ function executableLink(fs: ProcFileSystem, task: TaskView): LinkFile {
       return exe === null ? -ENOENT : mayInspect(caller, task) || { mount: exe.mount, dentry: exe.dentry };
     },
   );
-}
-
-/** Its permissions tell how the file was opened. */
-class DescriptorLink extends LinkFile {
-  private readonly task: TaskView;
-  private readonly fd: number;
-
-  constructor(fs: ProcFileSystem, task: TaskView, fd: number) {
-    super(fs, (caller) => {
-      const file = task.files.get(fd);
-      return file === undefined ? -ENOENT : pathName(file, readerOf(caller).fs.root);
-    });
-    this.task = task;
-    this.fd = fd;
-  }
-
-  override followMagic(): Target | number {
-    const file = this.task.files.get(this.fd);
-    return file === undefined ? -ENOENT : { mount: file.mount, dentry: file.dentry };
-  }
-
-  override getattr(into: Stat): number {
-    const file = this.task.files.get(this.fd);
-    if (file !== undefined) this.mode = S_IFLNK | (file.readable ? 0o500 : 0) | (file.writable ? 0o300 : 0);
-    const result = super.getattr(into);
-    into.size = LINK_SIZE;
-    return result;
-  }
-}
-
-/** /proc/PID/fd and fdinfo: one name for each open descriptor. */
-class DescriptorsDirectory extends SyntheticDirectory {
-  private readonly task: TaskView;
-  private readonly make: (fd: number) => Inode;
-  private readonly entryMode: number;
-  private readonly made = new Map<number, Inode>();
-
-  constructor(fs: ProcFileSystem, task: TaskView, make: (fd: number) => Inode, entryMode: number, permissions = 0o500) {
-    super(fs, permissions);
-    this.task = task;
-    this.make = make;
-    this.entryMode = entryMode;
-  }
-
-  override lookup(name: string, caller: Caller): Inode | number {
-    const refusal = mayInspect(caller, this.task);
-    if (refusal < 0) return refusal;
-    const fd = Number(name);
-    if (!/^(0|[1-9]\d{0,9})$/.test(name) || this.task.hasExited || this.task.files.get(fd) === undefined) return -ENOENT;
-    let inode = this.made.get(fd);
-    if (inode === undefined) {
-      inode = this.make(fd);
-      inode.uid = this.uid;
-      inode.gid = this.gid;
-      this.made.set(fd, inode);
-    }
-    return inode;
-  }
-
-  entries(caller: Caller): Entry[] {
-    const list: Entry[] = [];
-    if (this.task.hasExited || mayInspect(caller, this.task) < 0) return list;
-    const { files } = this.task;
-    for (let fd = files.nextOpen(0); fd >= 0; fd = files.nextOpen(fd + 1)) list.push({ name: String(fd), ino: this.ino * 4096 + fd, mode: this.entryMode });
-    return list;
-  }
 }
 
 class TasksDirectory extends SyntheticDirectory {
@@ -300,12 +224,22 @@ class TasksDirectory extends SyntheticDirectory {
 
 /** One of each, the same for every process: the sandbox has no nested namespaces but UTS. */
 const NAMESPACES: Readonly<Record<string, number>> = {
-  cgroup: 4026531835, ipc: 4026531839, mnt: 4026531841, net: 4026531840, pid: 4026531836, pid_for_children: 4026531836,
-  time: 4026531834, time_for_children: 4026531834, user: 4026531837, uts: 4026531838,
+  cgroup: 4026531835,
+  ipc: 4026531839,
+  mnt: 4026531841,
+  net: 4026531840,
+  pid: 4026531836,
+  pid_for_children: 4026531836,
+  time: 4026531834,
+  time_for_children: 4026531834,
+  user: 4026531837,
+  uts: 4026531838,
 };
 
 function namespacesDirectory(fs: ProcFileSystem): StaticDirectory {
-  const links = Object.entries(NAMESPACES).map(([name, number]) => [name, new LinkFile(fs, () => `${name.replace('_for_children', '')}:[${number}]`)]);
+  const links = Object.entries(NAMESPACES).map(([name, number]) => [
+    name,
+    new LinkFile(fs, () => `${name.replace('_for_children', '')}:[${number}]`),
+  ]);
   return new StaticDirectory(fs, Object.fromEntries(links) as Record<string, Inode>, 0o511);
 }
-

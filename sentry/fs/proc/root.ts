@@ -6,7 +6,8 @@ import type { Caller, Inode } from '../../vfs/inode.ts';
 import { LinkFile, StaticDirectory, SyntheticDirectory, TextFile } from '../synthetic/synthetic.ts';
 import type { Entry } from '../synthetic/synthetic.ts';
 import type { GroupView, KernelView, MachineView } from './process-view.ts';
-import { ProcessDirectory, readerOf } from './process.ts';
+import { readerOf } from './access.ts';
+import { ProcessDirectory } from './process.ts';
 import type { ProcFileSystem } from './proc-file-system.ts';
 import { sysctlDirectory } from './sysctl.ts';
 
@@ -104,11 +105,35 @@ function memoryText({ machine, memoryUsed }: KernelView): string {
   const total = machine.memoryBytes;
   const free = Math.max(0, total - memoryUsed);
   const lines: [string, number][] = [
-    ['MemTotal', total], ['MemFree', free], ['MemAvailable', free], ['Buffers', 0], ['Cached', 0], ['SwapCached', 0], ['Active', 0],
-    ['Inactive', 0], ['Active(anon)', 0], ['Inactive(anon)', 0], ['Active(file)', 0], ['Inactive(file)', 0], ['Unevictable', 0],
-    ['Mlocked', 0], ['SwapTotal', 0], ['SwapFree', 0], ['Dirty', 0], ['Writeback', 0], ['AnonPages', memoryUsed], ['Mapped', 0],
-    ['Shmem', 0], ['Slab', 0], ['SReclaimable', 0], ['SUnreclaim', 0], ['CommitLimit', total], ['Committed_AS', memoryUsed],
-    ['VmallocTotal', 0], ['VmallocUsed', 0], ['VmallocChunk', 0],
+    ['MemTotal', total],
+    ['MemFree', free],
+    ['MemAvailable', free],
+    ['Buffers', 0],
+    ['Cached', 0],
+    ['SwapCached', 0],
+    ['Active', 0],
+    ['Inactive', 0],
+    ['Active(anon)', 0],
+    ['Inactive(anon)', 0],
+    ['Active(file)', 0],
+    ['Inactive(file)', 0],
+    ['Unevictable', 0],
+    ['Mlocked', 0],
+    ['SwapTotal', 0],
+    ['SwapFree', 0],
+    ['Dirty', 0],
+    ['Writeback', 0],
+    ['AnonPages', memoryUsed],
+    ['Mapped', 0],
+    ['Shmem', 0],
+    ['Slab', 0],
+    ['SReclaimable', 0],
+    ['SUnreclaim', 0],
+    ['CommitLimit', total],
+    ['Committed_AS', memoryUsed],
+    ['VmallocTotal', 0],
+    ['VmallocUsed', 0],
+    ['VmallocChunk', 0],
   ];
   return lines.map(([name, bytes]) => `${`${name}:`.padEnd(16)}${String(Math.floor(bytes / 1024)).padStart(8)} kB\n`).join('');
 }

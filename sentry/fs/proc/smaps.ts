@@ -25,7 +25,12 @@ function costsOf(area: Vma): Costs {
   const size = (area.end - area.start) / 1024;
   // The stack's area is as large as it may grow.
   const resident = area.protection === 0 ? 0 : area.name === '[stack]' ? Math.min(size, STACK_KIB) : size;
-  return { resident, anonymous: area.file === null ? resident : 0, file: area.file === null ? 0 : resident, locked: area.locked ? resident : 0 };
+  return {
+    resident,
+    anonymous: area.file === null ? resident : 0,
+    file: area.file === null ? 0 : resident,
+    locked: area.locked ? resident : 0,
+  };
 }
 
 function line(name: string, kib: number): string {
@@ -37,8 +42,15 @@ const NONE = ['LazyFree', 'AnonHugePages', 'ShmemPmdMapped', 'FilePmdMapped', 'S
 /** The lines that both files have, after Pss. */
 function shares({ resident, anonymous, file, locked }: Costs): string {
   return (
-    line('Shared_Clean', 0) + line('Shared_Dirty', 0) + line('Private_Clean', file) + line('Private_Dirty', anonymous) +
-    line('Referenced', resident) + line('Anonymous', anonymous) + line('KSM', 0) + NONE.map((name) => line(name, 0)).join('') + line('Locked', locked)
+    line('Shared_Clean', 0) +
+    line('Shared_Dirty', 0) +
+    line('Private_Clean', file) +
+    line('Private_Dirty', anonymous) +
+    line('Referenced', resident) +
+    line('Anonymous', anonymous) +
+    line('KSM', 0) +
+    NONE.map((name) => line(name, 0)).join('') +
+    line('Locked', locked)
   );
 }
 
@@ -55,7 +67,11 @@ export function smapsText(mm: AddressSpace, root: Path): string {
 
 /** Two letters for what may be done: now, and after mprotect. */
 function vmFlags({ protection, flags }: Vma): string {
-  const now = [(protection & PROT_READ) !== 0 ? 'rd ' : '', (protection & PROT_WRITE) !== 0 ? 'wr ' : '', (protection & PROT_EXEC) !== 0 ? 'ex ' : ''];
+  const now = [
+    (protection & PROT_READ) !== 0 ? 'rd ' : '',
+    (protection & PROT_WRITE) !== 0 ? 'wr ' : '',
+    (protection & PROT_EXEC) !== 0 ? 'ex ' : '',
+  ];
   return `${now.join('')}${(flags & MAP_SHARED) !== 0 ? 'sh ' : ''}mr mw me `;
 }
 
@@ -72,8 +88,12 @@ export function smapsRollupText(mm: AddressSpace): string {
   const last = mm.areas.all.at(-1)?.end ?? 0;
   const head = `${first.toString(16).padStart(8, '0')}-${last.toString(16).padStart(8, '0')} ---p 00000000 00:00 0 `;
   const portions =
-    line('Rss', sum.resident) + line('Pss', sum.resident) + line('Pss_Dirty', sum.anonymous) + line('Pss_Anon', sum.anonymous) +
-    line('Pss_File', sum.file) + line('Pss_Shmem', 0);
+    line('Rss', sum.resident) +
+    line('Pss', sum.resident) +
+    line('Pss_Dirty', sum.anonymous) +
+    line('Pss_Anon', sum.anonymous) +
+    line('Pss_File', sum.file) +
+    line('Pss_Shmem', 0);
   return `${head.padEnd(ROLLUP_COLUMN)}[rollup]\n${portions}${shares(sum)}`;
 }
 

@@ -8,7 +8,12 @@ const NS_PER_TICK = 10_000_000;
 const SIG_IGN = 1;
 
 const STATE_NAMES: Readonly<Record<string, string>> = {
-  R: 'R (running)', S: 'S (sleeping)', D: 'D (disk sleep)', T: 'T (stopped)', Z: 'Z (zombie)', X: 'X (dead)',
+  R: 'R (running)',
+  S: 'S (sleeping)',
+  D: 'D (disk sleep)',
+  T: 'T (stopped)',
+  Z: 'Z (zombie)',
+  X: 'X (dead)',
 };
 
 function ticks(ns: number): number {
@@ -22,14 +27,55 @@ export function statText(task: TaskView, kernel: KernelView): string {
   const memory = task.hasExited ? null : memoryFigures(mm);
   const [ignored, caught] = dispositions(group);
   const fields = [
-    task.tid, `(${task.name})`, task.state, group.parent?.pid ?? 0, group.processGroup.pgid, group.processGroup.session.sid,
-    terminal === null ? 0 : terminal.device, terminal?.foreground?.pgid ?? -1, 0x40_0000, task.minorFaults, 0, 0, 0,
-    ticks(group.userTimeNs), ticks(group.systemTimeNs), ticks(group.childrenUserTimeNs), ticks(group.childrenSystemTimeNs),
-    20 + task.niceness, task.niceness, livingThreads(group), 0, ticks(task.startTimeNs - kernel.bootTimeNs),
-    memory?.total ?? 0, Math.floor((memory?.accessible ?? 0) / 4096), '18446744073709551615',
-    mm.codeStart, mm.codeEnd, mm.stackStart, 0, 0,
-    ...[task.signals.pending.set, task.signals.blocked, ignored, caught].map(({ low }) => low & 0x7fff_ffff), 0, 0, 0, 17, 0, 0, 0, 0, 0, 0,
-    mm.dataStart, mm.dataEnd, mm.brkStart, mm.argStart, mm.argEnd, mm.envStart, mm.envEnd, group.exitStatus,
+    task.tid,
+    `(${task.name})`,
+    task.state,
+    group.parent?.pid ?? 0,
+    group.processGroup.pgid,
+    group.processGroup.session.sid,
+    terminal === null ? 0 : terminal.device,
+    terminal?.foreground?.pgid ?? -1,
+    0x40_0000,
+    task.minorFaults,
+    0,
+    0,
+    0,
+    ticks(group.userTimeNs),
+    ticks(group.systemTimeNs),
+    ticks(group.childrenUserTimeNs),
+    ticks(group.childrenSystemTimeNs),
+    20 + task.niceness,
+    task.niceness,
+    livingThreads(group),
+    0,
+    ticks(task.startTimeNs - kernel.bootTimeNs),
+    memory?.total ?? 0,
+    Math.floor((memory?.accessible ?? 0) / 4096),
+    '18446744073709551615',
+    mm.codeStart,
+    mm.codeEnd,
+    mm.stackStart,
+    0,
+    0,
+    ...[task.signals.pending.set, task.signals.blocked, ignored, caught].map(({ low }) => low & 0x7fff_ffff),
+    0,
+    0,
+    0,
+    17,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    mm.dataStart,
+    mm.dataEnd,
+    mm.brkStart,
+    mm.argStart,
+    mm.argEnd,
+    mm.envStart,
+    mm.envEnd,
+    group.exitStatus,
   ];
   return `${fields.join(' ')}\n`;
 }
@@ -113,24 +159,51 @@ function memoryLines(task: TaskView): [string, string][] {
   const memory = memoryFigures(task.mm);
   const kib = (bytes: number): string => `${String(Math.ceil(bytes / 1024)).padStart(8)} kB`;
   return [
-    ['VmPeak', kib(memory.total)], ['VmSize', kib(memory.total)], ['VmLck', kib(memory.locked)], ['VmPin', kib(0)],
-    ['VmHWM', kib(memory.accessible)], ['VmRSS', kib(memory.accessible)], ['RssAnon', kib(Math.max(0, memory.accessible - memory.file))],
-    ['RssFile', kib(memory.file)], ['RssShmem', kib(0)], ['VmData', kib(memory.data)], ['VmStk', kib(memory.stack)],
-    ['VmExe', kib(memory.text)], ['VmLib', kib(0)], ['VmPTE', kib(0)], ['VmSwap', kib(0)],
-    ['HugetlbPages', kib(0)], ['CoreDumping', '0'], ['THP_enabled', '1'], ['untag_mask', '0xffffffffffffffff'],
+    ['VmPeak', kib(memory.total)],
+    ['VmSize', kib(memory.total)],
+    ['VmLck', kib(memory.locked)],
+    ['VmPin', kib(0)],
+    ['VmHWM', kib(memory.accessible)],
+    ['VmRSS', kib(memory.accessible)],
+    ['RssAnon', kib(Math.max(0, memory.accessible - memory.file))],
+    ['RssFile', kib(memory.file)],
+    ['RssShmem', kib(0)],
+    ['VmData', kib(memory.data)],
+    ['VmStk', kib(memory.stack)],
+    ['VmExe', kib(memory.text)],
+    ['VmLib', kib(0)],
+    ['VmPTE', kib(0)],
+    ['VmSwap', kib(0)],
+    ['HugetlbPages', kib(0)],
+    ['CoreDumping', '0'],
+    ['THP_enabled', '1'],
+    ['untag_mask', '0xffffffffffffffff'],
   ];
 }
 
 const LIMIT_ROWS: readonly (readonly [string, string])[] = [
-  ['Max cpu time', 'seconds'], ['Max file size', 'bytes'], ['Max data size', 'bytes'], ['Max stack size', 'bytes'],
-  ['Max core file size', 'bytes'], ['Max resident set', 'bytes'], ['Max processes', 'processes'], ['Max open files', 'files'],
-  ['Max locked memory', 'bytes'], ['Max address space', 'bytes'], ['Max file locks', 'locks'], ['Max pending signals', 'signals'],
-  ['Max msgqueue size', 'bytes'], ['Max nice priority', ''], ['Max realtime priority', ''], ['Max realtime timeout', 'us'],
+  ['Max cpu time', 'seconds'],
+  ['Max file size', 'bytes'],
+  ['Max data size', 'bytes'],
+  ['Max stack size', 'bytes'],
+  ['Max core file size', 'bytes'],
+  ['Max resident set', 'bytes'],
+  ['Max processes', 'processes'],
+  ['Max open files', 'files'],
+  ['Max locked memory', 'bytes'],
+  ['Max address space', 'bytes'],
+  ['Max file locks', 'locks'],
+  ['Max pending signals', 'signals'],
+  ['Max msgqueue size', 'bytes'],
+  ['Max nice priority', ''],
+  ['Max realtime priority', ''],
+  ['Max realtime timeout', 'us'],
 ];
 
 export function limitsText({ limits }: GroupView): string {
   const show = (value: number): string => (value === Infinity ? 'unlimited' : String(value));
-  const row = (name: string, soft: string, hard: string, unit: string): string => `${name.padEnd(25)} ${soft.padEnd(20)} ${hard.padEnd(20)} ${unit.padEnd(10)}\n`;
+  const row = (name: string, soft: string, hard: string, unit: string): string =>
+    `${name.padEnd(25)} ${soft.padEnd(20)} ${hard.padEnd(20)} ${unit.padEnd(10)}\n`;
   let text = row('Limit', 'Soft Limit', 'Hard Limit', 'Units');
   for (let i = 0; i < RLIM_NLIMITS; i++) {
     const [name, unit] = LIMIT_ROWS[i]!;

@@ -4,7 +4,7 @@ import { KERNEL_RELEASE, KERNEL_VERSION } from '../../abi/version.ts';
 import { CAP_LAST_CAP, CAP_SYS_ADMIN, capable } from '../../vfs/credentials.ts';
 import type { Caller, Inode } from '../../vfs/inode.ts';
 import { StaticDirectory, TextFile } from '../synthetic/synthetic.ts';
-import { readerOf } from './process.ts';
+import { readerOf } from './access.ts';
 import type { ProcFileSystem } from './proc-file-system.ts';
 
 const HOST_NAME_MAX = 64;
@@ -17,9 +17,21 @@ export function sysctlDirectory(fs: ProcFileSystem): StaticDirectory {
   return directory({
     fs: directory({
       ...constants({
-        'aio-max-nr': 65536, 'aio-nr': 0, 'file-max': 1048576, 'file-nr': '0\t0\t1048576', 'lease-break-time': 45, 'nr_open': 1048576,
-        'pipe-max-size': 1048576, 'pipe-user-pages-soft': 16384, 'pipe-user-pages-hard': 0, 'protected_fifos': 0, 'protected_hardlinks': 1,
-        'protected_regular': 0, 'protected_symlinks': 1, 'suid_dumpable': 0, 'mount-max': 4096,
+        'aio-max-nr': 65536,
+        'aio-nr': 0,
+        'file-max': 1048576,
+        'file-nr': '0\t0\t1048576',
+        'lease-break-time': 45,
+        nr_open: 1048576,
+        'pipe-max-size': 1048576,
+        'pipe-user-pages-soft': 16384,
+        'pipe-user-pages-hard': 0,
+        protected_fifos: 0,
+        protected_hardlinks: 1,
+        protected_regular: 0,
+        protected_symlinks: 1,
+        suid_dumpable: 0,
+        'mount-max': 4096,
       }),
       inotify: directory(constants({ max_queued_events: 16384, max_user_instances: 128, max_user_watches: 65536 })),
       epoll: directory(constants({ max_user_watches: 1048576 })),
@@ -27,11 +39,35 @@ export function sysctlDirectory(fs: ProcFileSystem): StaticDirectory {
     }),
     kernel: directory({
       ...constants({
-        ostype: 'Linux', osrelease: KERNEL_RELEASE, version: KERNEL_VERSION, cap_last_cap: CAP_LAST_CAP, core_pattern: 'core', core_uses_pid: 0,
-        dmesg_restrict: 1, kptr_restrict: 1, msgmax: 8192, msgmnb: 16384, msgmni: 32000, ngroups_max: 65536, overflowgid: 65534,
-        overflowuid: 65534, perf_event_paranoid: 4, pid_max: 32768, printk: '4\t4\t1\t7', randomize_va_space: 2, sem: '32000\t1024000000\t500\t32000',
-        shmall: '18446744073692774399', shmmax: '18446744073692774399', shmmni: 4096, 'threads-max': 4096, tainted: 0, panic: 0,
-        sched_rt_period_us: 1000000, sched_rt_runtime_us: 950000, unprivileged_bpf_disabled: 2, unprivileged_userns_clone: 0,
+        ostype: 'Linux',
+        osrelease: KERNEL_RELEASE,
+        version: KERNEL_VERSION,
+        cap_last_cap: CAP_LAST_CAP,
+        core_pattern: 'core',
+        core_uses_pid: 0,
+        dmesg_restrict: 1,
+        kptr_restrict: 1,
+        msgmax: 8192,
+        msgmnb: 16384,
+        msgmni: 32000,
+        ngroups_max: 65536,
+        overflowgid: 65534,
+        overflowuid: 65534,
+        perf_event_paranoid: 4,
+        pid_max: 32768,
+        printk: '4\t4\t1\t7',
+        randomize_va_space: 2,
+        sem: '32000\t1024000000\t500\t32000',
+        shmall: '18446744073692774399',
+        shmmax: '18446744073692774399',
+        shmmni: 4096,
+        'threads-max': 4096,
+        tainted: 0,
+        panic: 0,
+        sched_rt_period_us: 1000000,
+        sched_rt_runtime_us: 950000,
+        unprivileged_bpf_disabled: 2,
+        unprivileged_userns_clone: 0,
       }),
       hostname: nameFile(fs, 'nodename'),
       domainname: nameFile(fs, 'domainname'),
@@ -45,8 +81,18 @@ export function sysctlDirectory(fs: ProcFileSystem): StaticDirectory {
     user: directory(constants({ max_user_namespaces: 0 })),
     vm: directory(
       constants({
-        dirty_background_ratio: 10, dirty_ratio: 20, drop_caches: 0, max_map_count: 65530, mmap_min_addr: 65536, min_free_kbytes: 67584,
-        nr_hugepages: 0, overcommit_memory: 0, overcommit_ratio: 50, panic_on_oom: 0, swappiness: 60, 'vfs_cache_pressure': 100,
+        dirty_background_ratio: 10,
+        dirty_ratio: 20,
+        drop_caches: 0,
+        max_map_count: 65530,
+        mmap_min_addr: 65536,
+        min_free_kbytes: 67584,
+        nr_hugepages: 0,
+        overcommit_memory: 0,
+        overcommit_ratio: 50,
+        panic_on_oom: 0,
+        swappiness: 60,
+        vfs_cache_pressure: 100,
       }),
     ),
   });

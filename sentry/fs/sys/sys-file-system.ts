@@ -34,7 +34,10 @@ export class SysFileSystem extends SyntheticFileSystem {
   }
 
   private directory(tree: Tree): StaticDirectory {
-    const children = Object.entries(tree).map(([name, node]) => [name, typeof node === 'string' ? new SysFile(this, () => `${node}\n`) : this.directory(node)]);
+    const children = Object.entries(tree).map(([name, node]) => [
+      name,
+      typeof node === 'string' ? new SysFile(this, () => `${node}\n`) : this.directory(node),
+    ]);
     return new StaticDirectory(this, Object.fromEntries(children) as Record<string, Inode>, 0o755);
   }
 }
@@ -78,7 +81,10 @@ function sysTree(machine: MachineView): Tree {
 
 function cpuTree(count: number): Tree {
   const all = cpuList(0, count);
-  const cpus = Array.from({ length: count }, (_, cpu) => [`cpu${cpu}`, { topology: topologyTree(cpu, count), ...(cpu === 0 ? {} : { online: '1' }) }]);
+  const cpus = Array.from({ length: count }, (_, cpu) => [
+    `cpu${cpu}`,
+    { topology: topologyTree(cpu, count), ...(cpu === 0 ? {} : { online: '1' }) },
+  ]);
   return {
     ...(Object.fromEntries(cpus) as Tree),
     isolated: '',

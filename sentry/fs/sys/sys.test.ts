@@ -46,4 +46,3 @@ describe('sysfs', () => {
     expect(world.tryOpen('/kernel/mm/transparent_hugepage/enabled', 1)).toBe(-13);
   });
 });
-

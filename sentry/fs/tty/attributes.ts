@@ -3,8 +3,42 @@
  * discipline asks for each byte is kept ready: the special characters as a table from byte to meaning.
  */
 import {
-  B38400, BOTHER, CBAUD, CREAD, CS8, CSIZE, ECHO, ECHOCTL, ECHOE, ECHOK, ECHOKE, ICANON, ICRNL, IEXTEN, ISIG, IXON, NCCS, ONLCR, OPOST, PARENB,
-  TERMIOS2_SIZE, VEOF, VEOL, VEOL2, VERASE, VINTR, VKILL, VLNEXT, VMIN, VQUIT, VREPRINT, VSTART, VSTOP, VSUSP, VTIME, VWERASE,
+  B38400,
+  BOTHER,
+  CBAUD,
+  CREAD,
+  CS8,
+  CSIZE,
+  ECHO,
+  ECHOCTL,
+  ECHOE,
+  ECHOK,
+  ECHOKE,
+  ICANON,
+  ICRNL,
+  IEXTEN,
+  ISIG,
+  IXON,
+  NCCS,
+  ONLCR,
+  OPOST,
+  PARENB,
+  TERMIOS2_SIZE,
+  VEOF,
+  VEOL,
+  VEOL2,
+  VERASE,
+  VINTR,
+  VKILL,
+  VLNEXT,
+  VMIN,
+  VQUIT,
+  VREPRINT,
+  VSTART,
+  VSTOP,
+  VSUSP,
+  VTIME,
+  VWERASE,
 } from '#sentry/abi/termios.ts';
 
 /** Meaning of a byte that is in no place of c_cc. */
@@ -14,8 +48,8 @@ const DEFAULT_CHARACTERS = [3, 0x1c, 0x7f, 0x15, 4, 0, 1, 0, 0x11, 0x13, 0x1a, 0
 /** Line speeds by the low bits of CBAUD, and by those with CBAUDEX. */
 const SPEEDS = [0, 50, 75, 110, 134, 150, 200, 300, 600, 1200, 1800, 2400, 4800, 9600, 19_200, 38_400];
 const EXTENDED_SPEEDS = [
-  0, 57_600, 115_200, 230_400, 460_800, 500_000, 576_000, 921_600, 1_000_000, 1_152_000, 1_500_000, 2_000_000, 2_500_000, 3_000_000, 3_500_000,
-  4_000_000,
+  0, 57_600, 115_200, 230_400, 460_800, 500_000, 576_000, 921_600, 1_000_000, 1_152_000, 1_500_000, 2_000_000, 2_500_000, 3_000_000,
+  3_500_000, 4_000_000,
 ];
 const CONTROL_CHARACTERS = 17;
 

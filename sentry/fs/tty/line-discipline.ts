@@ -8,8 +8,34 @@
  */
 import { SIGINT, SIGQUIT, SIGTSTP } from '#sentry/abi/signal.ts';
 import {
-  ECHO, ECHOCTL, ECHONL, EXTPROC, ICRNL, IEXTEN, IGNCR, INLCR, ISIG, ISTRIP, IUCLC, IXANY, IXON, NOFLSH, PARMRK, VEOF, VEOL, VEOL2, VERASE, VINTR,
-  VKILL, VLNEXT, VQUIT, VREPRINT, VSTART, VSTOP, VSUSP, VWERASE,
+  ECHO,
+  ECHOCTL,
+  ECHONL,
+  EXTPROC,
+  ICRNL,
+  IEXTEN,
+  IGNCR,
+  INLCR,
+  ISIG,
+  ISTRIP,
+  IUCLC,
+  IXANY,
+  IXON,
+  NOFLSH,
+  PARMRK,
+  VEOF,
+  VEOL,
+  VEOL2,
+  VERASE,
+  VINTR,
+  VKILL,
+  VLNEXT,
+  VQUIT,
+  VREPRINT,
+  VSTART,
+  VSTOP,
+  VSUSP,
+  VWERASE,
 } from '#sentry/abi/termios.ts';
 import type { HostMemory } from '#platform/contract/host.ts';
 import type { Attributes } from './attributes.ts';

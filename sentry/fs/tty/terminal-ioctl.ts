@@ -4,9 +4,40 @@
  */
 import { EFAULT, EINVAL, EIO, ENOTTY } from '#sentry/abi/errno.ts';
 import {
-  TCFLSH, TCGETS, TCGETS2, TCIFLUSH, TCIOFF, TCIOFLUSH, TCION, TCOFLUSH, TCOOFF, TCOON, TCSBRK, TCSBRKP, TCSETS, TCSETS2, TCSETSF, TCSETSF2, TCSETSW,
-  TCSETSW2, TCXONC, TERMIOS2_SIZE, TERMIOS_SIZE, TIOCCBRK, TIOCEXCL, TIOCGDEV, TIOCGETD, TIOCGEXCL, TIOCGWINSZ, TIOCNXCL, TIOCOUTQ, TIOCSBRK,
-  TIOCSETD, TIOCSTI, TIOCSWINSZ, WINSIZE_SIZE,
+  TCFLSH,
+  TCGETS,
+  TCGETS2,
+  TCIFLUSH,
+  TCIOFF,
+  TCIOFLUSH,
+  TCION,
+  TCOFLUSH,
+  TCOOFF,
+  TCOON,
+  TCSBRK,
+  TCSBRKP,
+  TCSETS,
+  TCSETS2,
+  TCSETSF,
+  TCSETSF2,
+  TCSETSW,
+  TCSETSW2,
+  TCXONC,
+  TERMIOS2_SIZE,
+  TERMIOS_SIZE,
+  TIOCCBRK,
+  TIOCEXCL,
+  TIOCGDEV,
+  TIOCGETD,
+  TIOCGEXCL,
+  TIOCGWINSZ,
+  TIOCNXCL,
+  TIOCOUTQ,
+  TIOCSBRK,
+  TIOCSETD,
+  TIOCSTI,
+  TIOCSWINSZ,
+  WINSIZE_SIZE,
 } from '#sentry/abi/termios.ts';
 import type { Caller } from '../../vfs/inode.ts';
 import { guestOf } from '../anonymous/guest-caller.ts';
@@ -75,7 +106,13 @@ function getAttributes(terminal: PseudoTerminal, address: number, caller: Caller
   return memory.copyOut(address, scratch, 0, size);
 }
 
-function setAttributes(terminal: PseudoTerminal, address: number, caller: Caller, size: number, input: 'keep input' | 'discard input'): number {
+function setAttributes(
+  terminal: PseudoTerminal,
+  address: number,
+  caller: Caller,
+  size: number,
+  input: 'keep input' | 'discard input',
+): number {
   const error = terminal.jobs.mayChange(caller);
   if (error < 0) return error;
   const { memory, scratch } = guestOf(caller);

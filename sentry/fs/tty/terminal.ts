@@ -10,8 +10,19 @@
 import { POLLERR, POLLHUP, POLLPRI, READABLE, WRITABLE } from '#sentry/abi/fs.ts';
 import { SIGWINCH } from '#sentry/abi/signal.ts';
 import {
-  EXTPROC, ICANON, IXON, TIOCPKT_DOSTOP, TIOCPKT_FLUSHREAD, TIOCPKT_FLUSHWRITE, TIOCPKT_IOCTL, TIOCPKT_NOSTOP, TIOCPKT_START, TIOCPKT_STOP,
-  VSTART, VSTOP, WINSIZE_SIZE,
+  EXTPROC,
+  ICANON,
+  IXON,
+  TIOCPKT_DOSTOP,
+  TIOCPKT_FLUSHREAD,
+  TIOCPKT_FLUSHWRITE,
+  TIOCPKT_IOCTL,
+  TIOCPKT_NOSTOP,
+  TIOCPKT_START,
+  TIOCPKT_STOP,
+  VSTART,
+  VSTOP,
+  WINSIZE_SIZE,
 } from '#sentry/abi/termios.ts';
 import type { HostMemory } from '#platform/contract/host.ts';
 import type { WaitQueue } from '../../lib/wait-queue.ts';
@@ -155,7 +166,8 @@ export class PseudoTerminal implements DisciplineOwner {
       this.discipline.reset();
     }
     if ((before.iflag & IXON) !== 0 && (attributes.iflag & IXON) === 0) this.setStopped(false);
-    if (before.flow !== this.usualFlow) this.tellMaster(this.usualFlow ? TIOCPKT_DOSTOP : TIOCPKT_NOSTOP, this.usualFlow ? TIOCPKT_NOSTOP : TIOCPKT_DOSTOP);
+    if (before.flow !== this.usualFlow)
+      this.tellMaster(this.usualFlow ? TIOCPKT_DOSTOP : TIOCPKT_NOSTOP, this.usualFlow ? TIOCPKT_NOSTOP : TIOCPKT_DOSTOP);
     if (((before.lflag | attributes.lflag) & EXTPROC) !== 0) this.tellMaster(TIOCPKT_IOCTL, 0);
     this.notifyFiles(READABLE | WRITABLE);
     this.notifyMaster(WRITABLE);

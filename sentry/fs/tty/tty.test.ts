@@ -1,8 +1,32 @@
 import { describe, expect, test } from 'vitest';
 import { FakeHost } from '#platform/fake/fake-host.ts';
 import {
-  ECHO, ECHOCTL, ECHOE, ECHOK, ECHOKE, ECHONL, ECHOPRT, ICANON, ICRNL, IEXTEN, IGNCR, INLCR, ISIG, ISTRIP, IUTF8, IXANY, IXON, NOFLSH, OCRNL, ONLCR,
-  ONOCR, OPOST, TERMIOS2_SIZE, TERMIOS_SIZE, XTABS,
+  ECHO,
+  ECHOCTL,
+  ECHOE,
+  ECHOK,
+  ECHOKE,
+  ECHONL,
+  ECHOPRT,
+  ICANON,
+  ICRNL,
+  IEXTEN,
+  IGNCR,
+  INLCR,
+  ISIG,
+  ISTRIP,
+  IUCLC,
+  IUTF8,
+  IXANY,
+  IXON,
+  NOFLSH,
+  OCRNL,
+  ONLCR,
+  ONOCR,
+  OPOST,
+  TERMIOS2_SIZE,
+  TERMIOS_SIZE,
+  XTABS,
 } from '#sentry/abi/termios.ts';
 import { SIGINT, SIGQUIT, SIGTSTP } from '#sentry/abi/signal.ts';
 import { TimerQueue } from '../../lib/timer-queue.ts';
@@ -24,7 +48,13 @@ class Bench {
   constructor() {
     const shared = new AnonymousFiles(this.host, new TimerQueue());
     const jobs: TerminalJobs = {
-      ioctl: () => null, mayRead: () => 0, mayChange: () => 0, isBackground: () => false, opened: () => {}, hangup: () => {}, forget: () => {},
+      ioctl: () => null,
+      mayRead: () => 0,
+      mayChange: () => 0,
+      isBackground: () => false,
+      opened: () => {},
+      hangup: () => {},
+      forget: () => {},
       signalForeground: (signo) => this.signals.push(signo),
     };
     this.terminal = new PseudoTerminal(shared, shared.pages.take(), jobs);
@@ -214,6 +244,22 @@ describe('editing', () => {
     expect(bench.read()).toBe('a\x03b\n');
   });
 
+  test('a newline that is not the end of a line shows as ^J', () => {
+    const bench = new Bench();
+    bench.type('\x16\n');
+    expect(bench.screen()).toBe('^\b^J');
+    bench.set({ lflag: ECHO | ECHOCTL });
+    bench.type('\n\r');
+    expect(bench.screen()).toBe('^J\r\n');
+  });
+
+  test('IUCLC makes letters small, those of Latin-1 too', () => {
+    const bench = new Bench();
+    bench.set({ iflag: IUCLC });
+    bench.type('AZ\xc4\xd7\n');
+    expect(bench.read()).toBe('az\xe4\xd7\n');
+  });
+
   test('echo off, ECHONL', () => {
     const bench = new Bench();
     bench.set({ lflag: ICANON | ECHONL });
@@ -264,6 +310,16 @@ describe('signals and flow', () => {
     bench.type('\x13');
     bench.type('c');
     expect(bench.screen()).toBe('c');
+  });
+
+  test('echoes of one piece of typing go with it, except those before a start key', () => {
+    const bench = new Bench();
+    bench.type('ab\x03');
+    expect(bench.screen()).toBe('^C');
+    bench.type('ab\x11cd\x13');
+    expect(bench.screen()).toBe('ab');
+    bench.type('\x11');
+    expect(bench.screen()).toBe('cd');
   });
 
   test('the signal of a key starts output again', () => {
@@ -347,13 +403,16 @@ test('a byte queue keeps order over pages and gives them back', () => {
   const pool = new PagePool(host, 8);
   const queue = new ByteQueue(pool);
   const memory = host.allocate(1 << 16);
-  for (let i = 0; i < 10_000; i++) expect(queue.push(i % 251)).toBe(true);
+  for (let i = 0; i < 10_000; i++) queue.push(i % 251);
+  expect(queue.length).toBe(10_000);
   expect(pool.inUse).toBe(3);
   let next = 0;
   for (;;) {
     const taken = queue.take(new KernelIo(memory, 0, 777));
     if (taken === 0) break;
-    for (let i = 0; i < taken; i++) expect(memory.bytes[i]).toBe(next++ % 251);
+    const wrong = memory.bytes.subarray(0, taken).findIndex((byte, i) => byte !== (next + i) % 251);
+    expect(wrong).toBe(-1);
+    next += taken;
   }
   expect(next).toBe(10_000);
   expect(pool.inUse).toBe(0);
