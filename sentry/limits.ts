@@ -48,3 +48,15 @@ export const PSEUDO_TERMINALS_MAX = 1024;
 
 /** Entries of all signal queues together (RLIMIT_SIGPENDING, by default 4096, bounds those of one process). */
 export const QUEUED_SIGNALS_MAX = 131_072;
+
+/** Inodes of all tmpfs instances together: a guest may mount many, each with `nr_inodes=0`. About 800 bytes of V8 heap each. */
+export const TMPFS_INODES_ALL_MAX = 800_000;
+/** Link texts and extended attributes of all of them. */
+export const TMPFS_METADATA_ALL_MAX = 128 * 1024 * 1024;
+
+/** Open file descriptions of the sandbox (Linux fs.file-max): ENFILE beyond. */
+export const OPEN_FILES_MAX = 262_144;
+/** Slots of all descriptor tables: a table with a high descriptor is as long as that, and fork copies it. */
+export const DESCRIPTOR_SLOTS_MAX = 16_777_216;
+/** Memory areas of all address spaces (Linux bounds those of one, vm.max_map_count): fork copies them. */
+export const MEMORY_AREAS_MAX = 1_000_000;

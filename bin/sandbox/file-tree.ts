@@ -22,6 +22,7 @@ import { installTerminals, TERMINAL_SERVICES } from '#sentry/kernel/terminal/ter
 import { ALL_CAPABILITIES, initialCredentials } from '#sentry/vfs/credentials.ts';
 import { FsContext } from '#sentry/vfs/fs-context.ts';
 import type { FileSystem } from '#sentry/vfs/inode.ts';
+import { TMPFS_MEMFDS_MAX, TMPFS_SLAB_BYTES_MAX } from '#sentry/limits.ts';
 import { MountNamespace } from '#sentry/vfs/mount-namespace.ts';
 import { mkdir } from '#sentry/vfs/operations.ts';
 import { Vfs } from '#sentry/vfs/vfs.ts';
@@ -43,7 +44,7 @@ export function buildFileTree(kernel: Kernel, gofer: GoferConnection, mounts: re
   const { host } = kernel;
   const vfs = new Vfs(host);
   vfs.special.openFifo = (inode, dentry, flags) => openFifo(kernel.anonymous, inode, dentry, flags);
-  const store = new FileStore(host);
+  const store = new FileStore(host, TMPFS_MEMFDS_MAX, TMPFS_SLAB_BYTES_MAX, kernel.memoryBudget);
   registerTypes(kernel, vfs, store);
   const shared = shareConnection(gofer);
   const lower = attach(vfs, shared, 0, 'exclusive', '/');

@@ -33,7 +33,7 @@ import { exitStatusOf } from './exit-status.ts';
 import { buildFileTree } from './file-tree.ts';
 import { findProgram } from './find-program.ts';
 import { startGofer } from './gofer-process.ts';
-import { forwardHostSignal } from './host-signals.ts';
+import { forwardHostSignal, stopWithInit } from './host-signals.ts';
 import { describeMachine, readAuxiliaryFacts } from './machine.ts';
 import type { SandboxSpec } from './spec.ts';
 import { inheritStandardFiles, installStandardFiles } from './standard-files.ts';
@@ -105,6 +105,7 @@ function createKernel(spec: SandboxSpec, host: LinuxHost, tracer: StraceWriter |
   const table = new SyscallTable(ALL_ROWS, 'x64');
   const facts = readAuxiliaryFacts();
   const machine = describeMachine(host.cpuCount, spec.memoryLimit);
+  const onInitStopped = stopWithInit();
   // The last moment at which a name of the host can be opened: guest processes must be born into the sentry's confinement.
   isolateSentry();
   try {
@@ -116,6 +117,7 @@ function createKernel(spec: SandboxSpec, host: LinuxHost, tracer: StraceWriter |
       memoryLimit: spec.memoryLimit ?? Infinity,
       machine,
       onHostSignal: forwardHostSignal,
+      ...(onInitStopped === undefined ? {} : { onInitStopped }),
       ...(tracer === null ? {} : { onSignal: tracer.signal }),
     });
   } catch (error) {

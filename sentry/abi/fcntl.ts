@@ -26,6 +26,7 @@ export const F_SETLEASE = 1024;
 export const F_GETLEASE = 1025;
 export const F_NOTIFY = 1026;
 export const F_DUPFD_QUERY = 1027;
+export const F_CREATED_QUERY = 1028;
 export const F_DUPFD_CLOEXEC = 1030;
 export const F_SETPIPE_SZ = 1031;
 export const F_GETPIPE_SZ = 1032;
@@ -59,6 +60,7 @@ export const FCNTL_COMMANDS: Readonly<Record<string, number>> = {
   F_GETLEASE,
   F_NOTIFY,
   F_DUPFD_QUERY,
+  F_CREATED_QUERY,
   F_DUPFD_CLOEXEC,
   F_SETPIPE_SZ,
   F_GETPIPE_SZ,
@@ -99,6 +101,8 @@ export const F_SEAL_ALL = 0x3f;
 export const MFD_CLOEXEC = 1;
 export const MFD_ALLOW_SEALING = 2;
 export const MFD_HUGETLB = 4;
+/** With MFD_HUGETLB: log2 of the page size. */
+export const MFD_HUGE_MASK = 0xfc00_0000;
 export const MFD_NOEXEC_SEAL = 8;
 export const MFD_EXEC = 16;
 

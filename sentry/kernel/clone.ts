@@ -40,6 +40,7 @@ export function clone(parent: Task, request: CloneRequest): number {
   const refusal = checkFlags(parent, request);
   if (refusal < 0) return refusal;
   if ((request.flags & c.CLONE_VM) === 0 && !parent.mm.mayFork) return -ENOMEM;
+  if ((request.flags & c.CLONE_FILES) === 0 && !parent.files.mayFork) return -ENOMEM;
   const { kernel } = parent;
   const tid = kernel.pids.allocate();
   if (tid < 0) return -EAGAIN;

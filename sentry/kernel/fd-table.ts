@@ -10,9 +10,10 @@
  *
  * The table is also the owner of POSIX record locks: closing any descriptor of a file drops the locks this table holds on it (fcntl(2)).
  */
-import { EBADF, EMFILE } from '#sentry/abi/errno.ts';
+import { EBADF, EMFILE, ENFILE } from '#sentry/abi/errno.ts';
 import { O_PATH } from '#sentry/abi/fs.ts';
-import type { FileDescription } from '../vfs/file-description.ts';
+import { DESCRIPTOR_SLOTS_MAX } from '../limits.ts';
+import { FileDescription } from '../vfs/file-description.ts';
 import { existingLocks } from './locks/file-locks.ts';
 
 /** No table grows beyond this, whatever RLIMIT_NOFILE says (Linux fs.nr_open). */
@@ -28,6 +29,9 @@ export class FdTable {
   /** No descriptor below this one is free. */
   private lowestFree = 0;
   private references = 1;
+  /** Slots of this table in `slotsInAll`. */
+  private slots = 0;
+  private static slotsInAll = 0;
 
   constructor(limit = 1024) {
     this.limit = limit;
@@ -66,16 +70,34 @@ export class FdTable {
     let fd = Math.max(from, this.lowestFree);
     while (this.files[fd] !== undefined) fd++;
     if (fd >= this.limit || fd >= DESCRIPTORS_MAX) return -EMFILE;
+    if (FileDescription.areTooMany || !this.mayGrow(fd)) return -ENFILE;
     this.place(fd, file, cloexec);
     if (from <= this.lowestFree) this.lowestFree = fd + 1;
     return fd;
   }
 
   /** Makes `fd` refer to `file`, closing what it referred to before (dup2). Takes over the caller's reference. */
-  replace(fd: number, file: FileDescription, cloexec: boolean): void {
+  replace(fd: number, file: FileDescription, cloexec: boolean): number {
+    if (!this.mayGrow(fd)) return -ENFILE;
     const old = this.files[fd];
     this.place(fd, file, cloexec);
     if (old !== undefined) this.letGo(old);
+    return fd;
+  }
+
+  /** Whether all tables together leave room for one as long as `fd` makes this one. */
+  private mayGrow(fd: number): boolean {
+    return fd < this.slots || FdTable.slotsInAll + fd + 1 - this.slots <= DESCRIPTOR_SLOTS_MAX;
+  }
+
+  /** Whether there is room for a copy (fork). */
+  get mayFork(): boolean {
+    return FdTable.slotsInAll + this.slots <= DESCRIPTOR_SLOTS_MAX;
+  }
+
+  private countSlots(slots: number): void {
+    FdTable.slotsInAll += slots - this.slots;
+    this.slots = slots;
   }
 
   close(fd: number): number {
@@ -113,6 +135,7 @@ export class FdTable {
   fork(): FdTable {
     const copy = new FdTable(this.limit);
     copy.cloexec = this.cloexec.slice();
+    copy.countSlots(this.slots);
     copy.lowestFree = this.lowestFree;
     for (let fd = 0; fd < this.files.length; fd++) copy.files.push(this.files[fd]?.acquire());
     return copy;
@@ -127,6 +150,7 @@ export class FdTable {
   release(): void {
     if (--this.references > 0) return;
     this.closeRange(0, this.files.length - 1);
+    this.countSlots(0);
   }
 
   get isShared(): boolean {
@@ -139,6 +163,7 @@ export class FdTable {
       const grown = new Uint8Array(Math.max(fd + 1, this.cloexec.length * 2));
       grown.set(this.cloexec);
       this.cloexec = grown;
+      this.countSlots(grown.length);
     }
     this.files[fd] = file;
     this.cloexec[fd] = cloexec ? 1 : 0;

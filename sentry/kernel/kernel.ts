@@ -50,6 +50,8 @@ export interface KernelOptions {
   readonly machine: MachineView;
   /** Called for each signal the host sent to the sandbox as a whole. */
   readonly onHostSignal: (kernel: Kernel, signo: number) => void;
+  /** Init was stopped by a signal (Ctrl-Z): whoever started the sandbox is its parent and should see it stop. */
+  readonly onInitStopped?: () => void;
   /** Told of each signal a task takes, with the result of the call it ends, if it was in one (--strace). */
   readonly onSignal?: (task: Task, info: SignalInfo, result: number | null) => void;
 }
@@ -108,7 +110,7 @@ export class Kernel implements HostEvents {
     this.scratch = options.host.allocate(SCRATCH_SIZE);
     this.cell = options.host.allocate(CELL_SIZE);
     this.memoryBudget = new MemoryBudget(options.memoryLimit);
-    this.anonymous = new AnonymousFiles(options.host, this.timers);
+    this.anonymous = new AnonymousFiles(options.host, this.timers, this.memoryBudget);
     this.sockets.register(AF_UNIX, new UnixFamily(this.anonymous));
     this.bootTimeNs = options.host.monotonicNs();
   }

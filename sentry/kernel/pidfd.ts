@@ -1,7 +1,9 @@
 /** Descriptors that stand for processes: pidfd_open(2), CLONE_PIDFD. */
-import { EBADF } from '#sentry/abi/errno.ts';
+import { EBADF, EPERM, ESRCH } from '#sentry/abi/errno.ts';
 import { READABLE } from '#sentry/abi/fs.ts';
 import { PidFile } from '../fs/pidfd/pid-file.ts';
+import { ProcessDirectory } from '../fs/proc/process.ts';
+import { CAP_SYS_PTRACE, capable } from '../vfs/credentials.ts';
 import type { Task } from './task.ts';
 import { ThreadGroup } from './thread-group.ts';
 
@@ -19,6 +21,35 @@ export function groupOfPidFd(task: Task, fd: number): ThreadGroup | number {
   if (!(file instanceof PidFile)) return -EBADF;
   const target: unknown = file.target;
   return target instanceof ThreadGroup ? target : -EBADF;
+}
+
+/** What pidfd_send_signal(2) takes besides: the directory of a process in /proc. */
+export function groupToSignal(task: Task, fd: number): ThreadGroup | number {
+  const inode = task.files.get(fd)?.inode;
+  if (!(inode instanceof ProcessDirectory)) return groupOfPidFd(task, fd);
+  const { group } = inode.task;
+  if (inode.task !== group.leader) return -EBADF;
+  return task.kernel.groups.get(group.pid) === group ? (group as ThreadGroup) : -ESRCH;
+}
+
+/** pidfd_getfd(2): a duplicate of another process's descriptor, for those who might trace that process (ptrace(2), access mode checking). */
+export function takeDescriptor(task: Task, pidfd: number, wanted: number): number {
+  const group = groupOfPidFd(task, pidfd);
+  if (typeof group === 'number') return group;
+  if (group.isZombie) return -ESRCH;
+  if (!mayAttach(task, group)) return -EPERM;
+  const file = group.leader.files.get(wanted);
+  if (file === undefined) return -EBADF;
+  const fd = task.files.install(file, true);
+  if (fd >= 0) file.acquire();
+  return fd;
+}
+
+function mayAttach({ group, credentials }: Task, target: ThreadGroup): boolean {
+  if (group === target) return true;
+  const { uid, euid, suid, gid, egid, sgid } = target.leader.credentials;
+  const same = [uid, euid, suid].every((id) => id === credentials.uid) && [gid, egid, sgid].every((id) => id === credentials.gid);
+  return same || capable(credentials, CAP_SYS_PTRACE);
 }
 
 /** Tells the holders of pidfds that the process has ended. */

@@ -40,6 +40,8 @@ export class ProcessGroup {
   get isOrphaned(): boolean {
     for (const member of this.members) {
       const { parent, isZombie, adoptedByInit } = member;
+      // Init's parent is whoever started the sandbox, if that one looks after stopped children.
+      if (parent === null && !isZombie && member.leader.kernel.options.onInitStopped !== undefined) return false;
       // Linux leaves out the machine's init; here that is the user's own program, whose real children are its jobs.
       if (!isZombie && !adoptedByInit && parent !== null && parent.processGroup !== this && parent.processGroup.session === this.session) return false;
     }

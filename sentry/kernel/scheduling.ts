@@ -16,9 +16,11 @@ export interface Scheduling {
   readonly ioPriority: number;
   /** prctl(PR_SET_TIMERSLACK). */
   readonly timerSlackNs: number;
+  /** What PR_SET_TIMERSLACK with 0 goes back to: the slack of the creating thread. */
+  readonly defaultTimerSlackNs: number;
 }
 
-export const TIMER_SLACK_DEFAULT_NS = 50_000;
+const TIMER_SLACK_DEFAULT_NS = 50_000;
 
 export const DEFAULT_SCHEDULING: Scheduling = {
   policy: SCHED_OTHER,
@@ -27,10 +29,12 @@ export const DEFAULT_SCHEDULING: Scheduling = {
   affinity: null,
   ioPriority: 0,
   timerSlackNs: TIMER_SLACK_DEFAULT_NS,
+  defaultTimerSlackNs: TIMER_SLACK_DEFAULT_NS,
 };
 
 /** What a child starts with. */
 export function inheritScheduling(parent: Scheduling): Scheduling {
-  if (!parent.resetOnFork) return parent;
-  return { ...parent, policy: SCHED_OTHER, priority: 0, resetOnFork: false };
+  const { timerSlackNs } = parent;
+  if (parent.resetOnFork) return { ...parent, policy: SCHED_OTHER, priority: 0, resetOnFork: false, defaultTimerSlackNs: timerSlackNs };
+  return parent.defaultTimerSlackNs === timerSlackNs ? parent : { ...parent, defaultTimerSlackNs: timerSlackNs };
 }

@@ -15,6 +15,12 @@ const PAGE_SHIFT = 12;
 const SLAB_SHIFT = 8;
 const SLAB_PAGES = 1 << SLAB_SHIFT;
 
+/** What pages in use are counted against, besides the pool's own limit: the memory of the sandbox. */
+export interface ByteBudget {
+  fits(bytes: number): boolean;
+  charge(bytes: number): void;
+}
+
 export class PagePool {
   /** Pages in use. */
   inUse = 0;
@@ -22,16 +28,22 @@ export class PagePool {
   private readonly slabs: HostMemory[] = [];
   private readonly freed: number[] = [];
   private readonly host: Pick<Host, 'allocate'>;
+  private readonly budget: ByteBudget | null;
   private never = 0;
 
-  /** At most `limit` pages are in use at a time. */
-  constructor(host: Pick<Host, 'allocate'>, limit: number) {
+  /** At most `limit` pages are in use at a time, and no more than `budget` allows. */
+  constructor(host: Pick<Host, 'allocate'>, limit: number, budget: ByteBudget | null = null) {
     this.host = host;
     this.limit = limit;
+    this.budget = budget;
   }
 
   take(): number {
     if (this.inUse >= this.limit) return -1;
+    if (this.budget !== null) {
+      if (!this.budget.fits(POOL_PAGE_SIZE)) return -1;
+      this.budget.charge(POOL_PAGE_SIZE);
+    }
     this.inUse++;
     const page = this.freed.pop();
     return page === undefined ? this.takeNew() : page;
@@ -39,6 +51,7 @@ export class PagePool {
 
   free(page: number): void {
     this.inUse--;
+    this.budget?.charge(-POOL_PAGE_SIZE);
     this.freed.push(page);
   }
 

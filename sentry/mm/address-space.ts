@@ -7,14 +7,15 @@
  *
  * Spec: mmap(2), munmap(2), mprotect(2), mremap(2), brk(2); Linux mm/mmap.c, mm/mremap.c.
  */
-import { EACCES, EEXIST, EFAULT, EINVAL, ENOMEM, EOVERFLOW, EPERM } from '#sentry/abi/errno.ts';
+import { EACCES, EEXIST, EFAULT, EINVAL, ENOMEM, EOPNOTSUPP, EOVERFLOW, EPERM } from '#sentry/abi/errno.ts';
 import {
-  MAP_32BIT, MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_GROWSDOWN, MAP_HUGETLB, MAP_LOCKED, MAP_NORESERVE, MAP_POPULATE,
-  MAP_PRIVATE, MAP_SHARED, MAP_SHARED_VALIDATE, MAP_STACK, MAP_TYPE, MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE, PAGE_SIZE, PROT_EXEC,
+  MAP_32BIT, MAP_ANONYMOUS, MAP_DENYWRITE, MAP_EXECUTABLE, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_GROWSDOWN, MAP_HUGETLB, MAP_LOCKED,
+  MAP_NONBLOCK, MAP_NORESERVE, MAP_POPULATE, MAP_PRIVATE, MAP_SHARED, MAP_SHARED_VALIDATE, MAP_STACK, MAP_TYPE, MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE, PAGE_SIZE, PROT_EXEC,
   PROT_READ, PROT_WRITE, pageRoundDown, pageRoundUp,
 } from '#sentry/abi/mman.ts';
 import type { GuestSpace, GuestThread, PlatformLimits } from '#platform/contract/platform.ts';
 import type { HostMemory } from '#platform/contract/host.ts';
+import { MEMORY_AREAS_MAX } from '../limits.ts';
 import { UserMemory } from './user-memory.ts';
 import type { MemoryBudget } from './memory-budget.ts';
 import { VmaSet, committedIn } from './vma.ts';
@@ -29,6 +30,10 @@ export const LOWEST_ADDRESS = 0x1_0000;
 const ADDRESSES = 2 ** 47;
 /** End of what MAP_32BIT may use. */
 const LIMIT_32BIT = 0x8000_0000;
+/** Linux's LEGACY_MAP_MASK. */
+const VALIDATED_FLAGS =
+  MAP_TYPE | MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_ANONYMOUS | MAP_32BIT | MAP_GROWSDOWN | MAP_DENYWRITE | MAP_EXECUTABLE | MAP_LOCKED |
+  MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK | MAP_STACK | MAP_HUGETLB;
 const KEPT_FLAGS = MAP_NORESERVE | MAP_GROWSDOWN | MAP_STACK;
 
 let nextSharedId = 1;
@@ -73,6 +78,9 @@ export class AddressSpace {
   private readonly budget: MemoryBudget;
   /** What `areas` have been charged for. */
   private charged = 0;
+  private chargedAreas = 0;
+  /** Areas of all address spaces. */
+  private static areasInAll = 0;
 
   constructor(space: GuestSpace, limits: PlatformLimits, cell: HostMemory, budget: MemoryBudget) {
     this.budget = budget;
@@ -140,7 +148,7 @@ export class AddressSpace {
     if (refusal < 0) return refusal;
     const size = pageRoundUp(length);
     if (!(size > 0 && size <= this.limits.highestAddress)) return -ENOMEM;
-    if (this.areas.all.length >= AREAS_MAX) return -ENOMEM;
+    if (this.areas.all.length >= AREAS_MAX || AddressSpace.areasInAll >= MEMORY_AREAS_MAX) return -ENOMEM;
     if (this.areas.totalBytes + size > limits.addressSpace) return -ENOMEM;
     if (mayCommit(protection, flags, file) && !this.budget.fits(size)) return -ENOMEM;
     if (isData(protection, flags) && this.areas.dataBytes + size > limits.data) return -ENOMEM;
@@ -204,7 +212,7 @@ export class AddressSpace {
 
   /** Whether the budget allows a copy of all of this (fork). */
   get mayFork(): boolean {
-    return this.budget.fits(this.areas.committedBytes);
+    return AddressSpace.areasInAll + this.areas.all.length <= MEMORY_AREAS_MAX && this.budget.fits(this.areas.committedBytes);
   }
 
   /** Brings the budget up to date after a change of the areas. */
@@ -212,6 +220,9 @@ export class AddressSpace {
     const { committedBytes } = this.areas;
     this.budget.charge(committedBytes - this.charged);
     this.charged = committedBytes;
+    const count = this.areas.all.length;
+    AddressSpace.areasInAll += count - this.chargedAreas;
+    this.chargedAreas = count;
   }
 
   /** mprotect(2). Areas before the first hole are changed even when the result is -ENOMEM, as on Linux. */
@@ -406,6 +417,8 @@ function checkMmap(hint: number, length: number, flags: number, file: MappedFile
   if ((flags & MAP_HUGETLB) !== 0) return -ENOMEM;
   if (!(hint >= 0)) return -EINVAL;
   if (file === null) return 0;
+  // Of the flags that only MAP_SHARED_VALIDATE knows, MAP_SYNC needs persistent memory.
+  if (type === MAP_SHARED_VALIDATE && (flags & ~VALIDATED_FLAGS) !== 0) return -EOPNOTSUPP;
   if (!file.readable) return -EACCES;
   if (type === MAP_PRIVATE || (protection & PROT_WRITE) === 0) return 0;
   if (!file.writable) return -EACCES;

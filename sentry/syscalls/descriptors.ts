@@ -11,8 +11,9 @@ import { family, fd, flags, full, i32, syscall, u32 } from './row.ts';
 function dupTo(task: Task, oldFd: number, newFd: number, cloexec: boolean): number {
   const file = task.files.get(oldFd);
   if (newFd < 0 || newFd >= task.group.limits.soft(RLIMIT_NOFILE) || file === undefined) return -EBADF;
-  task.files.replace(newFd, file.acquire(), cloexec);
-  return newFd;
+  const result = task.files.replace(newFd, file.acquire(), cloexec);
+  if (result < 0) file.release();
+  return result;
 }
 
 function closeRange(task: Task, first: number, last: number, flags: number): number {

@@ -18,7 +18,7 @@ import { EventFile } from '../fs/eventfd/event-file.ts';
 import { SignalFile } from '../fs/signalfd/signal-file.ts';
 import { TimerFile } from '../fs/timerfd/timer-file.ts';
 import type { TimerSetting } from '../fs/timerfd/timer-file.ts';
-import { capable } from '../vfs/credentials.ts';
+import { CAP_WAKE_ALARM, capable } from '../vfs/credentials.ts';
 import type { Task } from '../kernel/task.ts';
 import { installFile, openFile } from './file-args.ts';
 import { family, fd, flags, full, i32, input, oneOf, out, partial, size, syscall, u32 } from './row.ts';
@@ -42,7 +42,6 @@ const CLOCKS = {
   CLOCK_REALTIME_ALARM: 8,
   CLOCK_BOOTTIME_ALARM: 9,
 } as const;
-const CAP_WAKE_ALARM = 35;
 const SPEC_SIZE = 32;
 const NS = 1_000_000_000;
 

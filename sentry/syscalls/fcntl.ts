@@ -4,6 +4,7 @@
 import { EBADF, EFAULT, EINVAL, EPERM, ESRCH } from '#sentry/abi/errno.ts';
 import {
   F_ADD_SEALS,
+  F_CREATED_QUERY,
   F_DUPFD,
   F_DUPFD_CLOEXEC,
   F_DUPFD_QUERY,
@@ -70,6 +71,8 @@ function fcntl(task: Task, fd: number, command: number, argument: number): numbe
       return file.flags;
     case F_DUPFD_QUERY:
       return task.files.get(word) === file ? 1 : 0;
+    case F_CREATED_QUERY:
+      return file.created ? 1 : 0;
     default:
       if ((file.flags & O_PATH) !== 0) return -EBADF;
       return onContents(task, fd, file, command, argument, word);

@@ -15,6 +15,9 @@ import { BLOCKED } from '../kernel/wait.ts';
 import { CAP_SYS_PTRACE, capable } from '../vfs/credentials.ts';
 import { addr, family, full, i32, input, oneOf, out, partial, pid, size, syscall, u32 } from './row.ts';
 
+/** A negative int in a 64-bit register. As a double it has lost its low bits, but not that it is negative. */
+const NEGATIVE_COUNT = 2 ** 64 - 2 ** 31;
+
 /** futex(2). `timeout` doubles as the second count of the requeue operations. */
 function futex(task: Task, address: number, operation: number, value: number, timeout: number, address2: number, value3: number): number {
   const command = operation & f.FUTEX_CMD_MASK;
@@ -23,7 +26,7 @@ function futex(task: Task, address: number, operation: number, value: number, ti
   if (clock === CLOCK_REALTIME && !takesClock(command)) return -ENOSYS;
   const count = value | 0;
   // The second count is the low word of the pointer argument.
-  const count2 = (timeout % 0x1_0000_0000) | 0;
+  const count2 = timeout >= NEGATIVE_COUNT ? -1 : (timeout % 0x1_0000_0000) | 0;
   switch (command) {
     case f.FUTEX_WAIT:
       return wait(task, address, value, f.FUTEX_BITSET_MATCH_ANY, isPrivate, timeout, -1);

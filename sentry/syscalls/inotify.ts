@@ -49,7 +49,7 @@ function removeWatch(task: Task, fd: number, wd: number): number {
   return file instanceof InotifyFile ? file.unwatch(wd) : -EINVAL;
 }
 
-const NOTE = 'events of the host behind a shared mount are not seen; no IN_UNMOUNT; IN_EXCL_UNLINK has no effect';
+const NOTE = 'events of the host behind a shared mount are not seen; no IN_UNMOUNT';
 
 export const inotifyRows = family(
   syscall({ name: 'inotify_init', nr: { x64: 253 }, args: {}, support: full, run: (task) => init(task, 0) }),

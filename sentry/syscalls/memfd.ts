@@ -1,8 +1,8 @@
 /**
  * memfd_create(2): a tmpfs file without a name, with seals. Also the calls that Linux may lack: memfd_secret(2), name_to_handle_at(2).
  */
-import { EFAULT, EINVAL, ENAMETOOLONG, ENOSYS, EOPNOTSUPP, EPERM } from '#sentry/abi/errno.ts';
-import { F_SEAL_EXEC, F_SEAL_SEAL, MFD_ALLOW_SEALING, MFD_CLOEXEC, MFD_EXEC, MFD_HUGETLB, MFD_NOEXEC_SEAL } from '#sentry/abi/fcntl.ts';
+import { EFAULT, EINVAL, ENAMETOOLONG, ENODEV, ENOSYS, EOPNOTSUPP, EPERM } from '#sentry/abi/errno.ts';
+import { F_SEAL_EXEC, F_SEAL_SEAL, MFD_ALLOW_SEALING, MFD_CLOEXEC, MFD_EXEC, MFD_HUGETLB, MFD_HUGE_MASK, MFD_NOEXEC_SEAL } from '#sentry/abi/fcntl.ts';
 import { AT_EMPTY_PATH, AT_SYMLINK_FOLLOW, O_LARGEFILE, O_RDWR, S_IFREG } from '#sentry/abi/fs.ts';
 import { TmpFile } from '../fs/tmpfs/file.ts';
 import { TmpFileSystem } from '../fs/tmpfs/tmpfs.ts';
@@ -29,10 +29,12 @@ function memoryFileSystem(vfs: Vfs): TmpFileSystem | null {
 }
 
 function memfdCreate(task: Task, nameAddress: number, flags: number): number {
-  if ((flags & ~MFD_KNOWN) !== 0) return -EINVAL;
+  const huge = (flags & MFD_HUGETLB) !== 0;
+  if ((flags & ~(huge ? MFD_KNOWN | MFD_HUGETLB | MFD_HUGE_MASK : MFD_KNOWN)) !== 0) return -EINVAL;
   if ((flags & MFD_EXEC) !== 0 && (flags & MFD_NOEXEC_SEAL) !== 0) return -EINVAL;
   const name = task.memory.readString(nameAddress, NAME_LIMIT);
   if (typeof name === 'number') return name === -ENAMETOOLONG ? -EINVAL : -EFAULT;
+  if (huge) return -ENODEV;
   const fileSystem = memoryFileSystem(task.fs.namespace.vfs);
   if (fileSystem === null) return -ENOSYS;
   const error = fileSystem.takeInode();
@@ -53,7 +55,7 @@ export const memfdRows = family(
     name: 'memfd_create',
     nr: { x64: 319, arm64: 279 },
     args: { name: path, flags: flags({ MFD_CLOEXEC, MFD_ALLOW_SEALING, MFD_HUGETLB, MFD_NOEXEC_SEAL, MFD_EXEC }) },
-    support: partial('MFD_HUGETLB is refused with EINVAL'),
+    support: partial('MFD_HUGETLB fails with ENODEV: no page size but 4 KiB'),
     run: memfdCreate,
   }),
   syscall({

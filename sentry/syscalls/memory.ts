@@ -1,7 +1,7 @@
 /**
  * Memory: mmap(2), munmap(2), mprotect(2), mremap(2), brk(2), madvise(2), msync(2), mlock(2) and kin. The work is in mm/address-space.ts.
  */
-import { EBADF, EINVAL, ENOMEM, ENOSYS, EPERM } from '#sentry/abi/errno.ts';
+import { EBADF, EBUSY, EINVAL, ENOMEM, ENOSYS, EPERM } from '#sentry/abi/errno.ts';
 import * as m from '#sentry/abi/mman.ts';
 import { MS_NOEXEC, O_PATH } from '#sentry/abi/fs.ts';
 import { RLIMIT_AS, RLIMIT_DATA, RLIMIT_MEMLOCK } from '#sentry/abi/resource.ts';
@@ -27,6 +27,11 @@ export function memoryLimits(task: Task): MemoryLimits {
   return limits;
 }
 
+/** The highest addresses round up to 2^64 as doubles; none of them begins a page. */
+function isPageAligned(address: number): boolean {
+  return address % m.PAGE_SIZE === 0 && address !== 2 ** 64;
+}
+
 function mmap(task: Task, address: number, length: number, protection: number, mapFlags: number, descriptor: number, offset: number): number {
   const prot = protection & (m.PROT_READ | m.PROT_WRITE | m.PROT_EXEC);
   if ((mapFlags & m.MAP_ANONYMOUS) !== 0) return task.mm.mmap(task.thread, address, length, prot, mapFlags, null, 0, memoryLimits(task));
@@ -48,10 +53,12 @@ const HOST_ADVICE = new Set<number>([
   m.MADV_HUGEPAGE, m.MADV_NOHUGEPAGE, m.MADV_WIPEONFORK, m.MADV_KEEPONFORK, m.MADV_COLD, m.MADV_PAGEOUT, m.MADV_POPULATE_READ,
   m.MADV_POPULATE_WRITE, m.MADV_DONTNEED_LOCKED, m.MADV_COLLAPSE,
 ]);
-const IGNORED_ADVICE = new Set<number>([m.MADV_DONTDUMP, m.MADV_DODUMP, m.MADV_MERGEABLE, m.MADV_UNMERGEABLE]);
+const IGNORED_ADVICE = new Set<number>([m.MADV_DONTDUMP, m.MADV_DODUMP]);
+/** Advice that locked memory refuses: its pages stay. */
+const LOCK_BREAKING = new Set<number>([m.MADV_DONTNEED, m.MADV_FREE, m.MADV_REMOVE, m.MADV_COLD, m.MADV_PAGEOUT]);
 
 function madvise(task: Task, address: number, length: number, advice: number): number {
-  if (address % m.PAGE_SIZE !== 0) return -EINVAL;
+  if (!isPageAligned(address)) return -EINVAL;
   if (!HOST_ADVICE.has(advice) && !IGNORED_ADVICE.has(advice)) return -EINVAL;
   const end = address + m.pageRoundUp(length);
   if (length === 0) return 0;
@@ -66,6 +73,7 @@ function madvise(task: Task, address: number, length: number, advice: number): n
     if (area.start > reached) result = -ENOMEM;
     const from = Math.max(reached, area.start);
     reached = Math.min(end, area.end);
+    if (area.locked && LOCK_BREAKING.has(advice)) return -EINVAL;
     if (HOST_ADVICE.has(advice)) {
       const done = task.thread.madvise(from, reached - from, advice);
       if (done < 0) return done;
@@ -84,12 +92,22 @@ function noteForkAdvice(task: Task, start: number, end: number, advice: number):
 }
 
 function msync(task: Task, address: number, length: number, syncFlags: number): number {
-  if (address % m.PAGE_SIZE !== 0) return -EINVAL;
+  if (!isPageAligned(address)) return -EINVAL;
   if ((syncFlags & ~(m.MS_ASYNC | m.MS_INVALIDATE | m.MS_SYNC)) !== 0) return -EINVAL;
   if ((syncFlags & m.MS_ASYNC) !== 0 && (syncFlags & m.MS_SYNC) !== 0) return -EINVAL;
   const end = address + m.pageRoundUp(length);
   if (!task.mm.areas.covers(address, end)) return -ENOMEM;
+  if ((syncFlags & m.MS_INVALIDATE) !== 0 && hasLocked(task, address, end)) return -EBUSY;
   return length === 0 ? 0 : task.thread.msync(address, end - address, syncFlags);
+}
+
+function hasLocked(task: Task, start: number, end: number): boolean {
+  const { areas } = task.mm;
+  for (let i = areas.indexAbove(start); ; i++) {
+    const area = areas.at(i);
+    if (area === undefined || area.start >= end) return false;
+    if (area.locked) return true;
+  }
 }
 
 function setLocked(task: Task, address: number, length: number, locked: boolean): number {
@@ -129,7 +147,7 @@ function setAllLocked(task: Task, locked: boolean): number {
 }
 
 function mincore(task: Task, address: number, length: number, vector: number): number {
-  if (address % m.PAGE_SIZE !== 0) return -EINVAL;
+  if (!isPageAligned(address)) return -EINVAL;
   const pages = m.pageRoundUp(length) / m.PAGE_SIZE;
   if (!task.mm.areas.covers(address, address + pages * m.PAGE_SIZE)) return -ENOMEM;
   // Which pages are resident is the host's affair: every mapped page is reported as such, as Linux does for files it may not tell about.
@@ -174,7 +192,7 @@ export const memoryRows = family(
   }),
   syscall({
     name: 'madvise', nr: { x64: 28, arm64: 233 }, args: { addr, length: size, advice: i32 },
-    support: partial('advice on dumping and merging of pages is accepted and has no effect'),
+    support: partial('advice on dumping is accepted and has no effect; merging of pages is refused, as on a kernel without it'),
     run: madvise,
   }),
   syscall({ name: 'mlock', nr: { x64: 149, arm64: 228 }, args: { addr, length: size }, support: partial('limits and VmLck are kept; the host may still page'), run: (task, address, length) => setLocked(task, address, length, true) }),

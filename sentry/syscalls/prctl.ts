@@ -7,7 +7,6 @@ import * as p from '#sentry/abi/prctl.ts';
 import { isValidSignal } from '#sentry/abi/signal.ts';
 import { Reg } from '#sentry/abi/x64/registers.ts';
 import { has, isSubset, only, union, without } from '../kernel/capabilities.ts';
-import { TIMER_SLACK_DEFAULT_NS } from '../kernel/scheduling.ts';
 import type { Task } from '../kernel/task.ts';
 import { CAP_LAST_CAP, CAP_SETPCAP, CAP_SYS_RESOURCE, capable, NO_CAPABILITIES } from '../vfs/credentials.ts';
 import { addr, family, hex64, oneOf, partial, refused, syscall, u32 } from './row.ts';
@@ -51,7 +50,7 @@ function prctl(task: Task, option: number, a: number, b: number, c: number, d: n
     case p.PR_SET_TSC:
       return a === p.PR_TSC_ENABLE ? 0 : -EINVAL;
     case p.PR_SET_TIMERSLACK:
-      task.scheduling = { ...task.scheduling, timerSlackNs: a === 0 ? TIMER_SLACK_DEFAULT_NS : a };
+      task.scheduling = { ...task.scheduling, timerSlackNs: a === 0 ? task.scheduling.defaultTimerSlackNs : a };
       return 0;
     case p.PR_GET_TIMERSLACK:
       return task.scheduling.timerSlackNs;

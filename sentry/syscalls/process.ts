@@ -1,27 +1,28 @@
 /**
  * Processes: fork(2), clone(2), execve(2), exit(2), wait4(2), process groups and sessions. The work is in kernel/{clone,exit,reap,exec}.
  */
-import { E2BIG, EBADF, ECHILD, EFAULT, EINVAL, ENOENT, ESRCH } from '#sentry/abi/errno.ts';
+import { E2BIG, EAGAIN, ECHILD, EFAULT, EINVAL, ENOENT, ESRCH } from '#sentry/abi/errno.ts';
 import * as c from '#sentry/abi/clone.ts';
-import { AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW } from '#sentry/abi/fs.ts';
+import { AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, O_NONBLOCK } from '#sentry/abi/fs.ts';
 import { RLIMIT_STACK, Rusage } from '#sentry/abi/resource.ts';
 import { SIGINFO_SIZE } from '#sentry/abi/siginfo.ts';
 import { CLD_CONTINUED, CLD_DUMPED, CLD_EXITED, CLD_KILLED, CLD_STOPPED, SIGCHLD } from '#sentry/abi/signal.ts';
+import { GuestWindow, WINDOW_SIZE } from '../mm/guest-window.ts';
 import { clone } from '../kernel/clone.ts';
 import type { CloneRequest } from '../kernel/clone.ts';
 import { execve } from '../kernel/exec/exec.ts';
 import { openExecutable } from '../kernel/exec/open-executable.ts';
 import { CHILD_CHANGED, exitGroup, exitTask } from '../kernel/exit.ts';
 import { setProcessGroup, startSession } from '../kernel/job-control.ts';
-import { groupOfPidFd, openPidFd } from '../kernel/pidfd.ts';
+import { groupOfPidFd, openPidFd, takeDescriptor } from '../kernel/pidfd.ts';
 import { CONTINUED, takeChildReport } from '../kernel/reap.ts';
 import type { ChildFilter, ChildReport } from '../kernel/reap.ts';
 import { childInfo } from '../kernel/signals/info.ts';
 import type { Task } from '../kernel/task.ts';
 import { REGISTERS_SET } from '../kernel/wait.ts';
-import type { Path } from '../vfs/mount.ts';
+import { startOf } from './path-args.ts';
 import { encodeUsage } from './usage.ts';
-import { addr, dirfd, family, flags, full, i32, hex32, input, oneOf, out, partial, path, pid, size, syscall } from './row.ts';
+import { addr, dirfd, family, fd, flags, full, i32, hex32, input, oneOf, out, partial, path, pid, size, syscall } from './row.ts';
 
 /** Bytes of one argument or environment string with its terminator (MAX_ARG_STRLEN). */
 const STRING_MAX = 131072;
@@ -82,11 +83,13 @@ function clone3(task: Task, address: number, bytes: number): number {
 function readStrings(task: Task, array: number, room: { left: number }): string[] | number {
   const strings: string[] = [];
   if (array === 0) return strings;
+  const pointers = new GuestWindow(task.memory, task.scratch, 0);
+  const texts = new GuestWindow(task.memory, task.scratch, WINDOW_SIZE);
   for (let slot = array; ; slot += 8) {
-    const pointer = task.memory.loadU64(slot);
+    const pointer = pointers.loadU64(slot);
     if (pointer < 0) return -EFAULT;
     if (pointer === 0) return strings;
-    const text = task.memory.readString(pointer, STRING_MAX);
+    const text = texts.readString(pointer, STRING_MAX);
     if (typeof text === 'number') return text === -EFAULT ? text : -E2BIG;
     room.left -= text.length + 1 + 8;
     if (room.left < 0) return -E2BIG;
@@ -94,10 +97,12 @@ function readStrings(task: Task, array: number, room: { left: number }): string[
   }
 }
 
-function runExec(task: Task, start: Path | null, pathAddress: number, argv: number, envp: number, atFlags: number, shownPath: (name: string) => string): number {
+function runExec(task: Task, directory: number, pathAddress: number, argv: number, envp: number, atFlags: number): number {
   const name = task.memory.readString(pathAddress);
   if (typeof name === 'number') return name;
   if (name === '' && (atFlags & AT_EMPTY_PATH) === 0) return -ENOENT;
+  const start = startOf(task, directory, name);
+  if (typeof start === 'number') return start;
   const quarter = task.group.limits.soft(RLIMIT_STACK) / 4;
   const room = { left: Math.max(ARGUMENTS_MIN, Math.min(quarter, ARGUMENTS_MAX)) };
   const args = readStrings(task, argv, room);
@@ -107,18 +112,18 @@ function runExec(task: Task, start: Path | null, pathAddress: number, argv: numb
   const file = openExecutable(task, start, name, atFlags);
   if (typeof file === 'number') return file;
   // Linux gives a program without arguments an empty argv[0].
-  const result = execve(task, { file, path: shownPath(name), args: args.length === 0 ? [''] : args, environment });
+  const result = execve(task, { file, path: start === null ? name : shownPath(directory, name), args: args.length === 0 ? [''] : args, environment });
   return result < 0 ? result : REGISTERS_SET;
 }
 
 function execveat(task: Task, directory: number, pathAddress: number, argv: number, envp: number, atFlags: number): number {
   if ((atFlags & ~(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)) !== 0) return -EINVAL;
-  if (directory === AT_FDCWD) return runExec(task, null, pathAddress, argv, envp, atFlags, (name) => name);
-  const file = task.files.get(directory);
-  if (file === undefined) return -EBADF;
-  const start = file.mount === null ? null : { mount: file.mount, dentry: file.dentry };
-  const shown = (name: string): string => (name.startsWith('/') ? name : name === '' ? `/dev/fd/${directory}` : `/dev/fd/${directory}/${name}`);
-  return runExec(task, start, pathAddress, argv, envp, atFlags, shown);
+  return runExec(task, directory, pathAddress, argv, envp, atFlags);
+}
+
+/** What a program started from a descriptor is called (and an interpreter gets as its argument). */
+function shownPath(directory: number, name: string): string {
+  return name === '' ? `/dev/fd/${directory}` : `/dev/fd/${directory}/${name}`;
 }
 
 // wait
@@ -159,8 +164,10 @@ function waitid(task: Task, idType: number, id: number, infoAddress: number, opt
   if ((options & ~WAITID_OPTIONS) !== 0 || (options & (c.WEXITED | c.WSTOPPED | c.WCONTINUED)) === 0) return -EINVAL;
   const filter = waitidFilter(task, idType, id, options);
   if (typeof filter === 'number') return filter;
-  const report = waitForChild(task, filter, options);
+  const waits = (options & c.WNOHANG) === 0;
+  const report = waitForChild(task, filter, filter.options);
   if (typeof report === 'number') return report;
+  if (report === null && waits) return -EAGAIN;
   if (report !== null && usageAddress !== 0 && storeUsage(task, usageAddress, report) < 0) return -EFAULT;
   if (infoAddress === 0) return 0;
   const { scratch } = task;
@@ -181,7 +188,10 @@ function waitidFilter(task: Task, idType: number, id: number, options: number): 
       if (id < 0) return -EINVAL;
       const group = groupOfPidFd(task, id);
       if (typeof group === 'number') return group;
-      return group.parent === task.group ? { pid: group.pid, pgid: 0, options } : -ECHILD;
+      if (group.parent !== task.group) return -ECHILD;
+      // A descriptor that does not block makes the wait look only; it then ends with EAGAIN instead of 0.
+      const nonBlocking = (task.files.get(id)!.flags & O_NONBLOCK) !== 0;
+      return { pid: group.pid, pgid: 0, options: nonBlocking ? options | c.WNOHANG : options };
     }
     default:
       return -EINVAL;
@@ -250,7 +260,7 @@ export const processRows = family(
   syscall({
     name: 'execve', nr: { x64: 59, arm64: 221 }, args: { path, argv: input(8, 'strings'), envp: addr },
     support: partial('ELF and scripts; file capabilities are not looked at'),
-    run: (task, pathAddress, argv, envp) => runExec(task, null, pathAddress, argv, envp, 0, (name) => name),
+    run: (task, pathAddress, argv, envp) => runExec(task, AT_FDCWD, pathAddress, argv, envp, 0),
   }),
   syscall({
     name: 'execveat', nr: { x64: 322, arm64: 281 }, args: { dirfd, path, argv: input(8, 'strings'), envp: addr, flags: flags({ AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW }) },
@@ -292,6 +302,10 @@ export const processRows = family(
       if (group === undefined) return task.kernel.tasks.has(which) ? -EINVAL : -ESRCH;
       return openPidFd(task, group, pidfdFlags);
     },
+  }),
+  syscall({
+    name: 'pidfd_getfd', nr: { x64: 438, arm64: 438 }, args: { pidfd: fd, targetfd: i32, flags: hex32 }, support: full,
+    run: (task, pidfd, targetFd, getFlags) => (getFlags !== 0 ? -EINVAL : takeDescriptor(task, pidfd, targetFd)),
   }),
 );
 

@@ -8,7 +8,7 @@ import { getU64, putI64 } from '#sentry/abi/layout.ts';
 import { SIGINFO_SIZE, SignalInfo } from '#sentry/abi/siginfo.ts';
 import * as s from '#sentry/abi/signal.ts';
 import { getReg, Reg } from '#sentry/abi/x64/registers.ts';
-import { groupOfPidFd } from '../kernel/pidfd.ts';
+import { groupToSignal } from '../kernel/pidfd.ts';
 import { setAltStack } from '../kernel/signals/alt-stack.ts';
 import { forceSegv } from '../kernel/signals/fault.ts';
 import { popFrame } from '../kernel/signals/frame.ts';
@@ -281,7 +281,7 @@ function rtTgsigqueueinfo(task: Task, tgid: number, tid: number, signo: number, 
 /** pidfd_send_signal(2). */
 function pidfdSendSignal(task: Task, pidfd: number, signo: number, infoAddress: number, sendFlags: number): number {
   if (sendFlags !== 0) return -EINVAL;
-  const group = groupOfPidFd(task, pidfd);
+  const group = groupToSignal(task, pidfd);
   if (typeof group === 'number') return group;
   if (group.leader.state === TaskState.Dead) return -ESRCH;
   if (infoAddress === 0) return killGroup(task, group, signo);

@@ -33,6 +33,7 @@ import type { IntervalTimer } from '../kernel/timers/interval-timer.ts';
 import { timersOf } from '../kernel/timers/process-timers.ts';
 import type { PosixTimer, PosixTimerRequest } from '../kernel/timers/process-timers.ts';
 import { BLOCKED } from '../kernel/wait.ts';
+import { CAP_WAKE_ALARM, capable } from '../vfs/credentials.ts';
 import { addr, family, flags, full, i32, input, oneOf, out, partial, refused, syscall, u32 } from './row.ts';
 
 const NS = t.NS_PER_SECOND;
@@ -136,11 +137,12 @@ function sleepUntil(task: Task, deadlineNs: number, remain: number): number {
 
 function clockNanosleep(task: Task, clock: number, sleepFlags: number, request: number, remain: number): number {
   if (!task.wait.first) return task.wait.timedOut ? 0 : BLOCKED;
-  if (clock === t.CLOCK_THREAD_CPUTIME_ID) return -EINVAL;
+  if (clock === t.CLOCK_THREAD_CPUTIME_ID) return -EOPNOTSUPP;
   if (!isSystemClock(clock)) return cpuClockNs(task, clock) < 0 ? -EINVAL : -EOPNOTSUPP;
   if (clock === t.CLOCK_MONOTONIC_RAW || clock === t.CLOCK_REALTIME_COARSE || clock === t.CLOCK_MONOTONIC_COARSE) return -EOPNOTSUPP;
   const duration = readDuration(task, request);
   if (duration < 0) return duration;
+  if (!mayUseClock(task, clock)) return -EPERM;
   const { host } = task.kernel;
   if ((sleepFlags & t.TIMER_ABSTIME) === 0) return sleepUntil(task, host.monotonicNs() + duration, remain);
   const deadline = deadlineOf(task.kernel, clock, getI64(task.scratch.view, 0), getI64(task.scratch.view, 8));
@@ -210,10 +212,16 @@ function alarm(task: Task, seconds: number): number {
 
 // POSIX timers
 
+/** The machine never sleeps, so waking it is all the same; but Linux asks for the right to. */
+function mayUseClock(task: Task, clock: number): boolean {
+  const wakes = clock === t.CLOCK_REALTIME_ALARM || clock === t.CLOCK_BOOTTIME_ALARM;
+  return !wakes || capable(task.credentials, CAP_WAKE_ALARM);
+}
+
 function timerCreate(task: Task, clock: number, event: number, idAddress: number): number {
   if (!isSystemClock(clock) && cpuClockNs(task, clock) < 0) return -EINVAL;
   if (clock === t.CLOCK_MONOTONIC_RAW || clock === t.CLOCK_REALTIME_COARSE || clock === t.CLOCK_MONOTONIC_COARSE) return -EOPNOTSUPP;
-  if (clock === t.CLOCK_REALTIME_ALARM || clock === t.CLOCK_BOOTTIME_ALARM) return -EPERM;
+  if (!mayUseClock(task, clock)) return -EPERM;
   const cpu = isSystemClock(clock) ? null : { nowNs: () => Math.max(0, cpuClockNs(task, clock)) };
   const request: PosixTimerRequest | number =
     event === 0

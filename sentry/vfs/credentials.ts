@@ -29,6 +29,7 @@ export const CAP_SYS_TIME = 25;
 export const CAP_SYS_TTY_CONFIG = 26;
 export const CAP_MKNOD = 27;
 export const CAP_SETFCAP = 31;
+export const CAP_WAKE_ALARM = 35;
 export const CAP_LAST_CAP = 40;
 
 /** A set of capabilities as two 32-bit words. */

@@ -12,6 +12,7 @@ import { EBADF, EINVAL, ENODEV, ENOTDIR, ENOTTY, ESPIPE } from '#sentry/abi/errn
 import { O_ACCMODE, O_APPEND, O_PATH, O_RDONLY, O_WRONLY, READABLE, WRITABLE } from '#sentry/abi/fs.ts';
 import { IN_CLOSE_NOWRITE, IN_CLOSE_WRITE } from '#sentry/abi/event-files.ts';
 import { WaitQueue } from '../lib/wait-queue.ts';
+import { OPEN_FILES_MAX } from '../limits.ts';
 import type { Io } from '../mm/io.ts';
 import type { Mappable } from '../mm/mapped-file.ts';
 import type { Dentry } from './dentry.ts';
@@ -35,6 +36,8 @@ export abstract class FileDescription {
   readonly dentry: Dentry;
   /** null for anonymous files. Inodes pass null too: the VFS sets it with `setMount` once the open has succeeded. */
   mount: Mount | null;
+  /** The open that made this description also made the file (fcntl F_CREATED_QUERY). */
+  created = false;
   /** fcntl F_SETOWN / F_SETSIG, kept by the kernel. */
   owner: unknown = null;
   /** Called once when the last reference goes: its flock and OFD locks are dropped. Kept by the kernel. */
@@ -42,9 +45,16 @@ export abstract class FileDescription {
   /** What it adds to `inode.writers`: 1 when open for writing, -1 when open for execution. */
   private writeAccess: -1 | 0 | 1 = 0;
   private references = 1;
+  private static total = 0;
+
+  /** Whether the sandbox has as many open files as it may (Linux fs.file-max). */
+  static get areTooMany(): boolean {
+    return FileDescription.total > OPEN_FILES_MAX;
+  }
 
   /** Takes a reference to `dentry`, and becomes the owner of one to `mount` if there is one. */
   constructor(dentry: Dentry, mount: Mount | null, flags: number) {
+    FileDescription.total++;
     this.dentry = dentry.acquire();
     this.mount = mount;
     this.flags = flags;
@@ -178,6 +188,7 @@ export abstract class FileDescription {
   }
   release(): void {
     if (--this.references > 0) return;
+    FileDescription.total--;
     if (this.onLastRelease !== null) this.onLastRelease();
     if (!this.queue.isEmpty) this.queue.notify(CLOSED);
     if (this.mount !== null && (this.flags & O_PATH) === 0) happened(this.dentry, this.writable ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);

@@ -143,7 +143,9 @@ function createAndOpen(caller: VfsCaller, walk: Walk, flags: number, mode: numbe
   if (typeof inode === 'number') return inode;
   walk.dentry = instantiate(caller, directory, walk.last, inode);
   // A new file is opened whatever its own permissions say, and there is nothing to truncate.
-  return makeDescription(caller, walk, flags & ~O_TRUNC);
+  const file = makeDescription(caller, walk, flags & ~O_TRUNC);
+  if (typeof file !== 'number') file.created = true;
+  return file;
 }
 
 /** The dentry for a name that has just come into being. */
@@ -181,6 +183,7 @@ function openTemporary(
   dentry.orphan();
   walk.dentry = dentry;
   const file = makeDescription(caller, walk, flags & ~(TMPFILE_BIT | O_DIRECTORY));
+  if (typeof file !== 'number') file.created = true;
   dentry.release();
   return file;
 }

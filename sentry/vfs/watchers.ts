@@ -13,8 +13,8 @@ import type { Dentry } from './dentry.ts';
 import type { Inode } from './inode.ts';
 
 export interface InodeWatcher {
-  /** `name` is '' for the inode itself, else a name in the directory. */
-  happened(mask: number, cookie: number, name: string): void;
+  /** `name` is '' for the inode itself, else a name in the directory; `unlinked`: the name is gone, the file is only held open. */
+  happened(mask: number, cookie: number, name: string, unlinked: boolean): void;
 }
 
 const WATCHERS = Symbol('watchers');
@@ -44,8 +44,8 @@ export function happened(dentry: Dentry, mask: number): void {
   const { inode, parent } = dentry;
   if (inode === null) return;
   const full = inode.isDirectory ? mask | IN_ISDIR : mask;
-  const directory = dentry.unlinked ? null : (parent?.inode ?? null);
-  if (directory !== null) tell(directory, full, 0, dentry.name);
+  const directory = parent?.inode ?? null;
+  if (directory !== null) tell(directory, full, 0, dentry.name, dentry.unlinked);
   tell(inode, full, 0, '');
 }
 
@@ -92,8 +92,8 @@ export function renamed(from: Dentry, oldName: string, to: Dentry, newName: stri
   tell(moved, IN_MOVE_SELF, 0, '');
 }
 
-function tell(inode: Inode, mask: number, cookie: number, name: string): void {
+function tell(inode: Inode, mask: number, cookie: number, name: string, unlinked = false): void {
   const watchers = inode.attachments?.get(WATCHERS) as Set<InodeWatcher> | undefined;
   if (watchers === undefined) return;
-  for (const watcher of watchers) watcher.happened(mask, cookie, name);
+  for (const watcher of watchers) watcher.happened(mask, cookie, name, unlinked);
 }

@@ -10,6 +10,7 @@
 
 #include "../syscalls/guest.h"
 #include "hostile.h"
+#include <limits.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -23,6 +24,7 @@
 #define PAGE 4096L
 #define ROWS_MAX 512
 #define ARGUMENTS_MAX 6
+#define NO_VALUE LONG_MIN
 
 enum kind { INT, WIDE, ADDR, PID, SIGNAL, DIRFD, FD, PATH, POINTER };
 
@@ -31,7 +33,8 @@ struct argument {
   int fd;          /* FD: which of ours suits */
   int out, in;     /* POINTER: what the kernel does with it */
   long size;       /* POINTER: bytes it touches at least */
-  long fixed;      /* a value that makes the call succeed, or -1 */
+  long fixed;      /* a value that makes the call succeed, or NO_VALUE */
+  char place[16];  /* PATH: one of ours by name, or empty */
 };
 struct row {
   int nr, count;
@@ -49,8 +52,12 @@ static const struct { const char *name; int fd; } descriptor_names[] = {
 
 static void parse_argument(struct argument *a, char *word) {
   char *fixed = strchr(word, '=');
-  a->fixed = -1;
-  if (fixed) *fixed = 0, a->fixed = atol(fixed + 1);
+  a->fixed = NO_VALUE;
+  if (fixed) {
+    *fixed++ = 0;
+    if (*fixed == '-' || (*fixed >= '0' && *fixed <= '9')) a->fixed = atol(fixed);
+    else snprintf(a->place, sizeof a->place, "%s", fixed);
+  }
   if (strncmp(word, "pointer:", 8) == 0) {
     a->kind = POINTER;
     a->in = strstr(word, ":in") != NULL, a->out = strstr(word, "out:") != NULL;
@@ -110,6 +117,10 @@ static void open_everything(void) {
   keep_as(open("rows-file", O_RDWR | O_CREAT, 0666), FILE_FD);
   if (pwrite(FILE_FD, "some bytes to be read", 21, 0) == -1) return;
   mkdir("rows-directory", 0777);
+  symlink("rows-file", "rows-link");
+  syscall(SYS_fsetxattr, FILE_FD, "user.rows", "x", 1, 0);
+  timer_t timer;
+  syscall(SYS_timer_create, CLOCK_MONOTONIC, NULL, &timer);
   keep_as(open(".", O_RDONLY | O_DIRECTORY), DIRECTORY_FD);
   if (pipe2(p, O_NONBLOCK) == 0) keep_as(p[0], PIPE_IN), keep_as(p[1], PIPE_OUT);
   if (write(PIPE_OUT, "bytes", 5) == -1) return;

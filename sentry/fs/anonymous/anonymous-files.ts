@@ -4,6 +4,7 @@
  */
 import type { Host, HostMemory } from '#platform/contract/host.ts';
 import { PagePool } from '../../lib/page-pool.ts';
+import type { ByteBudget } from '../../lib/page-pool.ts';
 import type { TimerQueue } from '../../lib/timer-queue.ts';
 import { Dentry } from '../../vfs/dentry.ts';
 import { makeDevice } from '../../vfs/special-files.ts';
@@ -23,13 +24,13 @@ export class AnonymousFiles {
   poller: unknown = null;
   private readonly named = new Map<string, Dentry>();
 
-  constructor(host: Host, timers: TimerQueue) {
+  constructor(host: Host, timers: TimerQueue, budget: ByteBudget | null = null) {
     this.host = host;
     this.timers = timers;
     this.sockfs = new AnonymousFileSystem(host, makeDevice(0, 0xff1), 'sockfs', SOCKFS_MAGIC);
     this.pipefs = new AnonymousFileSystem(host, makeDevice(0, 0xff2), 'pipefs', PIPEFS_MAGIC);
     this.anonInodes = new AnonymousFileSystem(host, makeDevice(0, 0xff3), 'anon_inodefs', ANON_INODE_MAGIC);
-    this.pages = new PagePool(host, POOL_PAGES_MAX);
+    this.pages = new PagePool(host, POOL_PAGES_MAX, budget);
     this.cell = host.allocate(4096);
   }
 

@@ -13,10 +13,9 @@ import type { FileStore } from '../tmpfs/file-store.ts';
 import { TMPFS_DEFAULTS, TmpFileSystem } from '../tmpfs/tmpfs.ts';
 import { FULL_MINOR, MEMORY_MAJOR, NULL_MINOR, RANDOM_MINOR, URANDOM_MINOR, ZERO_MINOR } from './memory-devices.ts';
 
-/** Auxiliary terminal devices: 5:0 is the controlling terminal of whoever opens it, 5:2 makes a pseudo-terminal. */
+/** Auxiliary terminal devices: 5:0 is the controlling terminal of whoever opens it. */
 export const TTY_AUXILIARY_MAJOR = 5;
 export const TTY_MINOR = 0;
-export const PTMX_MINOR = 2;
 const TTY_GROUP = 5;
 
 interface Node {

@@ -9,6 +9,7 @@ import { EAGAIN, EEXIST, EFAULT, EINVAL, ENOSPC } from '#sentry/abi/errno.ts';
 import {
   IN_ALL_EVENTS,
   IN_DELETE_SELF,
+  IN_EXCL_UNLINK,
   IN_IGNORED,
   IN_ISDIR,
   IN_MASK_ADD,
@@ -32,6 +33,8 @@ import { INOTIFY_EVENTS_MAX, INOTIFY_WATCHES_MAX } from '../anonymous/limits.ts'
 
 const HEADER = InotifyEvent.size;
 const { offsets: AT } = InotifyEvent;
+/** What fdinfo tells of a mask. */
+const MASK_SHOWN = IN_ALL_EVENTS | IN_EXCL_UNLINK | IN_ONESHOT;
 let watchesInUse = 0;
 
 interface Event {
@@ -56,7 +59,8 @@ class Watch implements InodeWatcher {
     watchesInUse++;
   }
 
-  happened(mask: number, cookie: number, name: string): void {
+  happened(mask: number, cookie: number, name: string, unlinked: boolean): void {
+    if (unlinked && (this.mask & IN_EXCL_UNLINK) !== 0) return;
     if ((mask & this.mask & IN_ALL_EVENTS) !== 0) {
       // Linux leaves IN_ISDIR out of what happens to the watched directory's own name.
       const shown = (mask & (IN_MOVE_SELF | IN_DELETE_SELF)) !== 0 ? mask & ~IN_ISDIR : mask;
@@ -172,7 +176,7 @@ export class InotifyFile extends AnonymousFile {
     let text = '';
     for (const { wd, dentry, mask } of this.watches.values()) {
       const { ino, fileSystem } = dentry.inode!;
-      text += `inotify wd:${wd.toString(16)} ino:${ino.toString(16)} sdev:${fileSystem.device.toString(16)} mask:${(mask & IN_ALL_EVENTS).toString(16)} ignored_mask:0\n`;
+      text += `inotify wd:${wd.toString(16)} ino:${ino.toString(16)} sdev:${fileSystem.device.toString(16)} mask:${((mask & MASK_SHOWN) >>> 0).toString(16)} ignored_mask:0\n`;
     }
     return text;
   }

@@ -119,7 +119,7 @@ function processEntries(fs: ProcFileSystem, task: TaskView, leads: boolean): Rec
     stat: text(() => statText(task, kernel)),
     statm: text(() => statmText(task.mm)),
     status: text(() => statusText(task, kernel)),
-    timerslack_ns: text(() => '50000\n'),
+    timerslack_ns: text(() => `${task.scheduling.timerSlackNs}\n`),
     uid_map: text(() => '         0          0 4294967295\n'),
     wchan: text(() => '0'),
   };

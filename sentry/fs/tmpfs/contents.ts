@@ -4,9 +4,12 @@
  *
  * Invariants: bytes of the piece beyond `size` are zero. `pageMask` has a bit for each page (at most 16) of a small file that was written (the others are
  * holes). `charged` is how many pages the file system was charged; `Budget` says whether there may be more.
+ *
+ * A mapped file may get pages for its holes without a call: from the first mapping on, the whole of it counts against the memory of the sandbox
+ * (`committed` is what that adds to `charged`).
  */
 import { emptyAttributes } from '#sentry/abi/stat.ts';
-import { EFAULT, EFBIG, EINVAL, ENOSPC, ENXIO } from '#sentry/abi/errno.ts';
+import { EFAULT, EFBIG, EINVAL, ENOMEM, ENOSPC, ENXIO } from '#sentry/abi/errno.ts';
 import { SEEK_DATA, SEEK_HOLE } from '#sentry/abi/fs.ts';
 import type { HostFd, HostStat } from '#platform/contract/host.ts';
 import type { Io } from '../../mm/io.ts';
@@ -38,6 +41,8 @@ export class Contents {
   private pageMask = 0;
   private fd: HostFd = -1;
   private charged = 0;
+  private committed = 0;
+  private mapped = false;
   /** The memfd may have holes, so its use must be asked for. */
   private sparse = false;
 
@@ -217,8 +222,22 @@ export class Contents {
     return 0;
   }
 
+  /** Before the first mapping: 0, or -ENOMEM when the memory of the sandbox has no room for the whole file. */
+  commit(): number {
+    if (this.mapped) return 0;
+    if (!this.mayCommit(this.size)) return -ENOMEM;
+    this.mapped = true;
+    this.settle();
+    return 0;
+  }
+
+  private mayCommit(size: number): boolean {
+    return Math.ceil(size / PAGE_SIZE) - this.charged - this.committed <= this.store.pagesAvailable;
+  }
+
   truncate(length: number): number {
     if (length > FILE_SIZE_MAX) return -EFBIG;
+    if (this.mapped && length > this.size && !this.mayCommit(length)) return -ENOSPC;
     if (this.fd < 0 && length > this.store.smallFileMax) {
       const error = this.makeRoom();
       if (error < 0) return error;
@@ -331,9 +350,14 @@ export class Contents {
   }
 
   private pay(pages: number): void {
-    if (pages === this.charged) return;
-    this.budget.charge(pages - this.charged);
-    this.charged = pages;
+    if (pages !== this.charged) {
+      this.budget.charge(pages - this.charged);
+      this.charged = pages;
+    }
+    if (!this.mapped) return;
+    const committed = Math.max(0, Math.ceil(this.size / PAGE_SIZE) - pages);
+    this.store.charge(committed - this.committed);
+    this.committed = committed;
   }
 }
 

@@ -1,14 +1,24 @@
 /**
  * Where the bytes of tmpfs files are, outside the V8 heap: small files in pieces of slab memory, all others in a memfd each. One store serves
- * every tmpfs of a sandbox, so that its two budgets (slab bytes and descriptors) hold for all of them together.
+ * every tmpfs of a sandbox, so that its budgets (slab bytes, descriptors, inodes, and the memory of the sandbox as a whole) hold for all
+ * of them together.
  *
  * A piece is a number: slab index and offset folded into one. Pieces come in powers of two from 256 bytes to 64 KiB, and a slab is cut into
  * pieces of one size. Slabs are never given back; freed pieces are used again.
  */
-import { TMPFS_MEMFDS_MAX, TMPFS_SLAB_BYTES_MAX, TMPFS_SMALL_FILE_MAX, TMPFS_SMALL_FILE_MAX_WHEN_SCARCE } from '../../limits.ts';
+import {
+  TMPFS_INODES_ALL_MAX,
+  TMPFS_MEMFDS_MAX,
+  TMPFS_METADATA_ALL_MAX,
+  TMPFS_SLAB_BYTES_MAX,
+  TMPFS_SMALL_FILE_MAX,
+  TMPFS_SMALL_FILE_MAX_WHEN_SCARCE,
+} from '../../limits.ts';
+import { MemoryBudget } from '../../mm/memory-budget.ts';
 import type { Host, HostFd, HostMemory } from '#platform/contract/host.ts';
 import { ENFILE } from '#sentry/abi/errno.ts';
 
+const PAGE_SIZE = 4096;
 const SLAB_SHIFT = 20;
 const SLAB_SIZE = 1 << SLAB_SHIFT;
 const SMALLEST_SHIFT = 8;
@@ -22,6 +32,9 @@ export type StoreHost = Pick<
   'allocate' | 'memfd' | 'close' | 'pread' | 'pwrite' | 'ftruncate' | 'fallocate' | 'lseek' | 'fstat' | 'copyFileRange' | 'realtime'
 >;
 
+/** The memory of the sandbox: what files occupy counts against it. */
+export type StoreBudget = Pick<MemoryBudget, 'limit' | 'used' | 'charge'>;
+
 export class FileStore {
   readonly host: StoreHost;
   /** For bytes on their way between a memfd and guest memory; valid within one call. */
@@ -32,12 +45,50 @@ export class FileStore {
   private readonly freed: number[][] = Array.from({ length: CLASSES }, () => []);
   private readonly memfdLimit: number;
   private readonly slabLimit: number;
+  private readonly budget: StoreBudget;
+  private inodes = 0;
+  private metadata = 0;
 
-  constructor(host: StoreHost, memfdLimit: number = TMPFS_MEMFDS_MAX, slabBytesLimit: number = TMPFS_SLAB_BYTES_MAX) {
+  constructor(
+    host: StoreHost,
+    memfdLimit: number = TMPFS_MEMFDS_MAX,
+    slabBytesLimit: number = TMPFS_SLAB_BYTES_MAX,
+    budget: StoreBudget = new MemoryBudget(Infinity),
+  ) {
     this.host = host;
+    this.budget = budget;
     this.memfdLimit = memfdLimit;
     this.slabLimit = Math.floor(slabBytesLimit / SLAB_SIZE);
     this.staging = host.allocate(STAGING_SIZE);
+  }
+
+  /** Pages of contents that the sandbox's memory still has room for. */
+  get pagesAvailable(): number {
+    const { limit, used } = this.budget;
+    return limit === Infinity ? Infinity : Math.floor((limit - used) / PAGE_SIZE);
+  }
+
+  /** Counts pages of contents, or, negative, gives them back. */
+  charge(pages: number): void {
+    this.budget.charge(pages * PAGE_SIZE);
+  }
+
+  /** Counts one more inode; false when there are too many. */
+  takeInode(): boolean {
+    if (this.inodes >= TMPFS_INODES_ALL_MAX) return false;
+    this.inodes++;
+    return true;
+  }
+
+  freeInode(): void {
+    this.inodes--;
+  }
+
+  /** Counts bytes in the V8 heap, or, negative, gives them back; false when there are too many. */
+  chargeMetadata(bytes: number): boolean {
+    if (bytes > 0 && this.metadata + bytes > TMPFS_METADATA_ALL_MAX) return false;
+    this.metadata += bytes;
+    return true;
   }
 
   /** A piece of at least `bytes` with undefined contents, or -1 when slab memory has reached its bound. */

@@ -76,7 +76,7 @@ export class TmpFile extends TmpInode {
   /** The host file to map, made on demand. */
   mappable(): Mappable | number {
     if (this.mapping !== null) return this.mapping;
-    const error = this.contents.moveToMemfd();
+    const error = this.contents.moveToMemfd() || this.contents.commit();
     if (error < 0) return error;
     this.mapping = { hostFd: this.contents.hostFd, hostOffset: 0 };
     return this.mapping;

@@ -76,27 +76,31 @@ export class TmpFileSystem extends FileSystem implements Budget {
   }
 
   get available(): number {
-    return this.pagesMax - this.pagesUsed;
+    return Math.min(this.pagesMax - this.pagesUsed, this.store.pagesAvailable);
   }
 
   charge(pages: number): void {
     this.pagesUsed += pages;
+    this.store.charge(pages);
   }
 
   /** Counts a new inode or hard link (both cost one, as on Linux): 0 or -ENOSPC. */
   takeInode(): number {
     if (this.options.inodes !== 0 && this.inodesUsed >= this.options.inodes) return -ENOSPC;
+    if (!this.store.takeInode()) return -ENOSPC;
     this.inodesUsed++;
     return 0;
   }
 
   freeInode(): void {
     this.inodesUsed--;
+    this.store.freeInode();
   }
 
   /** Link texts and extended attributes are in the V8 heap; their sum is bounded. 0 or -ENOSPC. */
   chargeMetadata(bytes: number): number {
     if (bytes > 0 && this.metadataUsed + bytes > TMPFS_METADATA_BYTES_MAX) return -ENOSPC;
+    if (!this.store.chargeMetadata(bytes)) return -ENOSPC;
     this.metadataUsed += bytes;
     return 0;
   }

@@ -58,7 +58,7 @@ export function futexWait(task: Task, address: number, expected: number, bitset:
 /** FUTEX_WAKE and FUTEX_WAKE_BITSET. */
 export function futexWakeBitset(task: Task, address: number, count: number, bitset: number, isPrivate: boolean): number {
   if (bitset === 0 || address % 4 !== 0) return -EINVAL;
-  if (!isReachable(task, address)) return -EFAULT;
+  if (!isReachable(task, address, isPrivate)) return -EFAULT;
   resolveKey(task.mm, address, isPrivate, keyOne);
   // Linux wakes one for a count of 0 or less.
   return futexTable.wake(keyOne, Math.max(count, 1), bitset);
@@ -75,7 +75,7 @@ export function futexRequeue(
   isPrivate: boolean,
 ): number {
   if (wake < 0 || move < 0 || from % 4 !== 0 || to % 4 !== 0) return -EINVAL;
-  if (!isReachable(task, from) || !isReachable(task, to)) return -EFAULT;
+  if (!isReachable(task, from, isPrivate) || !isReachable(task, to, isPrivate)) return -EFAULT;
   if (expected >= 0) {
     const value = task.memory.loadU32(from);
     if (value < 0) return -EFAULT;
@@ -99,7 +99,7 @@ export function futexWakeOp(
   isPrivate: boolean,
 ): number {
   if (one % 4 !== 0 || two % 4 !== 0) return -EINVAL;
-  if (!isReachable(task, one) || !isReachable(task, two)) return -EFAULT;
+  if (!isReachable(task, one, isPrivate) || !isReachable(task, two, isPrivate)) return -EFAULT;
   const operation = (encoded >>> 28) & 7;
   const comparison = (encoded >>> 24) & 15;
   let operand = (encoded << 8) >> 20;
@@ -171,6 +171,7 @@ function countWaiting(key: FutexKey, limit: number): number {
   return count;
 }
 
-function isReachable(task: Task, address: number): boolean {
-  return address < task.mm.limits.highestAddress;
+/** Linux looks at the page behind a shared futex to learn what it is; of a private one only the address counts. */
+function isReachable(task: Task, address: number, isPrivate: boolean): boolean {
+  return address < task.mm.limits.highestAddress && (isPrivate || task.memory.loadU32(address) >= 0);
 }

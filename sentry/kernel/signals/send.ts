@@ -132,7 +132,10 @@ export function retargetBlocked(task: Task, low: number, high: number): void {
 export function notifyParentOfStop(group: ThreadGroup, code: typeof CLD_STOPPED | typeof CLD_CONTINUED, status: number): void {
   group.pendingStopReport = code === CLD_STOPPED ? status : CONTINUED_REPORT;
   const { parent } = group;
-  if (parent === null) return;
+  if (parent === null) {
+    if (code === CLD_STOPPED) group.leader.kernel.options.onInitStopped?.();
+    return;
+  }
   const { handlers } = parent;
   if (handlers.handler[SIGCHLD] !== SIG_IGN && (handlers.flags[SIGCHLD]! & SA_NOCLDSTOP) === 0) {
     sendToGroup(parent, childInfo(group, code, status));

@@ -13,6 +13,7 @@ import type { SignalSource } from '#sentry/abi/siginfo.ts';
 import { SIGALRM, SIGEV_NONE, SIGEV_THREAD_ID, SIGKILL, SIGPROF, SIGVTALRM, SIGXCPU } from '#sentry/abi/signal.ts';
 import { ITIMER_PROF, ITIMER_REAL, ITIMER_VIRTUAL, NS_PER_SECOND } from '#sentry/abi/time.ts';
 import { groupCpuTimeNs, groupUserTimeNs } from '../cpu-time.ts';
+import { QueueCounter } from '../signals/pending-queue.ts';
 import { sendToGroup, sendToTask } from '../signals/send.ts';
 import type { Task } from '../task.ts';
 import type { ThreadGroup } from '../thread-group.ts';
@@ -138,8 +139,10 @@ export class ProcessTimers {
 
   create(request: PosixTimerRequest): PosixTimer | number {
     // Linux: each timer owns an entry of the signal queue from the start.
-    const entries = this.posix.size + this.group.signals.queued.count;
-    if (this.posix.size >= POSIX_TIMERS_MAX || entries >= this.group.limits.soft(RLIMIT_SIGPENDING)) return -EAGAIN;
+    const { queued } = this.group.signals;
+    const isFull = QueueCounter.isFull || queued.count >= this.group.limits.soft(RLIMIT_SIGPENDING);
+    if (this.posix.size >= POSIX_TIMERS_MAX || isFull) return -EAGAIN;
+    queued.add(1);
     while (this.posix.has(this.nextId)) this.nextId = (this.nextId + 1) % 0x7fff_ffff;
     const timer = new PosixTimer(this.group, this.nextId, request);
     this.posix.set(this.nextId++, timer);
@@ -149,7 +152,7 @@ export class ProcessTimers {
   delete(timer: PosixTimer): void {
     timer.timer.disarm();
     timer.forget();
-    this.posix.delete(timer.id);
+    if (this.posix.delete(timer.id)) this.group.signals.queued.add(-1);
   }
 
   /** execve. */
