@@ -86,6 +86,11 @@ export interface Host {
   monotonicNs(): number;
   /** CLOCK_REALTIME. */
   realtime(into: Timestamp): void;
+  /**
+   * Any other clock of the host's that a guest can read in the vDSO (CLOCK_MONOTONIC_RAW, the COARSE ones, CLOCK_BOOTTIME, CLOCK_TAI):
+   * it must not see time go back when it asks us. Missing where there is no vDSO.
+   */
+  clock?(clock: number, into: Timestamp): void;
   /** Fills memory with random bytes from the host's generator. */
   random(memory: HostMemory, offset: number, length: number): void;
 

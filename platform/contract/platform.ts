@@ -112,6 +112,12 @@ export interface GuestThread {
   /** 0, or the error of the first collected call that failed; those after it were not made. */
   endMemoryCalls(): number;
 
+  /**
+   * On which CPUs the thread may run: bit n for the n-th of `Host.cpuCount`, 32 to a word; null for all. Also while it runs. Inherited by
+   * `fork` and `spawn`.
+   */
+  setAffinity(words: readonly number[] | null): void;
+
   /** A copy-on-write copy of the address space with one thread that has this thread's registers and extended state. Throws HostError-like only on -errno: returns errno number. */
   fork(): GuestThread | number;
   /** Another thread in the same address space, registers and extended state copied from this one. Stopped. Returns -errno on failure. */

@@ -214,6 +214,9 @@ export class FakeThread implements GuestThread {
     return 0;
   }
 
+  /** Fake threads run nowhere. */
+  setAffinity(_words: readonly number[] | null): void {}
+
   fork(): FakeThread {
     return this.#clone(new FakeSpace(this.space.pages.copy()));
   }

@@ -177,8 +177,12 @@ export class LinuxHost implements Host {
   }
 
   realtime(into: Timestamp): void {
+    this.clock(CLOCK_REALTIME, into);
+  }
+
+  clock(clock: number, into: Timestamp): void {
     // SAFETY: one timespec in our own page.
-    libc.clockGettime(CLOCK_REALTIME, this.#page.address + CLOCK);
+    libc.clockGettime(clock, this.#page.address + CLOCK);
     into.sec = getU64(this.#view, CLOCK);
     into.nsec = this.#view.getUint32(CLOCK + 8, true);
   }

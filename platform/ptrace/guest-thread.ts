@@ -86,6 +86,10 @@ export class PtraceThread extends Tracee implements GuestThread {
     process.trace(process.PTRACE_INTERRUPT, this.tid, 0, 0);
   }
 
+  setAffinity(words: readonly number[] | null): void {
+    this.space.platform.setAffinity(this, words);
+  }
+
   mmap(address: number, length: number, protection: number, flags: number, hostFd: HostFd, offset: number): number {
     if (outsideGuest(address, length)) return -EINVAL;
     return Math.min(0, this.#memoryCall(nr.SYS_MMAP, address, length, protection, flags | nr.MAP_FIXED, hostFd, offset));

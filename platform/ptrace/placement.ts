@@ -25,6 +25,8 @@ const ONE_ENTER_TOGETHER = 2;
 const MANY_LEAVE_TOGETHER = 12;
 const MANY_ENTER_TOGETHER = 20;
 
+/** Sets of CPUs kept for guests that choose theirs. */
+const SUBSETS_MAX = 256;
 /** Too short a time to judge by. */
 const ENOUGH_NS = 1_000_000;
 
@@ -35,6 +37,7 @@ export class Placement {
   readonly #events: HostEvents;
   readonly #all: CpuSet;
   readonly #single = new Map<number, CpuSet>();
+  readonly #subsets = new Map<string, CpuSet>();
   readonly #load: CpuLoad;
   #current: CpuSet;
   readonly #followers: number[] = [];
@@ -55,7 +58,19 @@ export class Placement {
   /** Brings one thread to where it belongs now. */
   place(tracee: Tracee): void {
     tracee.placement = this.epoch;
-    process.setAffinity(tracee.tid, this.#current);
+    process.setAffinity(tracee.tid, tracee.affinity ?? this.#current);
+  }
+
+  /** The CPUs that `words` names, bit n for the n-th allowed one. */
+  subset(words: readonly number[]): CpuSet {
+    const key = words.join();
+    let set = this.#subsets.get(key);
+    if (set !== undefined) return set;
+    // Masks are never freed, and a guest may ask for every combination there is: beyond the bound its wish is not followed.
+    if (this.#subsets.size >= SUBSETS_MAX) return this.#all;
+    set = process.cpuSet(this.#all.cpus.filter((_, i) => ((words[i >> 5] ?? 0) & (1 << (i & 31))) !== 0));
+    this.#subsets.set(key, set);
+    return set;
   }
 
   /** From now on `tid`, which is no guest thread, is placed where the sentry is. Its end is not noticed: pass only what lives as long. */

@@ -148,6 +148,7 @@ export class PtracePlatform implements Platform {
       return -EAGAIN;
     }
     thread.copyRegisters(parent);
+    thread.affinity = parent.affinity;
     return this.#enter(thread, parent.placement); // clone inherits it
   }
 
@@ -158,7 +159,8 @@ export class PtracePlatform implements Platform {
       if (copyExtendedState(parent.tid, idle.tid) < 0) continue; // killed from outside
       const thread = new PtraceThread(space, idle.tid, parent.injectAddress);
       thread.copyRegisters(parent);
-      return this.#enter(thread, idle.placement);
+      thread.affinity = parent.affinity;
+      return this.#enter(thread, parent.affinity === null ? idle.placement : 0);
     }
     return null;
   }
@@ -176,6 +178,11 @@ export class PtracePlatform implements Platform {
     thread.space.threads.add(thread);
     this.#threads.set(thread.tid, thread);
     return thread;
+  }
+
+  setAffinity(thread: PtraceThread, words: readonly number[] | null): void {
+    thread.affinity = words === null ? null : this.#placement.subset(words);
+    this.#placement.place(thread);
   }
 
   /** Lets guest code run. The thread's registers are in place. */
@@ -206,9 +213,9 @@ export class PtracePlatform implements Platform {
   }
 
   /** Keeps the host thread for the next guest thread. Always the first one, so that the process never is a zombie with living threads. */
-  #keep({ tid, placement, space }: PtraceThread): boolean {
+  #keep({ tid, placement, affinity, space }: PtraceThread): boolean {
     if (tid !== space.pid && space.idle.length >= IDLE_THREADS_MAX) return false;
-    space.idle.push({ tid, placement });
+    space.idle.push({ tid, placement: affinity === null ? placement : 0 });
     return true;
   }
 
@@ -231,9 +238,9 @@ export class PtracePlatform implements Platform {
   #asSpare({ pid, idle, threads }: PtraceSpace): SpareProcess | null {
     if (!this.#spares.wantsMore || threads.size + idle.length > IDLE_THREADS_MAX + 1 || !this.#mayEmpty) return null;
     const all = [...idle];
-    for (const { tid, placement, alive, running } of threads) {
+    for (const { tid, placement, affinity, alive, running } of threads) {
       if (!alive || running) return null;
-      all.push({ tid, placement });
+      all.push({ tid, placement: affinity === null ? placement : 0 });
     }
     const leader = all.find(({ tid }) => tid === pid);
     return leader === undefined ? null : { leader, others: all.filter((other) => other !== leader) };

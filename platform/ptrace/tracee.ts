@@ -9,6 +9,7 @@
  *     const result = tracee.inject(SYS_munmap, address, length, 0, 0, 0, 0);
  */
 import * as process from '../host/process.ts';
+import type { CpuSet } from '../host/process.ts';
 import { allocateMemory } from '../host/memory.ts';
 import * as reg from './registers.ts';
 import type { Slot } from './registers.ts';
@@ -33,6 +34,8 @@ export class Tracee {
   alive = true;
   /** Which placement the host thread has; compared with the platform's at each resume. */
   placement = 0;
+  /** The CPUs its owner asked for; null leaves the choice to the platform. */
+  affinity: CpuSet | null = null;
   /** The slot holds the guest's registers. */
   protected fetched = false;
   /** The registers on the host differ from the slot. */

@@ -4,7 +4,7 @@
  * A process with its own memory is a fork of the guest's host process; a thread, or a process that shares memory (vfork), is another host
  * thread in the same one. Either way the new host thread starts with the parent's registers.
  */
-import { EAGAIN, EFAULT, EINVAL, ENOMEM, EPERM } from '#sentry/abi/errno.ts';
+import { EAGAIN, EINVAL, ENOMEM, EPERM } from '#sentry/abi/errno.ts';
 import * as c from '#sentry/abi/clone.ts';
 import { RLIMIT_NPROC } from '#sentry/abi/resource.ts';
 import { Reg, setReg } from '#sentry/abi/x64/registers.ts';
@@ -36,11 +36,14 @@ const NAMESPACES = c.CLONE_NEWNS | c.CLONE_NEWCGROUP | c.CLONE_NEWIPC | c.CLONE_
 
 /** Makes the task and starts it. Returns its tid, -errno, or BLOCKED for CLONE_VFORK. */
 export function clone(parent: Task, request: CloneRequest): number {
-  if (parent.wait.state instanceof VforkWait) return parent.wait.state.poll(parent);
+  const resumed = resumeVfork(parent);
+  if (resumed !== null) return resumed;
   const refusal = checkFlags(parent, request);
   if (refusal < 0) return refusal;
   if ((request.flags & c.CLONE_VM) === 0 && !parent.mm.mayFork) return -ENOMEM;
   if ((request.flags & c.CLONE_FILES) === 0 && !parent.files.mayFork) return -ENOMEM;
+  const reserved = reservePidFd(parent, request);
+  if (reserved < 0) return reserved;
   const { kernel } = parent;
   const tid = kernel.pids.allocate();
   if (tid < 0) return -EAGAIN;
@@ -53,13 +56,18 @@ export function clone(parent: Task, request: CloneRequest): number {
   const mm = sharesMemory ? parent.mm.acquire() : parent.mm.fork(thread.space);
   const child = makeTask(parent, tid, request, { thread, mm });
   setChildRegisters(child, request);
-  const result = publishTid(parent, child, request);
+  publishTid(parent, child, request);
   kernel.start(child);
-  if (result < 0 || (request.flags & c.CLONE_VFORK) === 0) return result;
+  if ((request.flags & c.CLONE_VFORK) === 0) return tid;
   const wait = new VforkWait(child);
   child.vforkParent = parent;
   parent.wait.state = wait;
   return wait.poll(parent);
+}
+
+/** Goes on with a call that made its child already, whatever its arguments in memory say by now. Null when this is a new call. */
+export function resumeVfork(parent: Task): number | null {
+  return parent.wait.state instanceof VforkWait ? parent.wait.state.poll(parent) : null;
 }
 
 /** The parent of vfork: its call goes on when the child has exec'd or ended. */
@@ -128,7 +136,7 @@ function makeTask(parent: Task, tid: number, { flags, exitSignal, childTidAddres
   child.exitSignal = (flags & c.CLONE_PARENT) !== 0 ? parent.group.leader.exitSignal : exitSignal;
   child.niceness = parent.niceness;
   child.scheduling = inheritScheduling(parent.scheduling);
-  child.parentTask = parent;
+  child.parentTask = (flags & (c.CLONE_PARENT | c.CLONE_THREAD)) === 0 ? parent : parent.parentTask;
   child.clearChildTid = (flags & c.CLONE_CHILD_CLEARTID) !== 0 ? childTidAddress : 0;
   register(parent.kernel, child, isThread ? null : group);
   return child;
@@ -167,12 +175,16 @@ function setChildRegisters(child: Task, { flags, stackPointer, tls }: CloneReque
   child.thread.registersChanged();
 }
 
-function publishTid(parent: Task, child: Task, request: CloneRequest): number {
-  const { flags, parentTidAddress, childTidAddress, pidfdAddress } = request;
+/** Tells the parent the number of the pidfd before there is a child: what can fail must not leave one running. */
+function reservePidFd(parent: Task, { flags, pidfdAddress }: CloneRequest): number {
+  if ((flags & c.CLONE_PIDFD) === 0) return 0;
+  const fd = parent.files.nextFree;
+  if (fd < 0) return fd;
+  return parent.memory.storeU32(pidfdAddress, fd);
+}
+
+function publishTid(parent: Task, child: Task, { flags, parentTidAddress, childTidAddress }: CloneRequest): void {
   if ((flags & c.CLONE_PARENT_SETTID) !== 0) parent.memory.storeU32(parentTidAddress, child.tid);
   if ((flags & c.CLONE_CHILD_SETTID) !== 0) child.memory.storeU32(childTidAddress, child.tid);
-  if ((flags & c.CLONE_PIDFD) === 0) return child.tid;
-  const fd = openPidFd(parent, child.group);
-  if (fd >= 0 && parent.memory.storeU32(pidfdAddress, fd) < 0) return -EFAULT;
-  return fd < 0 ? fd : child.tid;
+  if ((flags & c.CLONE_PIDFD) !== 0) openPidFd(parent, child.group);
 }

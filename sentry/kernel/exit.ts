@@ -9,7 +9,7 @@ import type { Kernel } from './kernel.ts';
 import { leaveProcessGroup, notifyOrphanedGroups } from './job-control.ts';
 import { SIGCHLD, SIGKILL } from '#sentry/abi/signal.ts';
 import { childStatusInfo, kernelInfo } from './signals/info.ts';
-import { sendToGroup, sendToTask } from './signals/send.ts';
+import { sendToGroup } from './signals/send.ts';
 import { leaveSignals } from './signals/stop.ts';
 import { notifyPidFds } from './pidfd.ts';
 import { endSession } from './terminal/session-end.ts';
@@ -27,7 +27,6 @@ export function exitTask(task: Task, code: number): void {
     exitGroup(group, (code & 0xff) << 8);
     return;
   }
-  if (task.isLeader) task.exitCode = (code & 0xff) << 8;
   endTasks([task]);
 }
 
@@ -89,8 +88,7 @@ function giveUpShared(task: Task): void {
   if (task.isLeader) return;
   group.tasks.delete(task);
   kernel.tasks.delete(task.tid);
-  kernel.pids.free(task.tid);
-  if (group.tasks.size === 1 && group.leader.hasExited && !group.exiting) exitGroup(group, group.leader.exitCode);
+  kernel.freeId(task.tid);
 }
 
 function clearChildTid(task: Task): void {
@@ -109,10 +107,16 @@ export function finishVfork(task: Task): void {
   parent.vforkDone.notify(CHILD_CHANGED);
 }
 
+/** The children of a thread that ends hear of it if they asked to, and are another thread's from then on. */
 function sendParentDeathSignals(task: Task): void {
-  for (const child of task.group.children) {
-    for (const sibling of child.tasks) {
-      if (sibling.parentDeathSignal !== 0 && sibling.parentTask === task) sendToTask(sibling, kernelInfo(sibling.parentDeathSignal));
+  const { group } = task;
+  if (group.children.size === 0) return;
+  const heir = [...group.tasks].find((sibling) => !sibling.hasExited) ?? null;
+  for (const child of group.children) {
+    for (const member of child.tasks) {
+      if (member.parentTask !== task) continue;
+      member.parentTask = heir;
+      if (member.parentDeathSignal !== 0) sendToGroup(child, kernelInfo(member.parentDeathSignal));
     }
   }
 }
@@ -123,6 +127,7 @@ function becomeZombie(group: ThreadGroup): void {
   notifyPidFds(group);
   group.signals.pending.clear();
   group.signals.timers?.discard();
+  group.handlers.release();
   endSession(group);
   const children = [...group.children];
   reparentChildren(group);
@@ -142,6 +147,7 @@ function reparentChildren(group: ThreadGroup): void {
     child.adoptedByInit = reaper === kernel.init;
     reaper?.children.add(child);
     child.leader.exitSignal = SIGCHLD;
+    if (reaper !== null) for (const member of child.tasks) member.parentTask = reaper.leader;
     if (child.isZombie && reaper !== null && kernel.exitStatus === null) notifyParent(child);
   }
   group.children.clear();
@@ -161,23 +167,30 @@ function notifyParent(group: ThreadGroup): void {
   const signal = group.leader.exitSignal;
   const reapsItself = signal === SIGCHLD && parent.handlers.reapsAutomatically;
   if (signal !== 0) sendToGroup(parent, childStatusInfo(signal, group));
-  if (reapsItself) reap(group);
+  // Linux: a child nobody waits for does not count in its parent's times.
+  if (reapsItself) removeZombie(group);
   parent.childEvents.notify(CHILD_CHANGED);
 }
 
-/** Removes a zombie for good; its parent has its status. */
+/** The parent has waited for `group`: it gets the times of the zombie, which is gone for good. */
 export function reap(group: ThreadGroup): void {
-  const { leader, parent } = group;
-  const { kernel } = leader;
-  parent?.children.delete(group);
+  const { parent } = group;
   if (parent !== null) {
     parent.childrenUserTimeNs += group.userTimeNs + group.childrenUserTimeNs;
     parent.childrenSystemTimeNs += group.systemTimeNs + group.childrenSystemTimeNs;
   }
+  removeZombie(group);
+}
+
+function removeZombie(group: ThreadGroup): void {
+  const { leader, parent } = group;
+  const { kernel } = leader;
+  parent?.children.delete(group);
+  leader.parentTask = null;
   leader.state = TaskState.Dead;
   leaveProcessGroup(group);
   group.tasks.clear();
   kernel.groups.delete(group.pid);
   kernel.tasks.delete(leader.tid);
-  kernel.pids.free(group.pid);
+  kernel.freeId(group.pid);
 }

@@ -59,10 +59,15 @@ export class FdTable {
     return -1;
   }
 
-  /** Whether `install` would fail. Calls that create something look here first, as Linux reserves the descriptor before it acts. */
-  get isFull(): boolean {
+  /**
+   * The descriptor `install` would give, -EMFILE or -ENFILE. Calls that create something look here first, as Linux reserves the descriptor before
+   * it acts.
+   */
+  get nextFree(): number {
     while (this.files[this.lowestFree] !== undefined) this.lowestFree++;
-    return this.lowestFree >= this.limit || this.lowestFree >= DESCRIPTORS_MAX;
+    const fd = this.lowestFree;
+    if (fd >= this.limit || fd >= DESCRIPTORS_MAX) return -EMFILE;
+    return FileDescription.areTooMany || !this.mayGrow(fd) ? -ENFILE : fd;
   }
 
   /** Gives `file` the lowest free descriptor at or above `from`. */

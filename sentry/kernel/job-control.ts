@@ -41,10 +41,13 @@ function forget(kernel: Kernel, old: ProcessGroup, group: ThreadGroup): void {
   old.members.delete(group);
   if (old.members.size > 0) return;
   old.session.groups.delete(old);
-  if (kernel.processGroups.get(old.pgid) === old) kernel.processGroups.delete(old.pgid);
+  kernel.processGroups.delete(old.pgid);
   if (old.session.terminal?.foreground === old) old.session.terminal.foreground = null;
   if (old.session.lastForeground === old) old.session.lastForeground = null;
-  if (old.session.groups.size === 0 && kernel.sessions.get(old.session.sid) === old.session) kernel.sessions.delete(old.session.sid);
+  kernel.freeId(old.pgid);
+  if (old.session.groups.size > 0) return;
+  kernel.sessions.delete(old.session.sid);
+  kernel.freeId(old.session.sid);
 }
 
 /** setpgid(2). `caller` acts on `target`, itself or a child. */

@@ -80,7 +80,6 @@ export class Kernel implements HostEvents {
   readonly scratch: HostMemory;
   /** The cell of every `UserMemory`: used within one copy only. */
   readonly cell: HostMemory;
-  /** What pipes, sockets, epoll instances and other files without a path share. */
 
   // The process table.
   readonly pids = new PidAllocator();
@@ -149,6 +148,12 @@ export class Kernel implements HostEvents {
   kick(task: Task): void {
     if (task.inGuest) task.thread.interrupt();
     else this.makeRunnable(task);
+  }
+
+  /** A task, process group or session called `id` is gone: once none is left, the number may be given out again. */
+  freeId(id: number): void {
+    if (this.tasks.has(id) || this.groups.has(id) || this.processGroups.has(id) || this.sessions.has(id)) return;
+    this.pids.free(id);
   }
 
   /** Lets a new or stopped task run guest code, unless signals say otherwise. */

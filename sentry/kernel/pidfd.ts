@@ -3,7 +3,7 @@ import { EBADF, EPERM, ESRCH } from '#sentry/abi/errno.ts';
 import { READABLE } from '#sentry/abi/fs.ts';
 import { PidFile } from '../fs/pidfd/pid-file.ts';
 import { ProcessDirectory } from '../fs/proc/process.ts';
-import { CAP_SYS_PTRACE, capable } from '../vfs/credentials.ts';
+import { mayInspectProcess } from './ptrace-access.ts';
 import type { Task } from './task.ts';
 import { ThreadGroup } from './thread-group.ts';
 
@@ -37,19 +37,12 @@ export function takeDescriptor(task: Task, pidfd: number, wanted: number): numbe
   const group = groupOfPidFd(task, pidfd);
   if (typeof group === 'number') return group;
   if (group.isZombie) return -ESRCH;
-  if (!mayAttach(task, group)) return -EPERM;
+  if (!mayInspectProcess(task, group)) return -EPERM;
   const file = group.leader.files.get(wanted);
   if (file === undefined) return -EBADF;
   const fd = task.files.install(file, true);
   if (fd >= 0) file.acquire();
   return fd;
-}
-
-function mayAttach({ group, credentials }: Task, target: ThreadGroup): boolean {
-  if (group === target) return true;
-  const { uid, euid, suid, gid, egid, sgid } = target.leader.credentials;
-  const same = [uid, euid, suid].every((id) => id === credentials.uid) && [gid, egid, sgid].every((id) => id === credentials.gid);
-  return same || capable(credentials, CAP_SYS_PTRACE);
 }
 
 /** Tells the holders of pidfds that the process has ended. */

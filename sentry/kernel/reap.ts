@@ -1,11 +1,15 @@
 /**
- * wait4(2) and waitid(2): which children changed state, and reporting each change once.
+ * wait4(2) and waitid(2): which children changed state, and reporting each change once (kernel/exit.c, do_wait).
+ *
+ * A change is kept in the child itself: it is a zombie, or its `pendingStopReport` says that it stopped or went on. `takeChildReport` finds
+ * the first that matches and consumes it; whoever has to wait does so on `childEvents` of his own process.
  */
 import { ECHILD } from '#sentry/abi/errno.ts';
 import { WALL, WCLONE, WCONTINUED, WEXITED, WNOWAIT, WSTOPPED } from '#sentry/abi/clone.ts';
 import { SIGCHLD } from '#sentry/abi/signal.ts';
 import { reap } from './exit.ts';
 import type { Task } from './task.ts';
+import { CONTINUED } from './thread-group.ts';
 import type { ThreadGroup } from './thread-group.ts';
 
 /** Which children a call waits for. */
@@ -26,9 +30,6 @@ export interface ChildReport {
   /** As in wait4(2)'s status. */
   readonly status: number;
 }
-
-/** `pendingStopReport` of a process that was continued. */
-export const CONTINUED = 0xffff;
 
 /** A change to report, null when there is none yet, or -ECHILD. Unless WNOWAIT, a reported change is consumed. */
 export function takeChildReport(task: Task, filter: ChildFilter): ChildReport | null | number {

@@ -1,6 +1,6 @@
 /**
- * What a task asked of the scheduler. Guest threads are scheduled by the host: policies, affinity and priorities are kept and reported,
- * and change nothing. Immutable, so clone shares the object.
+ * What a task asked of the scheduler. Guest threads are scheduled by the host: affinity is passed on to it; policies and
+ * priorities are kept and reported, and change nothing. Immutable, so clone shares the object.
  */
 import { SCHED_OTHER } from '#sentry/abi/sched.ts';
 

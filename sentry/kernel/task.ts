@@ -4,6 +4,7 @@
  */
 import type { GuestThread } from '#platform/contract/platform.ts';
 import type { HostMemory } from '#platform/contract/host.ts';
+import { SIGCHLD } from '#sentry/abi/signal.ts';
 import type { Credentials } from '../vfs/credentials.ts';
 import type { FsContext } from '../vfs/fs-context.ts';
 import type { Caller } from '../vfs/inode.ts';
@@ -44,7 +45,7 @@ export class Task implements Caller {
   readonly startTimeNs: number;
 
   // Owned by the task.
-  /** The host thread that runs it; replaced by execve, null once it has exited. */
+  /** The host thread that runs it; replaced by execve. Not to be used once the task has exited. */
   thread: GuestThread;
   state: TaskState = TaskState.Running;
   credentials: Credentials;
@@ -63,12 +64,10 @@ export class Task implements Caller {
   /** set_robust_list: 0 or the guest address of the list head. */
   robustList = 0;
   parentDeathSignal = 0;
-  /** The thread that made this process: its end triggers `parentDeathSignal`. */
+  /** The thread that made this process, or inherited it: its end triggers `parentDeathSignal`. */
   parentTask: Task | null = null;
-  /** Of a leader that exited before its threads. */
-  exitCode = 0;
   /** Signal the parent gets when this task's group ends (clone's exit signal). */
-  exitSignal = 17;
+  exitSignal = SIGCHLD;
   /** The call to go on with through restart_syscall: nanosleep and kin store it when interrupted. */
   restartCall: ((task: Task) => number) | null = null;
   /** Woken when a vfork child execs or exits. */

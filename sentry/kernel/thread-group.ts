@@ -9,6 +9,9 @@ import type { SignalHandlers } from './signals/signal-handlers.ts';
 import type { GroupSignals } from './signals/group-signals.ts';
 import type { Task } from './task.ts';
 
+/** `pendingStopReport` of a process that was continued, and its status as wait4(2) reports it. */
+export const CONTINUED = 0xffff;
+
 export class ThreadGroup {
   /** Process id: the leader's tid. */
   readonly pid: number;
@@ -39,7 +42,7 @@ export class ThreadGroup {
   readonly childEvents = new WaitQueue();
   /** Notified when this process has ended: pidfds. */
   readonly ended = new WaitQueue();
-  /** A stop or continue not yet reported to wait4: WUNTRACED and WCONTINUED. Signal number, or 0xffff for continued, 0 none. */
+  /** A change not yet reported to wait4: the signal that stopped it (WUNTRACED), CONTINUED (WCONTINUED), or 0 for none. */
   pendingStopReport = 0;
 
   // Accounting, in nanoseconds; see cpu-time.ts.

@@ -9,13 +9,15 @@
  */
 
 export interface Waiter {
-  /** Something in `events` happened. May remove `entry` from its queue. */
-  wake(entry: WaitEntry, events: number): void;
+  /** Something in `events` happened. May remove `entry` from its queue. An exclusive entry tells whether somebody will act on it. */
+  wake(entry: WaitEntry, events: number): boolean | void;
 }
 
 export class WaitEntry {
   readonly waiter: Waiter;
   mask = 0;
+  /** Of those in a queue that are exclusive, `notify` wakes in order until one takes the event (EPOLLEXCLUSIVE). */
+  exclusive = false;
   queue: WaitQueue | null = null;
   next: WaitEntry | null = null;
   previous: WaitEntry | null = null;
@@ -58,12 +60,16 @@ export class WaitQueue {
     entry.previous = null;
   }
 
-  /** Wakes every entry interested in `events`. */
+  /** Wakes every entry interested in `events`, and of the exclusive ones no more than needed. */
   notify(events: number): void {
     let entry = this.head;
+    let taken = false;
     while (entry !== null) {
       const next: WaitEntry | null = entry.next;
-      if ((entry.mask & events) !== 0) entry.waiter.wake(entry, events);
+      if ((entry.mask & events) !== 0) {
+        if (!entry.exclusive) entry.waiter.wake(entry, events);
+        else if (!taken) taken = entry.waiter.wake(entry, events) === true;
+      }
       entry = next;
     }
   }

@@ -267,13 +267,14 @@ export class AddressSpace {
     const newSize = pageRoundUp(newLength);
     const area = this.areas.find(address);
     if (area === undefined) return -EFAULT;
-    if (oldSize === 0) return this.duplicate(thread, area, address, newSize, flags, target);
+    if (oldSize === 0) return this.mayAdd(area, newSize, limits) ? this.duplicate(thread, area, address, newSize, flags, target) : -ENOMEM;
     const fixed = (flags & (MREMAP_FIXED | MREMAP_DONTUNMAP)) !== 0;
     if (newSize <= oldSize && !fixed) {
       return newSize === oldSize ? address : this.munmap(thread, address + newSize, oldSize - newSize) < 0 ? -ENOMEM : address;
     }
     if (area.end < address + oldSize) return -EFAULT;
-    if (this.areas.totalBytes + newSize - oldSize > limits.addressSpace || !this.budget.fits(Math.max(0, newSize - oldSize))) return -ENOMEM;
+    // What MREMAP_DONTUNMAP leaves behind goes on counting.
+    if (!this.mayAdd(area, newSize - ((flags & MREMAP_DONTUNMAP) === 0 ? oldSize : 0), limits)) return -ENOMEM;
     if (!fixed && area.end === address + oldSize && this.canGrow(area, newSize - oldSize)) return this.grow(thread, area, address, oldSize, newSize);
     if ((flags & MREMAP_MAYMOVE) === 0) return -ENOMEM;
     return this.move(thread, area, address, oldSize, newSize, flags, target);
@@ -284,7 +285,7 @@ export class AddressSpace {
     const area = this.areas.find(address);
     if (area === undefined || (area.flags & MAP_SHARED) === 0) return null;
     const offset = area.offset + (address - area.start);
-    if (area.shared !== null) return `s${area.shared.id}:${offset + 0}`;
+    if (area.shared !== null) return `s${area.shared.id}:${offset}`;
     if (area.file === null) return null;
     return `f${area.file.inode.fileSystem.device}:${area.file.inode.ino}:${offset}`;
   }
@@ -354,6 +355,12 @@ export class AddressSpace {
       if (area === undefined || area.start >= end) return bytes;
       if (committedIn(area) === 0) bytes += Math.min(end, area.end) - Math.max(start, area.start);
     }
+  }
+
+  /** Whether limits and budget allow `bytes` more of what `area` is. */
+  private mayAdd(area: Vma, bytes: number, limits: MemoryLimits): boolean {
+    if (bytes <= 0) return true;
+    return this.areas.totalBytes + bytes <= limits.addressSpace && (committedIn(area) === 0 || this.budget.fits(bytes));
   }
 
   private canGrow(area: Vma, by: number): boolean {

@@ -29,7 +29,21 @@ test('strings and words as without a window', () => {
   memory.writeBytes(BASE + PAGE, 'x'.repeat(300));
   memory.storeU64(BASE + 4 * PAGE + 512, 0x1234_5678_9abc);
   const window = new GuestWindow(memory, buffer, 0);
-  const addresses = [BASE, BASE + 5, BASE + PAGE, BASE + 4 * PAGE - 3, BASE + 4 * PAGE + 508, end - 6, end - 1, end - 4, end, BASE - 1, 0, 2 ** 47, 2 ** 63];
+  const addresses = [
+    BASE,
+    BASE + 5,
+    BASE + PAGE,
+    BASE + 4 * PAGE - 3,
+    BASE + 4 * PAGE + 508,
+    end - 6,
+    end - 1,
+    end - 4,
+    end,
+    BASE - 1,
+    0,
+    2 ** 47,
+    2 ** 63,
+  ];
   for (const address of [...addresses, ...addresses.toReversed()]) {
     for (const limit of [1, 6, 200, 300, 301, 131072]) expect(window.readString(address, limit)).toBe(memory.readString(address, limit));
     expect(window.loadU64(address)).toBe(memory.loadU64(address));

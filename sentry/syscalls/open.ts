@@ -2,7 +2,7 @@
  * open(2), openat(2), openat2(2), creat(2). Path walk and permissions are in vfs/open.ts; here are the arguments, the descriptor, and the
  * wait for the other end of a FIFO (fifo(7)).
  */
-import { E2BIG, EAGAIN, EFAULT, EINVAL, EMFILE } from '#sentry/abi/errno.ts';
+import { E2BIG, EAGAIN, EFAULT, EINVAL } from '#sentry/abi/errno.ts';
 import {
   OpenHow,
   RESOLVE_BENEATH,
@@ -97,7 +97,8 @@ function openAt(task: Task, dirfd: number, address: number, flags: number, mode:
   if (!task.wait.first) return completeOpen(task, task.wait.state as FileDescription, flags);
   const path = pathArg(task, address);
   if (typeof path === 'number') return path;
-  if (task.files.isFull) return -EMFILE;
+  const descriptor = task.files.nextFree;
+  if (descriptor < 0) return descriptor;
   const start = startOf(task, dirfd, path);
   if (typeof start === 'number') return start;
   const status = (flags & O_PATH) === 0 ? (flags & KNOWN_FLAGS) | O_LARGEFILE : flags & KNOWN_FLAGS;

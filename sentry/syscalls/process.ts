@@ -6,19 +6,20 @@ import * as c from '#sentry/abi/clone.ts';
 import { AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, O_NONBLOCK } from '#sentry/abi/fs.ts';
 import { RLIMIT_STACK, Rusage } from '#sentry/abi/resource.ts';
 import { SIGINFO_SIZE } from '#sentry/abi/siginfo.ts';
-import { CLD_CONTINUED, CLD_DUMPED, CLD_EXITED, CLD_KILLED, CLD_STOPPED, SIGCHLD } from '#sentry/abi/signal.ts';
+import { CLD_CONTINUED, CLD_DUMPED, CLD_EXITED, CLD_KILLED, CLD_STOPPED, SIGCHLD, SIGCONT } from '#sentry/abi/signal.ts';
 import { GuestWindow, WINDOW_SIZE } from '../mm/guest-window.ts';
-import { clone } from '../kernel/clone.ts';
+import { clone, resumeVfork } from '../kernel/clone.ts';
 import type { CloneRequest } from '../kernel/clone.ts';
 import { execve } from '../kernel/exec/exec.ts';
 import { openExecutable } from '../kernel/exec/open-executable.ts';
 import { CHILD_CHANGED, exitGroup, exitTask } from '../kernel/exit.ts';
 import { setProcessGroup, startSession } from '../kernel/job-control.ts';
 import { groupOfPidFd, openPidFd, takeDescriptor } from '../kernel/pidfd.ts';
-import { CONTINUED, takeChildReport } from '../kernel/reap.ts';
+import { takeChildReport } from '../kernel/reap.ts';
 import type { ChildFilter, ChildReport } from '../kernel/reap.ts';
 import { childInfo } from '../kernel/signals/info.ts';
 import type { Task } from '../kernel/task.ts';
+import { CONTINUED } from '../kernel/thread-group.ts';
 import { REGISTERS_SET } from '../kernel/wait.ts';
 import { startOf } from './path-args.ts';
 import { encodeUsage } from './usage.ts';
@@ -55,6 +56,8 @@ const FORK: CloneRequest = { flags: 0, exitSignal: SIGCHLD, stackPointer: 0, par
 const VFORK: CloneRequest = { ...FORK, flags: c.CLONE_VM | c.CLONE_VFORK };
 
 function clone3(task: Task, address: number, bytes: number): number {
+  const resumed = resumeVfork(task);
+  if (resumed !== null) return resumed;
   if (bytes > 4096) return -E2BIG;
   if (bytes < c.CLONE_ARGS_SIZE_VER0) return -EINVAL;
   const { scratch } = task;
@@ -202,7 +205,7 @@ function reportInfo({ child, status, pid: childPid, uid }: ChildReport): ReturnT
   const killer = status & 0x7f;
   const info =
     status === CONTINUED
-      ? childInfo(child, CLD_CONTINUED, 18)
+      ? childInfo(child, CLD_CONTINUED, SIGCONT)
       : killer === 0x7f
         ? childInfo(child, CLD_STOPPED, status >> 8)
         : killer === 0

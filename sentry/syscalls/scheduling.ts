@@ -1,5 +1,5 @@
 /**
- * Scheduling: sched(7), sched_setscheduler(2), sched_setaffinity(2), setpriority(2), ioprio_set(2). The host schedules guest threads; what
+ * Scheduling: sched(7), sched_setscheduler(2), sched_setaffinity(2), setpriority(2), ioprio_set(2). The host schedules guest threads; but for affinity, what
  * is asked for here is checked, kept and reported as Linux does, and has no effect on the host.
  */
 import { E2BIG, EACCES, EFAULT, EINVAL, EPERM, ESRCH } from '#sentry/abi/errno.ts';
@@ -163,6 +163,7 @@ function schedSetaffinity(task: Task, which: number, length: number, address: nu
   const words = Array.from({ length: bytes / 4 }, (_, i) => scratch.view.getUint32(4 * i, true) & cpuWord(cpuCount, i));
   if (words.every((word) => word === 0)) return -EINVAL;
   target.scheduling = { ...target.scheduling, affinity: words };
+  target.thread.setAffinity(words);
   return 0;
 }
 
@@ -321,7 +322,7 @@ export const schedulingRows = family(
     name: 'sched_setaffinity',
     nr: { x64: 203, arm64: 122 },
     args: { pid, length: size, mask: addr },
-    support: KEPT,
+    support: full,
     run: schedSetaffinity,
   }),
   syscall({

@@ -142,7 +142,6 @@ const refusedRows: readonly Row[] = [
   refuse('userfaultfd', 323, 282, EPERM, 'page faults are served by the host'),
   refuse('fanotify_init', 300, 262, EPERM, 'no fanotify'),
   refuse('fanotify_mark', 301, 263, EPERM, 'no fanotify'),
-  refuse('kcmp', 312, 272, EPERM, 'would compare kernel addresses'),
   refuse('add_key', 248, 217, ENOSYS, KEYS),
   refuse('request_key', 249, 218, ENOSYS, KEYS),
   refuse('keyctl', 250, 219, ENOSYS, KEYS),

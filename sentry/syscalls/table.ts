@@ -13,6 +13,7 @@ import { fcntlRows } from './fcntl.ts';
 import { futexRows } from './futex.ts';
 import { inotifyRows } from './inotify.ts';
 import { ioctlRows } from './ioctl.ts';
+import { kcmpRows } from './kcmp.ts';
 import { linkRows } from './links.ts';
 import { lockRows } from './locks.ts';
 import { memfdRows } from './memfd.ts';
@@ -51,6 +52,7 @@ export const ALL_ROWS: readonly Row[] = [
   ...futexRows,
   ...inotifyRows,
   ...ioctlRows,
+  ...kcmpRows,
   ...linkRows,
   ...lockRows,
   ...memfdRows,

@@ -5,7 +5,6 @@
  * take: pipes and sockets consume only what was moved, and regular files are asked again at the new position.
  */
 import { EAGAIN, EFAULT, EPIPE } from '#sentry/abi/errno.ts';
-import { POLLERR, POLLHUP, WRITABLE } from '#sentry/abi/fs.ts';
 import { SIGPIPE } from '#sentry/abi/signal.ts';
 import type { HostMemory } from '#platform/contract/host.ts';
 import { KernelIo } from '../mm/io.ts';
@@ -117,7 +116,7 @@ export class Transfer {
   private room(): number {
     const { target } = this;
     if (target.seekable) return LARGE_PIECE;
-    if ((target.poll() & (WRITABLE | POLLERR | POLLHUP)) === 0) return 0;
+    if (!target.takesWrites) return 0;
     return this.source.seekable ? LARGE_PIECE : SMALL_PIECE;
   }
 }

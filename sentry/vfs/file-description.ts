@@ -9,7 +9,7 @@
  * calls `destroy`.
  */
 import { EBADF, EINVAL, ENODEV, ENOTDIR, ENOTTY, ESPIPE } from '#sentry/abi/errno.ts';
-import { O_ACCMODE, O_APPEND, O_PATH, O_RDONLY, O_WRONLY, READABLE, WRITABLE } from '#sentry/abi/fs.ts';
+import { O_ACCMODE, O_APPEND, O_PATH, O_RDONLY, O_WRONLY, POLLERR, POLLHUP, READABLE, WRITABLE } from '#sentry/abi/fs.ts';
 import { IN_CLOSE_NOWRITE, IN_CLOSE_WRITE } from '#sentry/abi/event-files.ts';
 import { WaitQueue } from '../lib/wait-queue.ts';
 import { OPEN_FILES_MAX } from '../limits.ts';
@@ -130,6 +130,10 @@ export abstract class FileDescription {
   /** Current readiness: POLL* bits. Regular files and directories are always ready. */
   poll(): number {
     return READABLE | WRITABLE;
+  }
+  /** Whether a write would do something now. Sockets take more than what poll(2) calls writable. */
+  get takesWrites(): boolean {
+    return (this.poll() & (WRITABLE | POLLERR | POLLHUP)) !== 0;
   }
   /** Whether a writer that gets EPIPE is sent SIGPIPE, too. */
   get signalsBrokenPipe(): boolean {

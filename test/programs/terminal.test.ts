@@ -89,12 +89,15 @@ describe('the terminal', () => {
     const outcome = await play(
       [
         'expect:bash-',
-        'send:sleep 60\\r',
-        'sleep:300',
+        // Only once the job runs is the Ctrl-C meant for it and not for the shell that is about to start it.
+        'send:sh -c "echo runs-\\$((1+1)); exec sleep 60"\\r',
+        'expect:runs-2',
         'send:^C',
         'expect:bash-',
         'send:echo still-$((40+2))\\r',
         'expect:still-42',
+        // At the prompt the shell reads keys; before it, ^D would be an end of file for a terminal in line mode that nobody reads.
+        'expect:bash-',
         'send:^D',
       ],
       ['bash', '--norc', '-i'],

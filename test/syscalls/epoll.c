@@ -2,6 +2,7 @@
  * epoll(7): level, edge and one-shot triggering, nesting, errors, epoll_pwait, and what close and dup do.
  */
 #include "guest.h"
+#include <poll.h>
 #include <sys/epoll.h>
 
 static int ep;
@@ -211,6 +212,34 @@ static void round_robin(void) {
   say("seen %d %d %d %d %d\n", seen[0], seen[1], seen[2], seen[3], seen[4]);
 }
 
+static void exclusive(void) {
+  SECTION("exclusive watches: one waiter for one event");
+  int p[2], report[2];
+  char byte;
+  struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE};
+  MUST(pipe(p));
+  MUST(pipe(report));
+  for (int i = 0; i < 2; i++) {
+    if (MUST(fork()) != 0) continue;
+    ep = (int)MUST(epoll_create1(0));
+    MUST(epoll_ctl(ep, EPOLL_CTL_ADD, p[0], &event));
+    MUST(write(report[1], "r", 1));
+    MUST(epoll_wait(ep, &event, 1, -1));
+    MUST(write(report[1], "w", 1));
+    MUST(read(p[0], &byte, 1));
+    _exit(0);
+  }
+  for (int i = 0; i < 2; i++) MUST(read(report[0], &byte, 1));
+  sleep_ms(100);
+  struct pollfd woken = {.fd = report[0], .events = POLLIN};
+  for (int i = 0; i < 2; i++) {
+    MUST(write(p[1], "x", 1));
+    MUST(read(report[0], &byte, 1));
+    SHOW(poll(&woken, 1, 50));
+    MUST(wait(NULL));
+  }
+}
+
 int main(void) {
   begin();
   scratch();
@@ -221,5 +250,6 @@ int main(void) {
   waiting();
   closing();
   round_robin();
+  exclusive();
   return 0;
 }

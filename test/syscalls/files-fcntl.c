@@ -113,6 +113,21 @@ static void inheritance(void) {
   close(fd);
 }
 
+#ifndef F_CREATED_QUERY
+#define F_CREATED_QUERY (1024 + 4)
+#endif
+
+static void created(void) {
+  SECTION("who made the file");
+  int fd = (int)MUST(open("fresh", O_RDWR | O_CREAT, 0600));
+  SHOW(fcntl(fd, F_CREATED_QUERY, 0));
+  int copy = dup(fd);
+  SHOW(fcntl(copy, F_CREATED_QUERY, 0));
+  int again = (int)MUST(open("fresh", O_RDWR | O_CREAT, 0600));
+  SHOW(fcntl(again, F_CREATED_QUERY, 0));
+  close(fd), close(copy), close(again);
+}
+
 int main(void) {
   begin();
   scratch();
@@ -121,6 +136,7 @@ int main(void) {
   flags();
   pipes();
   owners();
+  created();
   inheritance();
   return 0;
 }

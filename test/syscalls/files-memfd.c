@@ -20,6 +20,7 @@ int main(void) {
   SHOW(fcntl(fd, F_GET_SEALS));
   SHOW(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE));
   SHOW(memfd_create("name", 0x4000));
+  SHOW(memfd_create("pages of 64 KiB", MFD_HUGETLB | 16u << 26));
   memset(text, 'n', sizeof text);
   SHOW(memfd_create((char *)8, 0));
   char longest[300];

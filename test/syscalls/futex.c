@@ -40,6 +40,14 @@ static void errors(void) {
   clock_gettime(CLOCK_REALTIME, &until);
   SHOW(futex(&word, FUTEX_WAIT_BITSET | FUTEX_CLOCK_REALTIME, 5, &until, NULL, FUTEX_BITSET_MATCH_ANY));
   SHOW(futex(&word, FUTEX_WAIT_PRIVATE, 5, &brief, NULL, 0));
+  SHOW(futex(&word, FUTEX_CMP_REQUEUE, 1, (void *)-1L, &other, 5));
+  SHOW(futex(&word, FUTEX_CMP_REQUEUE, -1, (void *)1, &other, 5));
+  /* Of a shared futex Linux wants to know the page, of a private one only the address. */
+  uint32_t *none = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  SHOW(futex(none, FUTEX_WAKE, 1, NULL, NULL, 0));
+  SHOW(futex(none, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0));
+  SHOW(futex(&word, FUTEX_CMP_REQUEUE, 1, (void *)1, none, 5));
+  munmap(none, 4096);
 }
 
 struct waiter {

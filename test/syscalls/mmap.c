@@ -137,6 +137,30 @@ static void advice(void) {
   SHOW(mlock(a, 4 * PAGE));
 }
 
+#ifndef MAP_SHARED_VALIDATE
+#define MAP_SHARED_VALIDATE 3
+#endif
+
+/* What locked memory refuses, and addresses and flags that nothing can have. */
+static void refused(void) {
+  SECTION("refused");
+  char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  SHOW(msync(page, 4096, MS_INVALIDATE));
+  SHOW(mlock(page, 4096));
+  SHOW(msync(page, 4096, MS_INVALIDATE));
+  SHOW(madvise(page, 4096, MADV_DONTNEED));
+  SHOW(madvise(page, 4096, MADV_REMOVE));
+  SHOW(munlock(page, 4096));
+  SHOW(madvise(page, 4096, MADV_DONTNEED));
+  SHOW(msync((void *)-1L, 4096, MS_SYNC));
+  SHOW(madvise((void *)-1L, 4096, MADV_NORMAL));
+  munmap(page, 4096);
+  int zero = (int)MUST(memfd_create("file", 0));
+  MUST(ftruncate(zero, 4096));
+  CHECK(mmap(NULL, 4096, PROT_READ, MAP_SHARED_VALIDATE | 1 << 24, zero, 0) == MAP_FAILED && errno == EOPNOTSUPP);
+  close(zero);
+}
+
 static void breaking(void) {
   SECTION("brk");
   char *start = (char *)syscall(SYS_brk, 0);
@@ -212,6 +236,7 @@ int main(void) {
   anonymous();
   fixed();
   advice();
+  refused();
   breaking();
   forking();
   generated();

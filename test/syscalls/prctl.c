@@ -60,6 +60,13 @@ int main(void) {
   SHOW(prctl(PR_GET_TIMERSLACK) > 0);
   SHOW(prctl(PR_SET_TIMERSLACK, 60000));
   SHOW(prctl(PR_GET_TIMERSLACK));
+  say("timerslack_ns: %s", get_file("/proc/self/timerslack_ns"));
+  CHILD_BEGIN
+  SHOW(prctl(PR_GET_TIMERSLACK));
+  SHOW(prctl(PR_SET_TIMERSLACK, 70000));
+  SHOW(prctl(PR_SET_TIMERSLACK, 0));
+  SHOW(prctl(PR_GET_TIMERSLACK));
+  CHILD_END("child goes back to its parent's slack");
   SHOW(prctl(PR_GET_SECCOMP));
   SHOW(prctl(PR_CAPBSET_READ, CAP_KILL) >= 0);
   SHOW(prctl(PR_CAPBSET_READ, 200));

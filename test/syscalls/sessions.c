@@ -169,7 +169,6 @@ static void hanging_up(void) {
   MUST(pipe(report));
   pid_t parent = (pid_t)MUST(fork());
   if (parent == 0) {
-    MUST(setsid()); /* whoever adopts the child must be outside its session for the group to be orphaned */
     pid_t child = fork();
     if (child == 0) {
       setpgid(0, 0);

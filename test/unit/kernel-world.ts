@@ -37,7 +37,7 @@ export const STACK = DATA + DATA_SIZE - 0x1000;
 export const CODE = 0x40_0000;
 
 const table = new SyscallTable(ALL_ROWS, 'x64');
-const numbers = new Map(ALL_ROWS.map((row) => [row.name, row.nr.x64]));
+const numbers = new Map(ALL_ROWS.filter((row) => row.nr.x64 !== undefined).map((row) => [row.name, row.nr.x64!]));
 
 export class KernelWorld {
   readonly host = new FakeHost();

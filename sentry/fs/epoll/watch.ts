@@ -2,6 +2,7 @@
  * One entry of an epoll instance's interest list (Linux epitem): which file under which descriptor number, the events wanted, the user's
  * cookie, and its place in the ready list. It sits in the file's wait queue for as long as it exists; a wake-up puts it on the ready list.
  */
+import { EPOLLEXCLUSIVE } from '#sentry/abi/epoll.ts';
 import { POLLERR, POLLHUP } from '#sentry/abi/fs.ts';
 import { WaitEntry } from '../../lib/wait-queue.ts';
 import type { Waiter } from '../../lib/wait-queue.ts';
@@ -51,6 +52,7 @@ export class Watch implements Waiter {
   rearm(): void {
     this.mask = (this.events & EVENT_BITS) | POLLERR | POLLHUP;
     this.entry.mask = this.mask | CLOSED;
+    this.entry.exclusive = (this.events & EPOLLEXCLUSIVE) !== 0;
   }
 
   /** EPOLLONESHOT has fired: silent until the next EPOLL_CTL_MOD. */
@@ -68,8 +70,14 @@ export class Watch implements Waiter {
     return this.mask === 0 ? 0 : this.file.poll() & this.mask;
   }
 
-  wake(_entry: WaitEntry, events: number): void {
-    if ((events & CLOSED) !== 0) this.epoll.remove(this);
-    else this.epoll.markReady(this);
+  wake(_entry: WaitEntry, events: number): boolean {
+    if ((events & CLOSED) !== 0) {
+      // Told to all: nobody takes it.
+      this.epoll.remove(this);
+      return false;
+    }
+    const isAwaited = !this.epoll.queue.isEmpty;
+    this.epoll.markReady(this);
+    return isAwaited;
   }
 }

@@ -99,6 +99,10 @@ export abstract class UnixSocket extends Socket implements Charged, Carrier {
     return this.charged * 4 <= this.options.sendBuffer;
   }
 
+  override get takesWrites(): boolean {
+    return this.charged < this.options.sendBuffer || super.takesWrites;
+  }
+
   protected commonEvents(): number {
     let events = 0;
     if (this.error !== 0) events |= POLLERR;

@@ -7,6 +7,7 @@
 import { EAGAIN, ELIBBAD, ELOOP, ENOEXEC } from '#sentry/abi/errno.ts';
 import { S_ISGID, S_ISUID, MS_NOSUID } from '#sentry/abi/fs.ts';
 import { RLIMIT_STACK } from '#sentry/abi/resource.ts';
+import { SIGCHLD } from '#sentry/abi/signal.ts';
 import { EFLAGS_IF, Reg, USER_CS, USER_SS, setReg } from '#sentry/abi/x64/registers.ts';
 import type { GuestThread } from '#platform/contract/platform.ts';
 import { AddressSpace } from '../../mm/address-space.ts';
@@ -151,10 +152,9 @@ function becomeLeader(task: Task): void {
   const old = group.leader;
   if (old === task) return;
   kernel.tasks.delete(task.tid);
-  kernel.pids.free(task.tid);
+  kernel.freeId(task.tid);
   group.tasks.delete(old);
   task.tid = group.pid;
-  task.exitSignal = old.exitSignal;
   kernel.tasks.set(task.tid, task);
   group.leader = task;
 }
@@ -170,6 +170,7 @@ function adoptSpace(task: Task, thread: GuestThread, mm: AddressSpace): void {
     futexWake(oldMm, task.clearChildTid, 1);
   }
   task.thread = thread;
+  if (task.scheduling.affinity !== null) thread.setAffinity(task.scheduling.affinity);
   thread.owner = task;
   oldThread.owner = null;
   task.mm = mm;
@@ -187,6 +188,7 @@ function resetState(task: Task, credentials: Credentials, { path }: Resolved): v
   task.credentials = credentials;
   task.name = path.slice(path.lastIndexOf('/') + 1).slice(0, NAME_LENGTH);
   task.group.hasExeced = true;
+  task.exitSignal = SIGCHLD;
   ownHandlers(task);
   task.signals.resetForExec();
   ownFiles(task);

@@ -31,13 +31,12 @@ import {
 } from '#sentry/abi/signal.ts';
 import type { ProcessGroup } from '../process-group.ts';
 import type { Task } from '../task.ts';
+import { CONTINUED } from '../thread-group.ts';
 import type { ThreadGroup } from '../thread-group.ts';
 import { childInfo } from './info.ts';
 import { QueueCounter } from './pending-queue.ts';
 import type { PendingQueue } from './pending-queue.ts';
 
-/** `ThreadGroup.pendingStopReport` of a process that was continued. */
-export const CONTINUED_REPORT = 0xffff;
 /** TaskState.Stopped; task.ts imports this folder, not the other way round. */
 export const STOPPED = 'T';
 const CONT_BIT = 1 << (SIGCONT - 1);
@@ -130,7 +129,7 @@ export function retargetBlocked(task: Task, low: number, high: number): void {
 
 /** SIGCHLD for a stop (`CLD_STOPPED`) or continuation, and news for wait4. */
 export function notifyParentOfStop(group: ThreadGroup, code: typeof CLD_STOPPED | typeof CLD_CONTINUED, status: number): void {
-  group.pendingStopReport = code === CLD_STOPPED ? status : CONTINUED_REPORT;
+  group.pendingStopReport = code === CLD_STOPPED ? status : CONTINUED;
   const { parent } = group;
   if (parent === null) {
     if (code === CLD_STOPPED) group.leader.kernel.options.onInitStopped?.();

@@ -16,6 +16,16 @@ import type { Task } from '../task.ts';
 
 const wallClock: Timestamp = { sec: 0, nsec: 0 };
 
+/** Clocks that have a rate or an origin of their own, which only the host knows. */
+const HOST_CLOCKS: Readonly<Record<number, number>> = {
+  [t.CLOCK_MONOTONIC_RAW]: t.CLOCK_MONOTONIC_RAW,
+  [t.CLOCK_REALTIME_COARSE]: t.CLOCK_REALTIME_COARSE,
+  [t.CLOCK_MONOTONIC_COARSE]: t.CLOCK_MONOTONIC_COARSE,
+  [t.CLOCK_BOOTTIME]: t.CLOCK_BOOTTIME,
+  [t.CLOCK_BOOTTIME_ALARM]: t.CLOCK_BOOTTIME,
+  [t.CLOCK_TAI]: t.CLOCK_TAI,
+};
+
 /** A `timespec` as nanoseconds: -EFAULT, -EINVAL, or ≥ 0. */
 export function readDuration(task: Task, address: number): number {
   const { scratch } = task;
@@ -48,8 +58,10 @@ export function toNs(sec: number, nsec: number): number {
 /** The moment `sec`, `nsec` of `clock` on CLOCK_MONOTONIC, never negative. */
 export function deadlineOf(kernel: Kernel, clock: number, sec: number, nsec: number): number {
   if (sec >= t.SECONDS_MAX) return Infinity;
-  if (!isWallClock(clock)) return sec * t.NS_PER_SECOND + nsec;
-  kernel.host.realtime(wallClock);
+  const hostClock = HOST_CLOCKS[clock];
+  if (hostClock !== undefined && kernel.host.clock !== undefined) kernel.host.clock(hostClock, wallClock);
+  else if (isWallClock(clock)) kernel.host.realtime(wallClock);
+  else return sec * t.NS_PER_SECOND + nsec;
   const ahead = (sec - wallClock.sec) * t.NS_PER_SECOND + (nsec - wallClock.nsec);
   return Math.max(0, kernel.host.monotonicNs() + ahead);
 }
@@ -90,6 +102,11 @@ export function cpuClockNs(task: Task, clock: number): number {
 
 /** Writes the time of `clock` to guest memory as a timespec. 0 or -errno. */
 export function storeClock(task: Task, clock: number, address: number): number {
+  const hostClock = HOST_CLOCKS[clock];
+  if (hostClock !== undefined && task.kernel.host.clock !== undefined) {
+    task.kernel.host.clock(hostClock, wallClock);
+    return storeTimespec(task, address, wallClock.sec, wallClock.nsec);
+  }
   if (isWallClock(clock)) {
     task.kernel.host.realtime(wallClock);
     // Linux: TAI's offset is 0 until somebody sets it.

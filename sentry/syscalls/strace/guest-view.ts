@@ -31,7 +31,7 @@ export class GuestView {
 
   /** Up to `length` bytes as a byte string; null when not even the first is accessible. */
   bytes(address: number, length: number): string | null {
-    if (length === 0) return '';
+    if (!(length > 0)) return '';
     const got = this.task.memory.copyInPartial(address, this.cell, 0, Math.min(length, CELL_SIZE));
     return got === 0 ? null : this.cell.latin1(0, got);
   }

@@ -72,7 +72,7 @@ export function msghdrText(address: number, { view, result }: CallContext): stri
   if (header === null) return null;
   const { name, nameLength, iov, iovCount, controlLength, flags } = header;
   const peer = name === 0 ? 'NULL' : (addressText(view, name, nameLength) ?? pointer(name));
-  const data = segments(view, iov, iovCount, result ?? Infinity) ?? pointer(iov);
+  const data = segments(view, iov, iovCount, result === null || result < 0 ? Infinity : result) ?? pointer(iov);
   const rest = `msg_iovlen=${iovCount}, msg_controllen=${controlLength}, msg_flags=${flagText(flags, MSG_NAMES)}`;
   return `{msg_name=${peer}, msg_namelen=${nameLength}, msg_iov=${data}, ${rest}}`;
 }
