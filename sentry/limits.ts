@@ -60,3 +60,9 @@ export const OPEN_FILES_MAX = 262_144;
 export const DESCRIPTOR_SLOTS_MAX = 16_777_216;
 /** Memory areas of all address spaces (Linux bounds those of one, vm.max_map_count): fork copies them. */
 export const MEMORY_AREAS_MAX = 1_000_000;
+
+/** Bytes of text that open files of proc and sys hold for their readers. Beyond it a text is made anew for each read. */
+export const SYNTHETIC_TEXT_MAX = 32 << 20;
+
+/** Inodes that one fd or fdinfo directory of /proc keeps at a time. */
+export const DESCRIPTOR_INODES_MAX = 4096;

@@ -28,6 +28,7 @@ import { mkdir } from '#sentry/vfs/operations.ts';
 import { Vfs } from '#sentry/vfs/vfs.ts';
 import { WALK_FOLLOW, resolve } from '#sentry/vfs/walk.ts';
 import type { VfsCaller } from '#sentry/vfs/walk.ts';
+import { toText } from '../byte-text.ts';
 import { UserError } from '../errors.ts';
 import type { BindMount } from './spec.ts';
 
@@ -63,7 +64,7 @@ export function buildFileTree(kernel: Kernel, gofer: GoferConnection, mounts: re
 /** Mount number `mount` of the gofer as a file system. */
 function attach(vfs: Vfs, shared: SharedConnection, mount: number, caching: Caching, place: string): FileSystem {
   const fileSystem = mountGofer({ ...shared, mount, device: vfs.allocateDevice(), allocateDevice: () => vfs.allocateDevice(), caching });
-  if (typeof fileSystem === 'number') throw new UserError(`the host directory for ${place} cannot be served (${errnoName(-fileSystem)}).`);
+  if (typeof fileSystem === 'number') throw new UserError(`the host directory for ${toText(place)} cannot be served (${errnoName(-fileSystem)}).`);
   return fileSystem;
 }
 
@@ -114,7 +115,7 @@ class TreeBuilder {
     this.makeDirectories(place);
     const at = resolve(this.caller, null, place, WALK_FOLLOW);
     const mounted = typeof at === 'number' ? at : this.namespace.mount(at, fileSystem, flags, source);
-    if (typeof mounted === 'number') throw new UserError(`cannot mount on ${place} inside the sandbox (${errnoName(-mounted)}).`);
+    if (typeof mounted === 'number') throw new UserError(`cannot mount on ${toText(place)} inside the sandbox (${errnoName(-mounted)}).`);
   }
 
   /** A mount point that the root lacks is made in the overlay. */
@@ -124,7 +125,7 @@ class TreeBuilder {
       const path = `/${names.slice(0, i).join('/')}`;
       if (resolve(this.caller, null, path, WALK_FOLLOW) !== -ENOENT) continue;
       const made = mkdir(this.caller, null, path, 0o755);
-      if (made < 0) throw new UserError(`cannot make ${path} inside the sandbox (${errnoName(-made)}).`);
+      if (made < 0) throw new UserError(`cannot make ${toText(path)} inside the sandbox (${errnoName(-made)}).`);
     }
   }
 }

@@ -5,6 +5,7 @@ import { EACCES, ENOENT, errnoName } from '#sentry/abi/errno.ts';
 import { openExecutable } from '#sentry/kernel/exec/open-executable.ts';
 import type { Task } from '#sentry/kernel/task.ts';
 import type { FileDescription } from '#sentry/vfs/file-description.ts';
+import { toText } from '../byte-text.ts';
 import { EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, UserError } from '../errors.ts';
 
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
@@ -16,7 +17,7 @@ export interface FoundProgram {
 
 /** Throws UserError with 126 or 127 when there is nothing to execute. */
 export function findProgram(task: Task, name: string, environment: readonly string[]): FoundProgram {
-  const shown = Buffer.from(name, 'latin1').toString('utf8');
+  const shown = toText(name);
   if (name === '') throw new UserError('the command is an empty string.', EXIT_NOT_FOUND);
   let result = -ENOENT;
   for (const path of candidates(name, environment)) {

@@ -25,6 +25,7 @@ import type { StraceWriter } from '#sentry/syscalls/strace/strace-writer.ts';
 import { ALL_ROWS } from '#sentry/syscalls/table.ts';
 import { ALL_CAPABILITIES, initialCredentials } from '#sentry/vfs/credentials.ts';
 import { WALK_DIRECTORY, WALK_FOLLOW, resolve } from '#sentry/vfs/walk.ts';
+import { toText } from '../byte-text.ts';
 import { confineSentry, isolateSentry } from '../confine/sentry.ts';
 import { EXIT_NOT_EXECUTABLE, EXIT_TIMED_OUT, UserError } from '../errors.ts';
 import { openDebugLog } from './debug-log.ts';
@@ -77,12 +78,11 @@ function runToEnd(spec: SandboxSpec, log: LogLine | undefined, platforms: { dest
 function hostRoots({ root, mounts }: SandboxSpec): MountConfig[] {
   const roots = [{ path: root, readOnly: true }, ...mounts.map(({ host, readOnly }) => ({ path: host, readOnly }))];
   for (const { path } of roots) {
-    const bytes = Buffer.from(path, 'latin1');
     try {
-      statSync(bytes);
+      statSync(Buffer.from(path, 'latin1'));
     } catch (error) {
       const code = (error as NodeJS.ErrnoException).code ?? 'error';
-      throw new UserError(`the host directory ${bytes.toString()} cannot be shown inside (${code}); check --root, --rw and --ro.`);
+      throw new UserError(`the host directory ${toText(path)} cannot be shown inside (${code}); check --root, --rw and --ro.`);
     }
   }
   return roots;
@@ -144,14 +144,14 @@ function prepareInit(kernel: Kernel, connection: GoferConnection, spec: SandboxS
   enterDirectory(init, spec.cwd);
   const program = findProgram(init, spec.args[0]!, spec.environment);
   const loaded = execve(init, { ...program, args: spec.args, environment: spec.environment });
-  if (loaded < 0) throw new UserError(`${spec.args[0]}: cannot be executed (${errnoName(-loaded)}).`, EXIT_NOT_EXECUTABLE);
+  if (loaded < 0) throw new UserError(`${toText(spec.args[0]!)}: cannot be executed (${errnoName(-loaded)}).`, EXIT_NOT_EXECUTABLE);
   return { init, path: program.path };
 }
 
 function enterDirectory(init: Task, cwd: string): void {
   const place = resolve(init, null, cwd, WALK_FOLLOW | WALK_DIRECTORY);
   if (typeof place === 'number') {
-    throw new UserError(`the working directory ${cwd} cannot be entered inside the sandbox (${errnoName(-place)}); choose one with --cwd.`);
+    throw new UserError(`the working directory ${toText(cwd)} cannot be entered inside the sandbox (${errnoName(-place)}); choose one with --cwd.`);
   }
   init.fs.setCwd(place);
 }

@@ -1,5 +1,5 @@
 /**
- * What a sandbox is to be: the product of a command line (later also of an OCI configuration or a program that embeds tsvisor).
+ * What a sandbox is to be: the product of a command line.
  * Strings that reach the guest are byte strings, one character per byte.
  */
 

@@ -3,6 +3,7 @@
  */
 import { resolve } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { toBytes } from '../byte-text.ts';
 import { callerEnvironment } from '../guest-env.ts';
 import { runSandbox } from '../sandbox/run.ts';
 import type { BindMount, SandboxSpec, UserSpec } from '../sandbox/spec.ts';
@@ -21,11 +22,6 @@ interface DoOptions {
   strace?: boolean;
   straceLog?: string;
   debugLog?: string;
-}
-
-/** What Node decoded as UTF-8 goes back to the bytes it came from, one character each. */
-function toBytes(text: string): string {
-  return Buffer.from(text, 'utf8').toString('latin1');
 }
 
 function bind(readOnly: boolean): (value: string, previous: BindMount[]) => BindMount[] {

@@ -98,3 +98,14 @@ export const CAPABILITY_VERSION_3 = 0x2008_0522;
 
 /** personality(2): asks only. */
 export const PERSONALITY_QUERY = 0xffff_ffff;
+/** The low byte names the execution domain, the other bits are single wishes. */
+export const PER_MASK = 0xff;
+export const PER_LINUX32 = 0x08;
+export const UNAME26 = 0x002_0000;
+export const ADDR_NO_RANDOMIZE = 0x004_0000;
+export const MMAP_PAGE_ZERO = 0x010_0000;
+export const ADDR_COMPAT_LAYOUT = 0x020_0000;
+export const READ_IMPLIES_EXEC = 0x040_0000;
+export const STICKY_TIMEOUTS = 0x400_0000;
+/** What a set-user-ID program starts without. */
+export const PER_CLEAR_ON_SETID = READ_IMPLIES_EXEC | ADDR_NO_RANDOMIZE | ADDR_COMPAT_LAYOUT | MMAP_PAGE_ZERO;

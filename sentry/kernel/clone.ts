@@ -135,6 +135,7 @@ function makeTask(parent: Task, tid: number, { flags, exitSignal, childTidAddres
   child.signals.inherit(parent.signals, (flags & (c.CLONE_VM | c.CLONE_VFORK)) === c.CLONE_VM ? 'drop' : 'keep');
   child.exitSignal = (flags & c.CLONE_PARENT) !== 0 ? parent.group.leader.exitSignal : exitSignal;
   child.niceness = parent.niceness;
+  child.personality = parent.personality;
   child.scheduling = inheritScheduling(parent.scheduling);
   child.parentTask = (flags & (c.CLONE_PARENT | c.CLONE_THREAD)) === 0 ? parent : parent.parentTask;
   child.clearChildTid = (flags & c.CLONE_CHILD_CLEARTID) !== 0 ? childTidAddress : 0;

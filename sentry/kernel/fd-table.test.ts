@@ -2,7 +2,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { EBADF, EMFILE } from '#sentry/abi/errno.ts';
-import { ANONYMOUS_MOUNT } from '../vfs/anonymous.ts';
+import { ANONYMOUS_MOUNT } from '../vfs/anonymous-mount.ts';
 import { Dentry } from '../vfs/dentry.ts';
 import { FileDescription } from '../vfs/file-description.ts';
 import { FdTable } from './fd-table.ts';

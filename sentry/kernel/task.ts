@@ -75,6 +75,8 @@ export class Task implements Caller {
   /** The vfork parent that waits for us, or null. */
   vforkParent: Task | null = null;
   niceness = 0;
+  /** personality(2). */
+  personality = 0;
   /** Policy, affinity and the like. */
   scheduling: Scheduling = DEFAULT_SCHEDULING;
   /** CPU time spent before the last stop, filled from host accounting where known. */

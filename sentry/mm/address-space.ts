@@ -10,7 +10,7 @@
 import { EACCES, EEXIST, EFAULT, EINVAL, ENOMEM, EOPNOTSUPP, EOVERFLOW, EPERM } from '#sentry/abi/errno.ts';
 import {
   MAP_32BIT, MAP_ANONYMOUS, MAP_DENYWRITE, MAP_EXECUTABLE, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_GROWSDOWN, MAP_HUGETLB, MAP_LOCKED,
-  MAP_NONBLOCK, MAP_NORESERVE, MAP_POPULATE, MAP_PRIVATE, MAP_SHARED, MAP_SHARED_VALIDATE, MAP_STACK, MAP_TYPE, MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE, PAGE_SIZE, PROT_EXEC,
+  MAP_NONBLOCK, MAP_NORESERVE, MAP_POPULATE, MAP_PRIVATE, MAP_SHARED, MAP_SHARED_VALIDATE, MAP_STACK, MAP_TYPE, MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE, PAGE_SIZE,
   PROT_READ, PROT_WRITE, pageRoundDown, pageRoundUp,
 } from '#sentry/abi/mman.ts';
 import type { GuestSpace, GuestThread, PlatformLimits } from '#platform/contract/platform.ts';
@@ -459,15 +459,5 @@ function checkMremap(address: number, oldLength: number, newLength: number, flag
   if (target < LOWEST_ADDRESS) return -EPERM;
   const overlaps = target < address + pageRoundUp(oldLength) && address < target + pageRoundUp(newLength);
   return overlaps ? -EINVAL : 0;
-}
-
-/** Areas a call such as mlock or madvise walks: 0, or -ENOMEM at the first hole of [start, end). */
-export function checkMapped(areas: VmaSet, start: number, end: number): number {
-  return areas.covers(start, end) ? 0 : -ENOMEM;
-}
-
-/** Whether a protection value has only known bits. */
-export function validProtection(protection: number): boolean {
-  return (protection & ~(PROT_READ | PROT_WRITE | PROT_EXEC)) === 0;
 }
 

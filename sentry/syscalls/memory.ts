@@ -4,6 +4,7 @@
 import { EBADF, EBUSY, EINVAL, ENOMEM, ENOSYS, EPERM } from '#sentry/abi/errno.ts';
 import * as m from '#sentry/abi/mman.ts';
 import { MS_NOEXEC, O_PATH } from '#sentry/abi/fs.ts';
+import { READ_IMPLIES_EXEC } from '#sentry/abi/prctl.ts';
 import { RLIMIT_AS, RLIMIT_DATA, RLIMIT_MEMLOCK } from '#sentry/abi/resource.ts';
 import { CAP_IPC_LOCK, capable } from '../vfs/credentials.ts';
 import { DONTFORK } from '../mm/address-space.ts';
@@ -32,19 +33,25 @@ function isPageAligned(address: number): boolean {
   return address % m.PAGE_SIZE === 0 && address !== 2 ** 64;
 }
 
+function readImpliesExec(task: Task, protection: number): boolean {
+  return (task.personality & READ_IMPLIES_EXEC) !== 0 && (protection & m.PROT_READ) !== 0;
+}
+
 function mmap(task: Task, address: number, length: number, protection: number, mapFlags: number, descriptor: number, offset: number): number {
-  const prot = protection & (m.PROT_READ | m.PROT_WRITE | m.PROT_EXEC);
-  if ((mapFlags & m.MAP_ANONYMOUS) !== 0) return task.mm.mmap(task.thread, address, length, prot, mapFlags, null, 0, memoryLimits(task));
-  const file = task.files.get(descriptor);
+  let prot = protection & (m.PROT_READ | m.PROT_WRITE | m.PROT_EXEC);
+  const file = (mapFlags & m.MAP_ANONYMOUS) !== 0 ? null : task.files.get(descriptor);
+  const noExec = ((file?.mount?.flags ?? 0) & MS_NOEXEC) !== 0;
+  if (readImpliesExec(task, prot) && !noExec) prot |= m.PROT_EXEC;
+  if (file === null) return task.mm.mmap(task.thread, address, length, prot, mapFlags, null, 0, memoryLimits(task));
   if (file === undefined || (file.flags & O_PATH) !== 0) return -EBADF;
-  if ((prot & m.PROT_EXEC) !== 0 && file.mount !== null && (file.mount.flags & MS_NOEXEC) !== 0) return -EPERM;
+  if ((prot & m.PROT_EXEC) !== 0 && noExec) return -EPERM;
   return task.mm.mmap(task.thread, address, length, prot, mapFlags, file, offset, memoryLimits(task));
 }
 
 function mprotect(task: Task, address: number, length: number, protection: number): number {
   if ((protection & (m.PROT_GROWSDOWN | m.PROT_GROWSUP)) !== 0) return -EINVAL;
   if ((protection & ~(m.PROT_READ | m.PROT_WRITE | m.PROT_EXEC)) !== 0) return -EINVAL;
-  return task.mm.mprotect(task.thread, address, length, protection);
+  return task.mm.mprotect(task.thread, address, length, readImpliesExec(task, protection) ? protection | m.PROT_EXEC : protection);
 }
 
 /** Advice that changes what the guest can observe, or that the host can use. All of it is harmless on the stub's own mappings. */

@@ -8,7 +8,7 @@
  */
 import { EBADF } from '#sentry/abi/errno.ts';
 import { AT_EMPTY_PATH, AT_FDCWD } from '#sentry/abi/fs.ts';
-import { ANONYMOUS_MOUNT } from '../vfs/anonymous.ts';
+import { ANONYMOUS_MOUNT } from '../vfs/anonymous-mount.ts';
 import type { FileDescription } from '../vfs/file-description.ts';
 import type { Path } from '../vfs/mount.ts';
 import { resolve, WALK_EMPTY } from '../vfs/walk.ts';

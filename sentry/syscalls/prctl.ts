@@ -191,9 +191,11 @@ function getBase(task: Task, reg: number, address: number): number {
   return task.memory.storeU64(address, regs[reg + 1]! * 0x1_0000_0000 + regs[reg]!);
 }
 
-/** personality(2): there is only one. */
-function personality(_task: Task, persona: number): number {
-  return persona === p.PERSONALITY_QUERY || persona === 0 ? 0 : -EINVAL;
+/** personality(2): kept as it comes; those who ask `task.personality` give the bits their meaning. */
+function personality(task: Task, persona: number): number {
+  const old = task.personality;
+  if (persona !== p.PERSONALITY_QUERY) task.personality = persona;
+  return old;
 }
 
 export const prctlRows = family(
@@ -215,7 +217,7 @@ export const prctlRows = family(
     name: 'personality',
     nr: { x64: 135, arm64: 92 },
     args: { persona: u32 },
-    support: partial('PER_LINUX only'),
+    support: partial('MMAP_PAGE_ZERO and ADDR_COMPAT_LAYOUT have no effect; without randomisation the vDSO still lies where the host puts it'),
     run: personality,
   }),
   syscall({

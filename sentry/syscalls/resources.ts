@@ -3,30 +3,15 @@
  */
 import { EFAULT, EINVAL, EPERM, ESRCH } from '#sentry/abi/errno.ts';
 import * as r from '#sentry/abi/resource.ts';
-import type { HostMemory } from '#platform/contract/host.ts';
 import { groupSystemTimeNs, groupUserTimeNs, taskCpuTimeNs } from '../kernel/cpu-time.ts';
 import type { Task } from '../kernel/task.ts';
 import { armCpuLimit } from '../kernel/timers/process-timers.ts';
 import { CAP_SYS_RESOURCE, capable } from '../vfs/credentials.ts';
 import { family, full, input, oneOf, out, partial, pid, syscall } from './row.ts';
+import { encodeUsage } from './usage.ts';
 
 const NR_OPEN = 1 << 20;
 const INFINITY_WORD = 0xffff_ffff;
-
-/** Writes a `struct rusage` at the start of `memory`. What is not counted is 0, as for a process that did none of it. */
-export function encodeUsage(memory: HostMemory, userTimeNs: number, systemTimeNs: number, mappedBytes = 0): void {
-  const userUsec = Math.floor(userTimeNs / 1000);
-  const systemUsec = Math.floor(systemTimeNs / 1000);
-  memory.bytes.fill(0, 0, r.Rusage.size);
-  const { view } = memory;
-  const { offsets } = r.Rusage;
-  view.setUint32(offsets.utimeSec, Math.floor(userUsec / 1e6), true);
-  view.setUint32(offsets.utimeUsec, userUsec % 1e6, true);
-  view.setUint32(offsets.stimeSec, Math.floor(systemUsec / 1e6), true);
-  view.setUint32(offsets.stimeUsec, systemUsec % 1e6, true);
-  // Kilobytes. What is mapped now stands for what was resident at most: only the host knows that.
-  view.setUint32(offsets.maxrss, Math.min(mappedBytes / 1024, 0xffff_ffff), true);
-}
 
 function getrusage(task: Task, who: number, address: number): number {
   const { group, scratch } = task;

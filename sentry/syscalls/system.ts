@@ -3,23 +3,28 @@
  * beyond the sandbox.
  */
 import { EFAULT, EINVAL, ENOSYS, EOPNOTSUPP, EPERM } from '#sentry/abi/errno.ts';
+import { PER_LINUX32, PER_MASK, UNAME26 } from '#sentry/abi/prctl.ts';
 import { SysinfoLayout } from '#sentry/abi/resource.ts';
 import { MEMBARRIER_CMD_QUERY } from '#sentry/abi/sched.ts';
 import { GETRANDOM_MAX, GRND_INSECURE, GRND_NONBLOCK, GRND_RANDOM, Utsname, UTSNAME_MAX } from '#sentry/abi/system.ts';
 import { SCRATCH_SIZE } from '../kernel/kernel.ts';
 import type { Task } from '../kernel/task.ts';
-import { MACHINE_X64, RELEASE, SYSNAME, VERSION } from '../kernel/version.ts';
+import { KERNEL_NAME, KERNEL_RELEASE, KERNEL_VERSION, MACHINE } from '#sentry/abi/version.ts';
 import { CAP_SYS_ADMIN, capable } from '../vfs/credentials.ts';
 import { addr, buffer, family, flags, full, i32, out, partial, refused, size, syscall, u32 } from './row.ts';
 import type { Row } from './row.ts';
 
+/** What UNAME26 makes of the release, for programs that cannot read a version beyond 2.6: 2.6.(60 + minor). */
+const RELEASE_26 = KERNEL_RELEASE.replace(/^\d+\.(\d+)(\.\d+)?/, (_all, minor: string) => `2.6.${60 + Number(minor)}`);
+
 function uname(task: Task, address: number): number {
+  const { personality } = task;
   Utsname.encode(task.scratch.view, 0, {
-    sysname: SYSNAME,
+    sysname: KERNEL_NAME,
     nodename: task.uts.nodename,
-    release: RELEASE,
-    version: VERSION,
-    machine: MACHINE_X64,
+    release: (personality & UNAME26) !== 0 ? RELEASE_26 : KERNEL_RELEASE,
+    version: KERNEL_VERSION,
+    machine: (personality & PER_MASK) === PER_LINUX32 ? 'i686' : MACHINE,
     domainname: task.uts.domainname,
   });
   return task.memory.copyOut(address, task.scratch, 0, Utsname.size);

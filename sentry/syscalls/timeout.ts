@@ -5,6 +5,7 @@
  */
 import { EFAULT, EINVAL } from '#sentry/abi/errno.ts';
 import { getI64, getU64, putI64 } from '#sentry/abi/layout.ts';
+import { STICKY_TIMEOUTS } from '#sentry/abi/prctl.ts';
 import type { Task } from '../kernel/task.ts';
 
 const NS = 1_000_000_000;
@@ -36,7 +37,7 @@ function toNs(seconds: number, nanoseconds: number): number {
 /** Stores what is left of the timeout, as poll_select_finish does; a failure to store is not an error. */
 export function storeRemaining(task: Task, address: number, unit: 'timespec' | 'timeval'): void {
   const { deadlineNs } = task.wait;
-  if (address === 0 || deadlineNs === Infinity) return;
+  if (address === 0 || deadlineNs === Infinity || (task.personality & STICKY_TIMEOUTS) !== 0) return;
   const left = Math.max(0, deadlineNs - task.kernel.host.monotonicNs());
   const seconds = Math.floor(left / NS);
   const rest = Math.floor(left - seconds * NS);

@@ -1,13 +1,21 @@
-/** `struct rusage` (getrusage(2)) as the calls that report CPU time fill it. Only times are known; the other fields are zero. */
+/**
+ * `struct rusage` as getrusage(2), wait4(2) and waitid(2) report it: times, and memory as far as it is known. What is not counted is 0, as
+ * for a process that did none of it.
+ */
 import { Rusage } from '#sentry/abi/resource.ts';
-import { putI64 } from '#sentry/abi/layout.ts';
 import type { HostMemory } from '#platform/contract/host.ts';
 
-/** Writes a struct rusage to the start of `memory`. Times in nanoseconds. */
-export function encodeUsage({ bytes, view }: HostMemory, userNs: number, systemNs: number): void {
-  bytes.fill(0, 0, Rusage.size);
-  putI64(view, Rusage.offsets.utimeSec, Math.floor(userNs / 1e9));
-  putI64(view, Rusage.offsets.utimeUsec, Math.floor((userNs % 1e9) / 1000));
-  putI64(view, Rusage.offsets.stimeSec, Math.floor(systemNs / 1e9));
-  putI64(view, Rusage.offsets.stimeUsec, Math.floor((systemNs % 1e9) / 1000));
+/** Writes a `struct rusage` at the start of `memory`. */
+export function encodeUsage(memory: HostMemory, userTimeNs: number, systemTimeNs: number, mappedBytes = 0): void {
+  const userUsec = Math.floor(userTimeNs / 1000);
+  const systemUsec = Math.floor(systemTimeNs / 1000);
+  memory.bytes.fill(0, 0, Rusage.size);
+  const { view } = memory;
+  const { offsets } = Rusage;
+  view.setUint32(offsets.utimeSec, Math.floor(userUsec / 1e6), true);
+  view.setUint32(offsets.utimeUsec, userUsec % 1e6, true);
+  view.setUint32(offsets.stimeSec, Math.floor(systemUsec / 1e6), true);
+  view.setUint32(offsets.stimeUsec, systemUsec % 1e6, true);
+  // Kilobytes. What is mapped now stands for what was resident at most: only the host knows that.
+  view.setUint32(offsets.maxrss, Math.min(mappedBytes / 1024, 0xffff_ffff), true);
 }

@@ -8,7 +8,7 @@
  * Reference counting: `acquire` for each descriptor, mapping or message in flight that holds it, `release` when it goes; the last one
  * calls `destroy`.
  */
-import { EBADF, EINVAL, ENODEV, ENOTDIR, ENOTTY, ESPIPE } from '#sentry/abi/errno.ts';
+import { EINVAL, ENODEV, ENOTDIR, ENOTTY, ESPIPE } from '#sentry/abi/errno.ts';
 import { O_ACCMODE, O_APPEND, O_PATH, O_RDONLY, O_WRONLY, POLLERR, POLLHUP, READABLE, WRITABLE } from '#sentry/abi/fs.ts';
 import { IN_CLOSE_NOWRITE, IN_CLOSE_WRITE } from '#sentry/abi/event-files.ts';
 import { WaitQueue } from '../lib/wait-queue.ts';
@@ -204,10 +204,4 @@ export abstract class FileDescription {
   get referenceCount(): number {
     return this.references;
   }
-}
-
-/** Common checks before `read`: 0 or -errno. */
-export function checkReadable(file: FileDescription): number {
-  if (!file.readable) return -EBADF;
-  return 0;
 }

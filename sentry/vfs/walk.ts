@@ -17,7 +17,7 @@ import type { DentryCache } from './dentry-cache.ts';
 import type { Dentry } from './dentry.ts';
 import type { FsContext } from './fs-context.ts';
 import type { Caller, Inode } from './inode.ts';
-import { ANONYMOUS_MOUNT } from './anonymous.ts';
+import { ANONYMOUS_MOUNT } from './anonymous-mount.ts';
 import type { Mount, Path } from './mount.ts';
 import { mayFollow, permission } from './permission.ts';
 

@@ -287,6 +287,53 @@ static void deep(void) {
   MUST(chdir("/"));
 }
 
+/* Removed directories that hold each other, down from one open descriptor. */
+static void removed(void) {
+  long depth = 0;
+  for (; depth < 12000; depth++)
+    if (mkdir("d", 0700) == -1 || chdir("d") == -1) break;
+  int bottom = open(".", O_RDONLY);
+  for (long i = 0; i < depth; i++)
+    if (chdir("..") == -1 || rmdir("d") == -1) break;
+  say("closed %d\n", close(bottom));
+}
+
+/* A file system taken away with a deep tree in it. */
+static void unmounted(void) {
+  MUST(mkdir("m", 0700));
+  if (syscall(SYS_mount, "none", "m", "tmpfs", 0, NULL) == -1) {
+    say("skipped\n");
+    return;
+  }
+  MUST(chdir("m"));
+  for (long depth = 0; depth < 12000; depth++)
+    if (mkdir("d", 0700) == -1 || chdir("d") == -1) break;
+  MUST(chdir("/"));
+  char path[4096];
+  snprintf(path, sizeof path, "%s/m", scratch_path);
+  say("umount %ld\n", syscall(SYS_umount2, path, 2));
+}
+
+/* Sockets whose only reference lies in the queue of the next. */
+static void chained(void) {
+  int previous = open("chained", O_CREAT | O_RDWR, 0600), p[2];
+  long count = 0;
+  for (; count < 12000; count++) {
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, p) == -1) break;
+    char control[CMSG_SPACE(sizeof(int))] = {0}, byte = 0;
+    struct iovec vector = {&byte, 1};
+    struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET, header->cmsg_type = SCM_RIGHTS, header->cmsg_len = CMSG_LEN(sizeof(int));
+    *(int *)CMSG_DATA(header) = previous;
+    if (sendmsg(p[1], &message, 0) == -1) break;
+    close(previous), close(p[1]);
+    previous = p[0];
+  }
+  report("chain", count, 12000);
+  say("closed %d\n", close(previous));
+}
+
 static void links(void) {
   char target[64], name[64];
   struct stat status;
@@ -298,7 +345,8 @@ int main(int argc, char **argv) {
   static const struct { const char *name; void (*run)(void); } bombs[] = {
       {"many-files", many_files}, {"small-files", small_files}, {"fill", fill}, {"mapped", mapped}, {"full-pipes", full_pipes}, {"full-sockets", full_sockets},
       {"open-files", open_files}, {"high-descriptors", high_descriptors}, {"areas", areas}, {"dentries", dentries}, {"watches", watches}, {"events", events},
-      {"nests", nests}, {"in-flight", in_flight}, {"attributes", attributes}, {"locks", locks}, {"deep", deep}, {"links", links}};
+      {"nests", nests}, {"in-flight", in_flight}, {"attributes", attributes}, {"locks", locks}, {"deep", deep}, {"links", links},
+      {"removed", removed}, {"unmounted", unmounted}, {"chained", chained}};
   begin();
   only_inside();
   scratch();

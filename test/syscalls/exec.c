@@ -151,6 +151,7 @@ static void at_family(void) {
   CHILD_END("script in a directory");
   SHOW(syscall(SYS_execveat, dir, "", argv, empty, 0));
   SHOW(syscall(SYS_execveat, 99, "script", argv, empty, 0));
+  SHOW(syscall(SYS_execveat, 99, "/no/such/program", argv, empty, 0));
   SHOW(syscall(SYS_execveat, dir, "script", argv, empty, 1 << 20));
   MUST(symlink("script", "link"));
   SHOW(syscall(SYS_execveat, dir, "link", argv, empty, AT_SYMLINK_NOFOLLOW));

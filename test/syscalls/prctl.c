@@ -1,11 +1,14 @@
 /*
- * prctl(2), arch_prctl(2): names, dumpable, no_new_privs, parent-death signal, timer slack, seccomp state, segment bases.
+ * prctl(2), arch_prctl(2): names, dumpable, no_new_privs, parent-death signal, timer slack, seccomp state, personality, segment bases.
  */
 #include "guest.h"
 #include <asm/prctl.h>
 #include <linux/capability.h>
 #include <pthread.h>
+#include <sys/mman.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
+#include <sys/utsname.h>
 
 static void *in_thread(void *argument) {
   char name[17] = "";
@@ -71,6 +74,24 @@ int main(void) {
   SHOW(prctl(PR_CAPBSET_READ, CAP_KILL) >= 0);
   SHOW(prctl(PR_CAPBSET_READ, 200));
   SHOW(prctl(123456789));
+  SECTION("personality");
+  SHOW(personality(0xffffffff));
+  CHILD_BEGIN
+  struct utsname system;
+  SHOW(personality(PER_LINUX32 | UNAME26 | ADDR_NO_RANDOMIZE | READ_IMPLIES_EXEC));
+  say("personality: %s", get_file("/proc/self/personality"));
+  MUST(uname(&system));
+  say("%s %.4s\n", system.machine, system.release);
+  volatile unsigned char *code = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  code[0] = 0xc3; /* ret */
+  ((void (*)(void))code)();
+  say("readable memory was executed\n");
+  SHOW(personality(STICKY_TIMEOUTS));
+  struct timeval brief = {0, 1000};
+  SHOW(select(0, NULL, NULL, NULL, &brief));
+  SHOW(brief.tv_usec);
+  CHILD_END("child with another personality");
+  SHOW(personality(0xffffffff));
   SECTION("arch_prctl");
   unsigned long base = 0;
   SHOW(syscall(SYS_arch_prctl, ARCH_GET_FS, &base));

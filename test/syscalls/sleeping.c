@@ -79,13 +79,13 @@ static void alarming(void) {
 }
 
 static void clocks(void) {
-  struct timespec brief = {0, 1000};
-  say("sleeping by the thread's own CPU time: %s\n", errno_name(clock_nanosleep(CLOCK_THREAD_CPUTIME_ID, 0, &brief, NULL)));
-  say("on CLOCK_MONOTONIC_RAW: %s\n", errno_name(clock_nanosleep(CLOCK_MONOTONIC_RAW, 0, &brief, NULL)));
   struct timespec a, b, res;
   static const int ids[] = {CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_PROCESS_CPUTIME_ID, CLOCK_THREAD_CPUTIME_ID,
       CLOCK_MONOTONIC_RAW, CLOCK_REALTIME_COARSE, CLOCK_MONOTONIC_COARSE, CLOCK_BOOTTIME, CLOCK_TAI};
   SECTION("clocks");
+  struct timespec brief = {0, 1000};
+  say("sleeping by the thread's own CPU time: %s\n", errno_name(clock_nanosleep(CLOCK_THREAD_CPUTIME_ID, 0, &brief, NULL)));
+  say("on CLOCK_MONOTONIC_RAW: %s\n", errno_name(clock_nanosleep(CLOCK_MONOTONIC_RAW, 0, &brief, NULL)));
   for (size_t i = 0; i < COUNT(ids); i++) {
     int ok = clock_gettime(ids[i], &a) == 0 && clock_gettime(ids[i], &b) == 0 && clock_getres(ids[i], &res) == 0;
     ok = ok && (b.tv_sec > a.tv_sec || (b.tv_sec == a.tv_sec && b.tv_nsec >= a.tv_nsec));

@@ -267,6 +267,20 @@ static void big(void) {
   close(pair[0]);
 }
 
+/* A full pipe goes into a socket at once: it takes more than what poll calls writable. */
+static void splicing(void) {
+  int pair[2], in[2];
+  static char block[65536];
+  long moved = 0;
+  SECTION("a pipe spliced into a socket");
+  MUST(socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+  MUST(pipe(in));
+  MUST(write(in[1], block, sizeof block));
+  while (moved < (long)sizeof block) moved += MUST(splice(in[0], NULL, pair[0], NULL, sizeof block - moved, 0));
+  SHOW(moved);
+  close(in[0]), close(in[1]), close(pair[0]), close(pair[1]);
+}
+
 static void seqpacket(void) {
   int pair[2];
   char text[64] = "";
@@ -295,6 +309,7 @@ int main(void) {
   abstract_names();
   data();
   big();
+  splicing();
   seqpacket();
   return 0;
 }

@@ -3,8 +3,8 @@
  * sockets, the timer queue and a small cell of host memory for values that pass through `Io`.
  */
 import type { Host, HostMemory } from '#platform/contract/host.ts';
-import { PagePool } from '../../lib/page-pool.ts';
-import type { ByteBudget } from '../../lib/page-pool.ts';
+import { PagePool } from '../../mm/page-pool.ts';
+import type { MemoryBudget } from '../../mm/memory-budget.ts';
 import type { TimerQueue } from '../../lib/timer-queue.ts';
 import { Dentry } from '../../vfs/dentry.ts';
 import { makeDevice } from '../../vfs/special-files.ts';
@@ -24,7 +24,7 @@ export class AnonymousFiles {
   poller: unknown = null;
   private readonly named = new Map<string, Dentry>();
 
-  constructor(host: Host, timers: TimerQueue, budget: ByteBudget | null = null) {
+  constructor(host: Host, timers: TimerQueue, budget: MemoryBudget | null = null) {
     this.host = host;
     this.timers = timers;
     this.sockfs = new AnonymousFileSystem(host, makeDevice(0, 0xff1), 'sockfs', SOCKFS_MAGIC);

@@ -382,7 +382,9 @@ test('whoever waits is told', () => {
   const seen: string[] = [];
   const watch = (file: FileDescription, name: string): void => {
     const entry = new WaitEntry({
-      wake: (_entry, events) => seen.push(`${name} ${(events & READABLE) !== 0 ? 'r' : ''}${(events & WRITABLE) !== 0 ? 'w' : ''}`),
+      wake: (_entry, events) => {
+        seen.push(`${name} ${(events & READABLE) !== 0 ? 'r' : ''}${(events & WRITABLE) !== 0 ? 'w' : ''}`);
+      },
     });
     file.queue.add(entry, READABLE | WRITABLE | POLLHUP);
   };

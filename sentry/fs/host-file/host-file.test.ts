@@ -90,7 +90,11 @@ describe('an inherited pipe', () => {
     const pipe = host.addPipe();
     const file = opened(files.open(pipe.read, O_RDONLY, null));
     let woken = 0;
-    const entry = new WaitEntry({ wake: () => woken++ });
+    const entry = new WaitEntry({
+      wake: () => {
+        woken++;
+      },
+    });
     expect(events.watched.size).toBe(0);
     file.queue.add(entry, READABLE);
     expect(events.watched.get(pipe.read)?.events).toBe(POLLIN);

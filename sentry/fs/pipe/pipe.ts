@@ -9,8 +9,8 @@
  */
 import { EAGAIN, EBUSY, EFAULT, EINVAL, ENOMEM, EPERM, EPIPE } from '#sentry/abi/errno.ts';
 import { POLLERR, POLLHUP, READABLE, WRITABLE } from '#sentry/abi/fs.ts';
-import { POOL_PAGE_SIZE as PAGE } from '../../lib/page-pool.ts';
-import type { PagePool } from '../../lib/page-pool.ts';
+import { POOL_PAGE_SIZE as PAGE } from '../../mm/page-pool.ts';
+import type { PagePool } from '../../mm/page-pool.ts';
 import type { Io } from '../../mm/io.ts';
 import { PIPE_SLOTS_DEFAULT, PIPE_SLOTS_MAX } from '../anonymous/limits.ts';
 import type { PipeFile } from './pipe-file.ts';

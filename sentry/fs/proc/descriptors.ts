@@ -6,6 +6,7 @@ import type { Target } from '../../vfs/mount.ts';
 import { pathName } from '../../vfs/path-name.ts';
 import { LinkFile, SyntheticDirectory } from '../synthetic/synthetic.ts';
 import type { Entry } from '../synthetic/synthetic.ts';
+import { DESCRIPTOR_INODES_MAX } from '../../limits.ts';
 import { mayInspect, readerOf } from './access.ts';
 import type { TaskView } from './process-view.ts';
 import type { ProcFileSystem } from './proc-file-system.ts';
@@ -69,6 +70,8 @@ export class DescriptorsDirectory extends SyntheticDirectory {
     if (!/^(0|[1-9]\d{0,9})$/.test(name) || this.task.hasExited || this.task.files.get(fd) === undefined) return -ENOENT;
     let inode = this.made.get(fd);
     if (inode === undefined) {
+      // Who still holds one of the old ones goes on with it; a new look finds a new one.
+      if (this.made.size >= DESCRIPTOR_INODES_MAX) this.made.clear();
       inode = this.make(fd);
       inode.uid = this.uid;
       inode.gid = this.gid;

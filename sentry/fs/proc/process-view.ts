@@ -55,6 +55,7 @@ export interface TaskView {
   readonly files: DescriptorView;
   readonly fs: FsContext;
   readonly niceness: number;
+  readonly personality: number;
   readonly scheduling: { readonly timerSlackNs: number };
   readonly minorFaults: number;
   readonly hasExited: boolean;

@@ -108,7 +108,7 @@ function processEntries(fs: ProcFileSystem, task: TaskView, leads: boolean): Rec
     oom_adj: text(() => '0\n'),
     oom_score: text(() => '0\n'),
     oom_score_adj: oomScoreFile(fs, task),
-    personality: secret(() => '00000000\n'),
+    personality: secret(() => `${task.personality.toString(16).padStart(8, '0')}\n`),
     projid_map: text(() => '         0          0 4294967295\n'),
     root: placeLink(fs, task, () => task.fs.root),
     schedstat: text(() => '0 0 0\n'),

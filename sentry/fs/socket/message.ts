@@ -7,8 +7,8 @@
  *     queue.push(message); … message.copy(io, n, 0); message.drop(n); … messages.free(message);
  */
 import { EFAULT, ENOBUFS } from '#sentry/abi/errno.ts';
-import { POOL_PAGE_SIZE as PAGE } from '../../lib/page-pool.ts';
-import type { PagePool } from '../../lib/page-pool.ts';
+import { POOL_PAGE_SIZE as PAGE } from '../../mm/page-pool.ts';
+import type { PagePool } from '../../mm/page-pool.ts';
 import type { Io } from '../../mm/io.ts';
 import type { FileDescription } from '../../vfs/file-description.ts';
 

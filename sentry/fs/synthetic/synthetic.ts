@@ -7,6 +7,7 @@
 import { EACCES, EINVAL, ENOENT, EPERM } from '#sentry/abi/errno.ts';
 import { O_ACCMODE, O_RDONLY, R_OK, SEEK_CUR, SEEK_END, SEEK_SET, S_IFDIR, S_IFLNK, S_IFREG, direntType } from '#sentry/abi/fs.ts';
 import type { Host, HostMemory, Timestamp } from '#platform/contract/host.ts';
+import { SYNTHETIC_TEXT_MAX } from '../../limits.ts';
 import type { Io } from '../../mm/io.ts';
 import type { Dentry } from '../../vfs/dentry.ts';
 import { FileDescription } from '../../vfs/file-description.ts';
@@ -213,7 +214,9 @@ export class TextFile extends SyntheticInode {
 
 class OpenTextFile extends FileDescription {
   private readonly file: TextFile;
+  /** What was produced last, so that one reader sees one text. Null at the start, and while all of them together hold too much. */
   private text: string | null = null;
+  private static bytesHeld = 0;
 
   constructor(dentry: Dentry, flags: number, file: TextFile) {
     super(dentry, null, flags);
@@ -231,16 +234,18 @@ class OpenTextFile extends FileDescription {
   }
 
   override read(io: Io, position: number, caller: Caller): number {
-    if (position === 0 || this.text === null) {
-      const text = this.file.readText(caller);
-      if (typeof text === 'number') return text;
-      this.text = text;
+    let { text } = this;
+    if (position === 0 || text === null) {
+      const produced = this.file.readText(caller);
+      if (typeof produced === 'number') return produced;
+      text = produced;
+      this.hold(text);
     }
     const { staging } = this.file.fileSystem;
-    const end = Math.min(this.text.length, position + io.remaining);
+    const end = Math.min(text.length, position + io.remaining);
     let done = position;
     while (done < end) {
-      const piece = this.text.slice(done, Math.min(end, done + staging.bytes.length));
+      const piece = text.slice(done, Math.min(end, done + staging.bytes.length));
       staging.writeLatin1(piece, 0);
       const moved = io.put(staging, 0, piece.length);
       if (moved < 0) return done > position ? done - position : moved;
@@ -265,6 +270,16 @@ class OpenTextFile extends FileDescription {
 
   override truncate(_length: number): number {
     return 0;
+  }
+
+  protected override destroy(): void {
+    this.hold(null);
+  }
+
+  private hold(text: string | null): void {
+    const others = OpenTextFile.bytesHeld - (this.text?.length ?? 0);
+    this.text = text !== null && others + text.length <= SYNTHETIC_TEXT_MAX ? text : null;
+    OpenTextFile.bytesHeld = others + (this.text?.length ?? 0);
   }
 }
 

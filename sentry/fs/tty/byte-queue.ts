@@ -2,8 +2,8 @@
  * A first-in first-out queue of bytes in pages of the sandbox's pool: what a terminal has written and its master has not read yet. Pages are
  * taken as bytes come and given back as they go, so an idle terminal holds none.
  */
-import { POOL_PAGE_SIZE as PAGE } from '../../lib/page-pool.ts';
-import type { PagePool } from '../../lib/page-pool.ts';
+import { POOL_PAGE_SIZE as PAGE } from '../../mm/page-pool.ts';
+import type { PagePool } from '../../mm/page-pool.ts';
 import type { Io } from '../../mm/io.ts';
 
 export class ByteQueue {

@@ -6,8 +6,8 @@
  * ended the line, or EOF_MARK, which ends a line without being part of it.
  */
 import type { HostMemory } from '#platform/contract/host.ts';
-import { POOL_PAGE_SIZE as SIZE } from '../../lib/page-pool.ts';
-import type { PagePool } from '../../lib/page-pool.ts';
+import { POOL_PAGE_SIZE as SIZE } from '../../mm/page-pool.ts';
+import type { PagePool } from '../../mm/page-pool.ts';
 import type { Io } from '../../mm/io.ts';
 
 /** A marked byte of this value is the end-of-file character (any other marked byte is part of its line). */

@@ -7,8 +7,8 @@
  */
 import { ECHOCTL, IUTF8, OCRNL, OLCUC, ONLCR, ONLRET, ONOCR, OPOST, TABDLY, XTABS } from '#sentry/abi/termios.ts';
 import type { HostMemory } from '#platform/contract/host.ts';
-import { POOL_PAGE_SIZE } from '../../lib/page-pool.ts';
-import type { PagePool } from '../../lib/page-pool.ts';
+import { POOL_PAGE_SIZE } from '../../mm/page-pool.ts';
+import type { PagePool } from '../../mm/page-pool.ts';
 import type { Attributes } from './attributes.ts';
 import { ByteQueue } from './byte-queue.ts';
 

@@ -30,7 +30,7 @@ import {
 } from '#sentry/abi/termios.ts';
 import { SIGINT, SIGQUIT, SIGTSTP } from '#sentry/abi/signal.ts';
 import { TimerQueue } from '../../lib/timer-queue.ts';
-import { PagePool } from '../../lib/page-pool.ts';
+import { PagePool } from '../../mm/page-pool.ts';
 import { KernelIo } from '../../mm/io.ts';
 import { AnonymousFiles } from '../anonymous/anonymous-files.ts';
 import { Attributes } from './attributes.ts';

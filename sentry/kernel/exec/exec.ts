@@ -6,6 +6,7 @@
  */
 import { EAGAIN, ELIBBAD, ELOOP, ENOEXEC } from '#sentry/abi/errno.ts';
 import { S_ISGID, S_ISUID, MS_NOSUID } from '#sentry/abi/fs.ts';
+import { ADDR_NO_RANDOMIZE, PER_CLEAR_ON_SETID, READ_IMPLIES_EXEC } from '#sentry/abi/prctl.ts';
 import { RLIMIT_STACK } from '#sentry/abi/resource.ts';
 import { SIGCHLD } from '#sentry/abi/signal.ts';
 import { EFLAGS_IF, Reg, USER_CS, USER_SS, setReg } from '#sentry/abi/x64/registers.ts';
@@ -110,6 +111,8 @@ function readScriptLine(task: Task, file: FileDescription): { interpreter: strin
 function replaceProgram(task: Task, resolved: Resolved): number {
   const { kernel } = task;
   const change = credentialsAfterExec(task.credentials, setIds(resolved.image.file));
+  // The program says itself whether its stack is executable.
+  const personality = task.personality & ~(change.secure ? PER_CLEAR_ON_SETID : READ_IMPLIES_EXEC);
   const thread = kernel.platform.createSpace();
   if (typeof thread === 'number') return thread === 0 ? -EAGAIN : thread;
   const mm = new AddressSpace(thread.space, kernel.platform.limits, kernel.cell, kernel.memoryBudget);
@@ -125,6 +128,7 @@ function replaceProgram(task: Task, resolved: Resolved): number {
     credentials: change.credentials,
     secure: change.secure,
     stackLimit: task.group.limits.soft(RLIMIT_STACK),
+    randomize: (personality & ADDR_NO_RANDOMIZE) === 0,
   });
   if (typeof program === 'number') {
     mm.release();
@@ -134,6 +138,7 @@ function replaceProgram(task: Task, resolved: Resolved): number {
   becomeLeader(task);
   adoptSpace(task, thread, mm);
   resetState(task, change.credentials, resolved);
+  task.personality = personality >>> 0;
   setEntryRegisters(thread, program);
   return 0;
 }

@@ -40,6 +40,8 @@ export interface LoadRequest {
   readonly secure: boolean;
   /** Soft RLIMIT_STACK in bytes, Infinity for none. */
   readonly stackLimit: number;
+  /** Whether to put things where nobody expects them (off with ADDR_NO_RANDOMIZE). */
+  readonly randomize: boolean;
 }
 
 /** Loads the program; registers are the caller's business. Returns entry and stack pointer, or -errno (the space is then useless). */
@@ -52,7 +54,7 @@ export function load(request: LoadRequest): Program | number {
   }
   const stack = mapStack(request);
   if (stack < 0) return stack;
-  const bias = program.isDynamic ? pieBase(kernel, program) : 0;
+  const bias = program.isDynamic ? pieBase(request) : 0;
   const tails = new ImageTails();
   thread.beginMemoryCalls(stack - MEMORY_CALLS_SCRATCH);
   const base = mapImages(request, bias, tails);
@@ -65,11 +67,12 @@ export function load(request: LoadRequest): Program | number {
 }
 
 /** Maps the program at `bias` and its interpreter where there is room; returns the interpreter's base (0 without one). */
-function mapImages({ kernel, thread, mm, program, interpreter }: LoadRequest, bias: number, tails: ImageTails): number {
+function mapImages(request: LoadRequest, bias: number, tails: ImageTails): number {
+  const { thread, mm, program, interpreter } = request;
   const end = mapSegments(thread, mm, program, bias, tails);
   if (end < 0) return end;
   setProgramLayout(mm, program, bias);
-  mm.brkStart = mm.brk = pageRoundUp(end) + randomPages(kernel, 0x2000) * (program.isDynamic ? 1 : 0);
+  mm.brkStart = mm.brk = pageRoundUp(end) + randomPages(request, 0x2000) * (program.isDynamic ? 1 : 0);
   if (interpreter === null) return 0;
   const base = interpreter.isDynamic ? mm.findFree(imageSize(interpreter)) : 0;
   if (base < 0) return base;
@@ -77,13 +80,15 @@ function mapImages({ kernel, thread, mm, program, interpreter }: LoadRequest, bi
   return mapped < 0 ? mapped : base;
 }
 
-function randomPages(kernel: Kernel, count: number): number {
+function randomPages({ kernel, randomize }: LoadRequest, count: number): number {
+  if (!randomize) return 0;
   kernel.host.random(kernel.cell, 0, 4);
   return (kernel.cell.view.getUint32(0, true) % count) * PAGE_SIZE;
 }
 
-function pieBase(kernel: Kernel, program: Executable): number {
-  const base = PIE_BASE + randomPages(kernel, 0x1000_0000);
+function pieBase(request: LoadRequest): number {
+  const { program } = request;
+  const base = PIE_BASE + randomPages(request, 0x1000_0000);
   return base - (base % program.alignment);
 }
 
@@ -93,16 +98,17 @@ function imageSize({ segments }: Executable): number {
 }
 
 /** Maps the stack and sets the mmap base below it. Returns the top. */
-function mapStack({ kernel, thread, mm, stackLimit, program }: LoadRequest): number {
+function mapStack(request: LoadRequest): number {
+  const { thread, mm, stackLimit, program } = request;
   const size = pageRoundUp(Math.max(32 * PAGE_SIZE, Math.min(stackLimit, STACK_MAX)));
-  const highest = mm.limits.highestAddress - randomPages(kernel, 0x4000) - PAGE_SIZE;
+  const highest = mm.limits.highestAddress - randomPages(request, 0x4000) - PAGE_SIZE;
   mm.setMmapBase(highest);
   const bottom = mm.findFree(size);
   if (bottom < 0) return bottom;
   const protection = PROT_READ | PROT_WRITE | (program.executableStack ? PROT_EXEC : 0);
   const mapped = mm.mapAt(thread, bottom, size, protection, MAP_PRIVATE | MAP_NORESERVE, null, 0, '[stack]');
   if (mapped < 0) return mapped;
-  mm.setMmapBase(bottom - STACK_GAP - randomPages(kernel, 0x1000));
+  mm.setMmapBase(bottom - STACK_GAP - randomPages(request, 0x1000));
   return bottom + size;
 }
 

@@ -32,6 +32,8 @@ export class PendingQueue {
   private readonly counter: QueueCounter;
   /** First queued information by signal number; missing when the limit was reached. */
   private readonly heads: (SignalInfo | null)[] = [];
+  /** The last one where there is a first: a queue may be a hundred thousand entries long. */
+  private readonly tails: (SignalInfo | null)[] = [];
 
   constructor(counter: QueueCounter) {
     this.counter = counter;
@@ -56,13 +58,9 @@ export class PendingQueue {
     this.set.add(signo);
     this.counter.add(1);
     info.next = null;
-    let last = this.heads[signo]!;
-    if (last === null) {
-      this.heads[signo] = info;
-      return;
-    }
-    while (last.next !== null) last = last.next;
-    last.next = info;
+    if (this.heads[signo]! === null) this.heads[signo] = info;
+    else this.tails[signo]!.next = info;
+    this.tails[signo] = info;
   }
 
   /** Notes the signal without information. */
@@ -79,6 +77,7 @@ export class PendingQueue {
       return new SignalInfo(signo, SI_USER);
     }
     this.heads[signo] = info.next;
+    if (info.next === null) this.tails[signo] = null;
     this.counter.add(-1);
     if (info.next === null) this.set.remove(signo);
     info.next = null;
@@ -99,6 +98,7 @@ export class PendingQueue {
     while (signo !== 0) {
       for (let info: SignalInfo | null = this.heads[signo]!; info !== null; info = info.next) this.counter.add(-1);
       this.heads[signo] = null;
+      this.tails[signo] = null;
       this.set.remove(signo);
       signo = firstSignal(this.set.low & low, this.set.high & high);
     }
@@ -110,6 +110,9 @@ export class PendingQueue {
 
   private allocateSlots(): void {
     if (this.heads.length !== 0) return;
-    for (let signo = 0; signo <= SIGNAL_MAX; signo++) this.heads.push(null);
+    for (let signo = 0; signo <= SIGNAL_MAX; signo++) {
+      this.heads.push(null);
+      this.tails.push(null);
+    }
   }
 }

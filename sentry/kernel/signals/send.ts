@@ -93,14 +93,6 @@ export function forceSignal(task: Task, info: SignalInfo): void {
   signals.needsAttention = true;
 }
 
-/** Wakes a task that must leave whatever it does because its process ends. */
-export function wakeForExit(task: Task): void {
-  task.signals.needsAttention = true;
-  task.signals.stopPending = false;
-  if (task.state === STOPPED) resume(task);
-  else wakeTask(task);
-}
-
 /** Takes a task out of its wait, or out of guest code. */
 export function wakeTask(task: Task): void {
   if (task.wait.waiting) task.kernel.makeRunnable(task);

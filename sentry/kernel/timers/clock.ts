@@ -66,11 +66,6 @@ export function deadlineOf(kernel: Kernel, clock: number, sec: number, nsec: num
   return Math.max(0, kernel.host.monotonicNs() + ahead);
 }
 
-/** `deadlineOf` for `relativeNs` from now. */
-export function deadlineAfter(kernel: Kernel, relativeNs: number): number {
-  return kernel.host.monotonicNs() + relativeNs;
-}
-
 export function isWallClock(clock: number): boolean {
   return clock === t.CLOCK_REALTIME || clock === t.CLOCK_REALTIME_COARSE || clock === t.CLOCK_REALTIME_ALARM || clock === t.CLOCK_TAI;
 }

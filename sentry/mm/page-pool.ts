@@ -9,17 +9,12 @@
  * A page number is an index: taking and freeing allocate nothing once the lists have grown.
  */
 import type { Host, HostMemory } from '#platform/contract/host.ts';
+import type { MemoryBudget } from './memory-budget.ts';
 
 export const POOL_PAGE_SIZE = 4096;
 const PAGE_SHIFT = 12;
 const SLAB_SHIFT = 8;
 const SLAB_PAGES = 1 << SLAB_SHIFT;
-
-/** What pages in use are counted against, besides the pool's own limit: the memory of the sandbox. */
-export interface ByteBudget {
-  fits(bytes: number): boolean;
-  charge(bytes: number): void;
-}
 
 export class PagePool {
   /** Pages in use. */
@@ -28,11 +23,11 @@ export class PagePool {
   private readonly slabs: HostMemory[] = [];
   private readonly freed: number[] = [];
   private readonly host: Pick<Host, 'allocate'>;
-  private readonly budget: ByteBudget | null;
+  private readonly budget: MemoryBudget | null;
   private never = 0;
 
   /** At most `limit` pages are in use at a time, and no more than `budget` allows. */
-  constructor(host: Pick<Host, 'allocate'>, limit: number, budget: ByteBudget | null = null) {
+  constructor(host: Pick<Host, 'allocate'>, limit: number, budget: MemoryBudget | null = null) {
     this.host = host;
     this.limit = limit;
     this.budget = budget;
