@@ -13,6 +13,7 @@ import { errnoName } from '#platform/host/errors.ts';
 import { allocateMemory } from '#platform/host/memory.ts';
 import { receiveMessage } from '#platform/host/messages.ts';
 import { descriptorLimit, exitNow } from '#platform/host/setup-calls.ts';
+import { toText } from './byte-text.ts';
 import { confineGofer } from './confine/gofer.ts';
 
 /** Descriptors that Node and the server need besides the fids and the roots. */
@@ -45,7 +46,7 @@ function main(text: string): void {
   const config = parseConfig(text);
   if (typeof config === 'string') fail(config);
   const opened = openRoots(config.mounts);
-  if (!('roots' in opened)) fail(`cannot open ${Buffer.from(opened.path, 'latin1').toString()}: ${errnoName(opened.errno)}`);
+  if (!('roots' in opened)) fail(`cannot open ${toText(opened.path)}: ${errnoName(opened.errno)}`);
   const fids = Math.min(FIDS_MAX, descriptorLimit() - OTHER_DESCRIPTORS - opened.roots.length);
   if (fids < FIDS_MIN) fail('the limit on open files (ulimit -n) is too low; raise it to 256 or more');
   const { report, uid, mayChown } = confineGofer(config, opened);

@@ -64,7 +64,8 @@ export function buildFileTree(kernel: Kernel, gofer: GoferConnection, mounts: re
 /** Mount number `mount` of the gofer as a file system. */
 function attach(vfs: Vfs, shared: SharedConnection, mount: number, caching: Caching, place: string): FileSystem {
   const fileSystem = mountGofer({ ...shared, mount, device: vfs.allocateDevice(), allocateDevice: () => vfs.allocateDevice(), caching });
-  if (typeof fileSystem === 'number') throw new UserError(`the host directory for ${toText(place)} cannot be served (${errnoName(-fileSystem)}).`);
+  if (typeof fileSystem === 'number')
+    throw new UserError(`the host directory for ${toText(place)} cannot be served (${errnoName(-fileSystem)}).`);
   return fileSystem;
 }
 

@@ -9,8 +9,22 @@ import type { MachineView } from '#sentry/fs/proc/process-view.ts';
 
 /** Fields of /proc/cpuinfo that are the same for every CPU. Frequencies and topology stay out: they tell about the host. */
 const CPU_FIELDS = new Set([
-  'vendor_id', 'cpu family', 'model', 'model name', 'stepping', 'cache size', 'fpu', 'fpu_exception', 'cpuid level', 'wp', 'flags', 'bugs',
-  'bogomips', 'clflush size', 'cache_alignment', 'address sizes',
+  'vendor_id',
+  'cpu family',
+  'model',
+  'model name',
+  'stepping',
+  'cache size',
+  'fpu',
+  'fpu_exception',
+  'cpuid level',
+  'wp',
+  'flags',
+  'bugs',
+  'bogomips',
+  'clflush size',
+  'cache_alignment',
+  'address sizes',
 ]);
 
 /** `cpuCount`: CPUs guests may use. `memoryLimit`: bytes, or null for all there is. */

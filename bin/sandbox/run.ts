@@ -127,7 +127,12 @@ function createKernel(spec: SandboxSpec, host: LinuxHost, tracer: StraceWriter |
 }
 
 /** The first process with its files, directory and program; it has not run yet. */
-function prepareInit(kernel: Kernel, connection: GoferConnection, spec: SandboxSpec, standardFiles: readonly (Inherited | null)[]): { init: Task; path: string } {
+function prepareInit(
+  kernel: Kernel,
+  connection: GoferConnection,
+  spec: SandboxSpec,
+  standardFiles: readonly (Inherited | null)[],
+): { init: Task; path: string } {
   const { namespace, pts } = buildFileTree(kernel, connection, spec.mounts);
   const { uid, gid, groups } = spec.user;
   const init = createInit(kernel, {
@@ -151,7 +156,9 @@ function prepareInit(kernel: Kernel, connection: GoferConnection, spec: SandboxS
 function enterDirectory(init: Task, cwd: string): void {
   const place = resolve(init, null, cwd, WALK_FOLLOW | WALK_DIRECTORY);
   if (typeof place === 'number') {
-    throw new UserError(`the working directory ${toText(cwd)} cannot be entered inside the sandbox (${errnoName(-place)}); choose one with --cwd.`);
+    throw new UserError(
+      `the working directory ${toText(cwd)} cannot be entered inside the sandbox (${errnoName(-place)}); choose one with --cwd.`,
+    );
   }
   init.fs.setCwd(place);
 }

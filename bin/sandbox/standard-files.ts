@@ -30,7 +30,12 @@ export function inheritStandardFiles(): readonly (Inherited | null)[] {
 /**
  * Gives `init` its descriptors. A terminal gets a name in `pts` and becomes the controlling terminal, so that tty(1) and job control find it.
  */
-export function installStandardFiles(kernel: Kernel, init: Task, pts: DevptsFileSystem, inheritedFiles: readonly (Inherited | null)[]): HostFiles {
+export function installStandardFiles(
+  kernel: Kernel,
+  init: Task,
+  pts: DevptsFileSystem,
+  inheritedFiles: readonly (Inherited | null)[],
+): HostFiles {
   const { credentials, fs } = init;
   const files = new HostFiles(kernel.host, kernel, credentials);
   const hasTerminal = inheritedFiles.some((inherited) => inherited !== null && files.isTerminal(inherited.fd));

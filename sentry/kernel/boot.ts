@@ -1,5 +1,10 @@
 /**
  * The first process: init of the sandbox, made from nothing where every later one is cloned.
+ *
+ *     const init = createInit(kernel, options);      // then its descriptors and directory
+ *     execve(init, { file, path, args, environment });
+ *     kernel.start(init);
+ *     kernel.run();
  */
 import { AddressSpace } from '../mm/address-space.ts';
 import type { Credentials } from '../vfs/credentials.ts';

@@ -36,7 +36,11 @@ test('a pidfd has the number that was stored', () => {
 test('clone3 with CLONE_VFORK returns its child although the arguments changed meanwhile', () => {
   const world = new KernelWorld();
   const task = world.process();
-  world.poke(task, DATA, Array.from({ length: CloneArgs.size / 4 }, () => 0));
+  world.poke(
+    task,
+    DATA,
+    Array.from({ length: CloneArgs.size / 4 }, () => 0),
+  );
   world.poke(task, DATA, [CLONE_VM | CLONE_VFORK]);
   expect(world.call(task, 'clone3', DATA, CloneArgs.size)).toBe('blocked');
   world.poke(task, DATA, [0xffff_ffff, 0xffff_ffff]);

@@ -192,3 +192,11 @@ export class FdTable {
     return result;
   }
 }
+
+/** Gives a task a descriptor table of its own (close_range, execve). */
+export function unshareFiles(task: { files: FdTable }): void {
+  if (!task.files.isShared) return;
+  const shared = task.files;
+  task.files = shared.fork();
+  shared.release();
+}

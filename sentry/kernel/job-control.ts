@@ -1,5 +1,8 @@
 /**
  * Moving processes between process groups and sessions: setpgid(2), setsid(2), and the POSIX rule on orphaned groups.
+ *
+ * A process group lives as long as it has members, zombies included, and a session as long as it has groups; both keep their number from
+ * being given to a new process. Linux: kernel/sys.c, kernel/exit.c (kill_orphaned_pgrp).
  */
 import { EACCES, EINVAL, EPERM, ESRCH } from '#sentry/abi/errno.ts';
 import { SIGCONT, SIGHUP } from '#sentry/abi/signal.ts';

@@ -94,7 +94,17 @@ export class Kernel implements HostEvents {
   readonly bootTimeNs: number;
   readonly memoryBudget: MemoryBudget;
   /** Names in /proc/filesystems. */
-  readonly fileSystemTypes: readonly string[] = ['proc', 'sysfs', 'tmpfs', 'devtmpfs', 'devpts', 'overlay', 'pipefs', 'sockfs', 'anon_inodefs'];
+  readonly fileSystemTypes: readonly string[] = [
+    'proc',
+    'sysfs',
+    'tmpfs',
+    'devtmpfs',
+    'devpts',
+    'overlay',
+    'pipefs',
+    'sockfs',
+    'anon_inodefs',
+  ];
 
   private readonly runQueue: Task[] = [];
   private readonly watched = new Map<HostFd, WatchedFd>();

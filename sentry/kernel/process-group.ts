@@ -43,7 +43,8 @@ export class ProcessGroup {
       // Init's parent is whoever started the sandbox, if that one looks after stopped children.
       if (parent === null && !isZombie && member.leader.kernel.options.onInitStopped !== undefined) return false;
       // Linux leaves out the machine's init; here that is the user's own program, whose real children are its jobs.
-      if (!isZombie && !adoptedByInit && parent !== null && parent.processGroup !== this && parent.processGroup.session === this.session) return false;
+      if (!isZombie && !adoptedByInit && parent !== null && parent.processGroup !== this && parent.processGroup.session === this.session)
+        return false;
     }
     return true;
   }

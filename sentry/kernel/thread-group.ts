@@ -1,5 +1,7 @@
 /**
  * A thread group: a process (Linux signal_struct plus the family links of its leader). Lives from clone until its parent has waited.
+ *
+ * Data only: clone.ts makes groups, exit.ts ends them, reap.ts reports what became of them, signals/ stops and continues them.
  */
 import { WaitQueue } from '../lib/wait-queue.ts';
 import { CpuAccount } from './cpu-time.ts';

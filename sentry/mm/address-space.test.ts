@@ -3,7 +3,16 @@ import { expect, test } from 'vitest';
 import { FakeHost } from '#platform/fake/fake-host.ts';
 import { FakePlatform } from '#platform/fake/fake-platform.ts';
 import { ENOMEM } from '#sentry/abi/errno.ts';
-import { MAP_ANONYMOUS, MAP_PRIVATE, MAP_SHARED, MREMAP_DONTUNMAP, MREMAP_MAYMOVE, PAGE_SIZE, PROT_READ, PROT_WRITE } from '#sentry/abi/mman.ts';
+import {
+  MAP_ANONYMOUS,
+  MAP_PRIVATE,
+  MAP_SHARED,
+  MREMAP_DONTUNMAP,
+  MREMAP_MAYMOVE,
+  PAGE_SIZE,
+  PROT_READ,
+  PROT_WRITE,
+} from '#sentry/abi/mman.ts';
 import { AddressSpace } from './address-space.ts';
 import { MemoryBudget } from './memory-budget.ts';
 import { CELL_SIZE } from './user-memory.ts';

@@ -9,9 +9,31 @@
  */
 import { EACCES, EEXIST, EFAULT, EINVAL, ENOMEM, EOPNOTSUPP, EOVERFLOW, EPERM } from '#sentry/abi/errno.ts';
 import {
-  MAP_32BIT, MAP_ANONYMOUS, MAP_DENYWRITE, MAP_EXECUTABLE, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_GROWSDOWN, MAP_HUGETLB, MAP_LOCKED,
-  MAP_NONBLOCK, MAP_NORESERVE, MAP_POPULATE, MAP_PRIVATE, MAP_SHARED, MAP_SHARED_VALIDATE, MAP_STACK, MAP_TYPE, MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE, PAGE_SIZE,
-  PROT_READ, PROT_WRITE, pageRoundDown, pageRoundUp,
+  MAP_32BIT,
+  MAP_ANONYMOUS,
+  MAP_DENYWRITE,
+  MAP_EXECUTABLE,
+  MAP_FIXED,
+  MAP_FIXED_NOREPLACE,
+  MAP_GROWSDOWN,
+  MAP_HUGETLB,
+  MAP_LOCKED,
+  MAP_NONBLOCK,
+  MAP_NORESERVE,
+  MAP_POPULATE,
+  MAP_PRIVATE,
+  MAP_SHARED,
+  MAP_SHARED_VALIDATE,
+  MAP_STACK,
+  MAP_TYPE,
+  MREMAP_DONTUNMAP,
+  MREMAP_FIXED,
+  MREMAP_MAYMOVE,
+  PAGE_SIZE,
+  PROT_READ,
+  PROT_WRITE,
+  pageRoundDown,
+  pageRoundUp,
 } from '#sentry/abi/mman.ts';
 import type { GuestSpace, GuestThread, PlatformLimits } from '#platform/contract/platform.ts';
 import type { HostMemory } from '#platform/contract/host.ts';
@@ -32,8 +54,20 @@ const ADDRESSES = 2 ** 47;
 const LIMIT_32BIT = 0x8000_0000;
 /** Linux's LEGACY_MAP_MASK. */
 const VALIDATED_FLAGS =
-  MAP_TYPE | MAP_FIXED | MAP_FIXED_NOREPLACE | MAP_ANONYMOUS | MAP_32BIT | MAP_GROWSDOWN | MAP_DENYWRITE | MAP_EXECUTABLE | MAP_LOCKED |
-  MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK | MAP_STACK | MAP_HUGETLB;
+  MAP_TYPE |
+  MAP_FIXED |
+  MAP_FIXED_NOREPLACE |
+  MAP_ANONYMOUS |
+  MAP_32BIT |
+  MAP_GROWSDOWN |
+  MAP_DENYWRITE |
+  MAP_EXECUTABLE |
+  MAP_LOCKED |
+  MAP_NORESERVE |
+  MAP_POPULATE |
+  MAP_NONBLOCK |
+  MAP_STACK |
+  MAP_HUGETLB;
 const KEPT_FLAGS = MAP_NORESERVE | MAP_GROWSDOWN | MAP_STACK;
 
 let nextSharedId = 1;
@@ -143,7 +177,16 @@ export class AddressSpace {
   /**
    * mmap(2). `address` is the hint or, with MAP_FIXED, the place. Returns the address or -errno.
    */
-  mmap(thread: GuestThread, hint: number, length: number, protection: number, flags: number, file: MappedFile | null, offset: number, limits: MemoryLimits): number {
+  mmap(
+    thread: GuestThread,
+    hint: number,
+    length: number,
+    protection: number,
+    flags: number,
+    file: MappedFile | null,
+    offset: number,
+    limits: MemoryLimits,
+  ): number {
     const refusal = checkMmap(hint, length, flags, file, offset, protection);
     if (refusal < 0) return refusal;
     const size = pageRoundUp(length);
@@ -158,7 +201,16 @@ export class AddressSpace {
   }
 
   /** Maps [address, address+size), replacing what is there. Checks are done. `name` labels the area. */
-  mapAt(thread: GuestThread, address: number, size: number, protection: number, flags: number, file: MappedFile | null, offset: number, name = ''): number {
+  mapAt(
+    thread: GuestThread,
+    address: number,
+    size: number,
+    protection: number,
+    flags: number,
+    file: MappedFile | null,
+    offset: number,
+    name = '',
+  ): number {
     const shared = (flags & MAP_TYPE) !== MAP_PRIVATE;
     let hostFd = -1;
     let hostOffset = 0;
@@ -193,7 +245,16 @@ export class AddressSpace {
   /** Notes an area that exists on the host already: the vDSO. */
   adopt(start: number, end: number, protection: number, name: string): void {
     this.areas.insert({
-      start, end, protection, flags: MAP_PRIVATE, file: null, offset: 0, name, shared: null, forkAdvice: 0, locked: false,
+      start,
+      end,
+      protection,
+      flags: MAP_PRIVATE,
+      file: null,
+      offset: 0,
+      name,
+      shared: null,
+      forkAdvice: 0,
+      locked: false,
     });
   }
 
@@ -260,7 +321,15 @@ export class AddressSpace {
   }
 
   /** mremap(2). */
-  mremap(thread: GuestThread, address: number, oldLength: number, newLength: number, flags: number, target: number, limits: MemoryLimits): number {
+  mremap(
+    thread: GuestThread,
+    address: number,
+    oldLength: number,
+    newLength: number,
+    flags: number,
+    target: number,
+    limits: MemoryLimits,
+  ): number {
     const refusal = checkMremap(address, oldLength, newLength, flags, target, this.limits.highestAddress);
     if (refusal < 0) return refusal;
     const oldSize = pageRoundUp(oldLength);
@@ -275,7 +344,8 @@ export class AddressSpace {
     if (area.end < address + oldSize) return -EFAULT;
     // What MREMAP_DONTUNMAP leaves behind goes on counting.
     if (!this.mayAdd(area, newSize - ((flags & MREMAP_DONTUNMAP) === 0 ? oldSize : 0), limits)) return -ENOMEM;
-    if (!fixed && area.end === address + oldSize && this.canGrow(area, newSize - oldSize)) return this.grow(thread, area, address, oldSize, newSize);
+    if (!fixed && area.end === address + oldSize && this.canGrow(area, newSize - oldSize))
+      return this.grow(thread, area, address, oldSize, newSize);
     if ((flags & MREMAP_MAYMOVE) === 0) return -ENOMEM;
     return this.move(thread, area, address, oldSize, newSize, flags, target);
   }
@@ -412,7 +482,18 @@ export class AddressSpace {
 export const DONTFORK = 10;
 
 const LAYOUT_FIELDS = [
-  'brkStart', 'brk', 'codeStart', 'codeEnd', 'dataStart', 'dataEnd', 'stackStart', 'argStart', 'argEnd', 'envStart', 'envEnd', 'dumpable',
+  'brkStart',
+  'brk',
+  'codeStart',
+  'codeEnd',
+  'dataStart',
+  'dataEnd',
+  'stackStart',
+  'argStart',
+  'argEnd',
+  'envStart',
+  'envEnd',
+  'dumpable',
 ] as const;
 
 function checkMmap(hint: number, length: number, flags: number, file: MappedFile | null, offset: number, protection: number): number {
@@ -460,4 +541,3 @@ function checkMremap(address: number, oldLength: number, newLength: number, flag
   const overlaps = target < address + pageRoundUp(oldLength) && address < target + pageRoundUp(newLength);
   return overlaps ? -EINVAL : 0;
 }
-

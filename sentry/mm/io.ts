@@ -55,6 +55,12 @@ export class UserIo implements Io {
     this.remaining = 0;
   }
 
+  /** The segments of `other`, nothing of which has been moved, over `memory` instead. */
+  takeOver(other: UserIo, memory: GuestBytes): void {
+    this.begin(memory);
+    for (let i = 0; i < other.count; i++) this.segment(other.addresses[i]!, other.lengths[i]!);
+  }
+
   segment(address: number, length: number): void {
     this.addresses[this.count] = address;
     this.lengths[this.count] = length;

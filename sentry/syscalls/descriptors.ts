@@ -5,6 +5,7 @@ import { EBADF, EINVAL } from '#sentry/abi/errno.ts';
 import { CLOSE_RANGE_CLOEXEC, CLOSE_RANGE_UNSHARE } from '#sentry/abi/fcntl.ts';
 import { O_CLOEXEC } from '#sentry/abi/fs.ts';
 import { RLIMIT_NOFILE } from '#sentry/abi/resource.ts';
+import { unshareFiles } from '../kernel/fd-table.ts';
 import type { Task } from '../kernel/task.ts';
 import { family, fd, flags, full, i32, syscall, u32 } from './row.ts';
 
@@ -22,14 +23,6 @@ function closeRange(task: Task, first: number, last: number, flags: number): num
   if ((flags & CLOSE_RANGE_CLOEXEC) !== 0) task.files.setCloexecRange(first, last);
   else task.files.closeRange(first, last);
   return 0;
-}
-
-/** Gives the task a descriptor table of its own (close_range, unshare(CLONE_FILES), execve). */
-export function unshareFiles(task: Task): void {
-  if (!task.files.isShared) return;
-  const shared = task.files;
-  task.files = shared.fork();
-  shared.release();
 }
 
 export const descriptorRows = family(

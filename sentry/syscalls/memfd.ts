@@ -2,7 +2,16 @@
  * memfd_create(2): a tmpfs file without a name, with seals. Also the calls that Linux may lack: memfd_secret(2), name_to_handle_at(2).
  */
 import { EFAULT, EINVAL, ENAMETOOLONG, ENODEV, ENOSYS, EOPNOTSUPP, EPERM } from '#sentry/abi/errno.ts';
-import { F_SEAL_EXEC, F_SEAL_SEAL, MFD_ALLOW_SEALING, MFD_CLOEXEC, MFD_EXEC, MFD_HUGETLB, MFD_HUGE_MASK, MFD_NOEXEC_SEAL } from '#sentry/abi/fcntl.ts';
+import {
+  F_SEAL_EXEC,
+  F_SEAL_SEAL,
+  MFD_ALLOW_SEALING,
+  MFD_CLOEXEC,
+  MFD_EXEC,
+  MFD_HUGETLB,
+  MFD_HUGE_MASK,
+  MFD_NOEXEC_SEAL,
+} from '#sentry/abi/fcntl.ts';
 import { AT_EMPTY_PATH, AT_SYMLINK_FOLLOW, O_LARGEFILE, O_RDWR, S_IFREG } from '#sentry/abi/fs.ts';
 import { TmpFile } from '../fs/tmpfs/file.ts';
 import { TmpFileSystem } from '../fs/tmpfs/tmpfs.ts';

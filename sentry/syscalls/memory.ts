@@ -14,10 +14,22 @@ import { addr, family, fd, flags, full, hex64, i32, out, partial, refused, size,
 
 const PROT = flags({ PROT_READ: m.PROT_READ, PROT_WRITE: m.PROT_WRITE, PROT_EXEC: m.PROT_EXEC });
 const MAP = flags({
-  MAP_SHARED: m.MAP_SHARED, MAP_PRIVATE: m.MAP_PRIVATE, MAP_FIXED: m.MAP_FIXED, MAP_ANONYMOUS: m.MAP_ANONYMOUS, MAP_32BIT: m.MAP_32BIT,
-  MAP_GROWSDOWN: m.MAP_GROWSDOWN, MAP_DENYWRITE: m.MAP_DENYWRITE, MAP_EXECUTABLE: m.MAP_EXECUTABLE, MAP_LOCKED: m.MAP_LOCKED,
-  MAP_NORESERVE: m.MAP_NORESERVE, MAP_POPULATE: m.MAP_POPULATE, MAP_NONBLOCK: m.MAP_NONBLOCK, MAP_STACK: m.MAP_STACK,
-  MAP_HUGETLB: m.MAP_HUGETLB, MAP_SYNC: m.MAP_SYNC, MAP_FIXED_NOREPLACE: m.MAP_FIXED_NOREPLACE,
+  MAP_SHARED: m.MAP_SHARED,
+  MAP_PRIVATE: m.MAP_PRIVATE,
+  MAP_FIXED: m.MAP_FIXED,
+  MAP_ANONYMOUS: m.MAP_ANONYMOUS,
+  MAP_32BIT: m.MAP_32BIT,
+  MAP_GROWSDOWN: m.MAP_GROWSDOWN,
+  MAP_DENYWRITE: m.MAP_DENYWRITE,
+  MAP_EXECUTABLE: m.MAP_EXECUTABLE,
+  MAP_LOCKED: m.MAP_LOCKED,
+  MAP_NORESERVE: m.MAP_NORESERVE,
+  MAP_POPULATE: m.MAP_POPULATE,
+  MAP_NONBLOCK: m.MAP_NONBLOCK,
+  MAP_STACK: m.MAP_STACK,
+  MAP_HUGETLB: m.MAP_HUGETLB,
+  MAP_SYNC: m.MAP_SYNC,
+  MAP_FIXED_NOREPLACE: m.MAP_FIXED_NOREPLACE,
 });
 
 /** The memory limits of a process. One object is reused: it is read at once. */
@@ -37,7 +49,15 @@ function readImpliesExec(task: Task, protection: number): boolean {
   return (task.personality & READ_IMPLIES_EXEC) !== 0 && (protection & m.PROT_READ) !== 0;
 }
 
-function mmap(task: Task, address: number, length: number, protection: number, mapFlags: number, descriptor: number, offset: number): number {
+function mmap(
+  task: Task,
+  address: number,
+  length: number,
+  protection: number,
+  mapFlags: number,
+  descriptor: number,
+  offset: number,
+): number {
   let prot = protection & (m.PROT_READ | m.PROT_WRITE | m.PROT_EXEC);
   const file = (mapFlags & m.MAP_ANONYMOUS) !== 0 ? null : task.files.get(descriptor);
   const noExec = ((file?.mount?.flags ?? 0) & MS_NOEXEC) !== 0;
@@ -56,9 +76,25 @@ function mprotect(task: Task, address: number, length: number, protection: numbe
 
 /** Advice that changes what the guest can observe, or that the host can use. All of it is harmless on the stub's own mappings. */
 const HOST_ADVICE = new Set<number>([
-  m.MADV_NORMAL, m.MADV_RANDOM, m.MADV_SEQUENTIAL, m.MADV_WILLNEED, m.MADV_DONTNEED, m.MADV_FREE, m.MADV_REMOVE, m.MADV_DONTFORK, m.MADV_DOFORK,
-  m.MADV_HUGEPAGE, m.MADV_NOHUGEPAGE, m.MADV_WIPEONFORK, m.MADV_KEEPONFORK, m.MADV_COLD, m.MADV_PAGEOUT, m.MADV_POPULATE_READ,
-  m.MADV_POPULATE_WRITE, m.MADV_DONTNEED_LOCKED, m.MADV_COLLAPSE,
+  m.MADV_NORMAL,
+  m.MADV_RANDOM,
+  m.MADV_SEQUENTIAL,
+  m.MADV_WILLNEED,
+  m.MADV_DONTNEED,
+  m.MADV_FREE,
+  m.MADV_REMOVE,
+  m.MADV_DONTFORK,
+  m.MADV_DOFORK,
+  m.MADV_HUGEPAGE,
+  m.MADV_NOHUGEPAGE,
+  m.MADV_WIPEONFORK,
+  m.MADV_KEEPONFORK,
+  m.MADV_COLD,
+  m.MADV_PAGEOUT,
+  m.MADV_POPULATE_READ,
+  m.MADV_POPULATE_WRITE,
+  m.MADV_DONTNEED_LOCKED,
+  m.MADV_COLLAPSE,
 ]);
 const IGNORED_ADVICE = new Set<number>([m.MADV_DONTDUMP, m.MADV_DODUMP]);
 /** Advice that locked memory refuses: its pages stay. */
@@ -171,62 +207,132 @@ function mincore(task: Task, address: number, length: number, vector: number): n
 
 export const memoryRows = family(
   syscall({
-    name: 'mmap', nr: { x64: 9, arm64: 222 },
+    name: 'mmap',
+    nr: { x64: 9, arm64: 222 },
     args: { addr: hex64, length: size, prot: PROT, flags: MAP, fd, offset: hex64 },
     support: partial('MAP_HUGETLB fails with ENOMEM; MAP_GROWSDOWN mappings do not grow'),
     run: mmap,
   }),
   syscall({ name: 'mprotect', nr: { x64: 10, arm64: 226 }, args: { addr, length: size, prot: PROT }, support: full, run: mprotect }),
-  syscall({ name: 'munmap', nr: { x64: 11, arm64: 215 }, args: { addr, length: size }, support: full, run: (task, address, length) => task.mm.munmap(task.thread, address, length) }),
   syscall({
-    name: 'brk', nr: { x64: 12, arm64: 214 }, args: { addr }, support: full,
+    name: 'munmap',
+    nr: { x64: 11, arm64: 215 },
+    args: { addr, length: size },
+    support: full,
+    run: (task, address, length) => task.mm.munmap(task.thread, address, length),
+  }),
+  syscall({
+    name: 'brk',
+    nr: { x64: 12, arm64: 214 },
+    args: { addr },
+    support: full,
     run: (task, address) => task.mm.setBrk(task.thread, address, memoryLimits(task)),
   }),
   syscall({
-    name: 'mremap', nr: { x64: 25, arm64: 216 },
-    args: { addr, oldSize: size, newSize: size, flags: flags({ MREMAP_MAYMOVE: 1, MREMAP_FIXED: 2, MREMAP_DONTUNMAP: 4 }), newAddress: addr },
+    name: 'mremap',
+    nr: { x64: 25, arm64: 216 },
+    args: {
+      addr,
+      oldSize: size,
+      newSize: size,
+      flags: flags({ MREMAP_MAYMOVE: 1, MREMAP_FIXED: 2, MREMAP_DONTUNMAP: 4 }),
+      newAddress: addr,
+    },
     support: full,
-    run: (task, address, oldSize, newSize, mremapFlags, target) => task.mm.mremap(task.thread, address, oldSize, newSize, mremapFlags, target, memoryLimits(task)),
+    run: (task, address, oldSize, newSize, mremapFlags, target) =>
+      task.mm.mremap(task.thread, address, oldSize, newSize, mremapFlags, target, memoryLimits(task)),
   }),
   syscall({
-    name: 'msync', nr: { x64: 26, arm64: 227 }, args: { addr, length: size, flags: flags({ MS_ASYNC: 1, MS_INVALIDATE: 2, MS_SYNC: 4 }) }, support: full,
+    name: 'msync',
+    nr: { x64: 26, arm64: 227 },
+    args: { addr, length: size, flags: flags({ MS_ASYNC: 1, MS_INVALIDATE: 2, MS_SYNC: 4 }) },
+    support: full,
     run: msync,
   }),
   syscall({
-    name: 'mincore', nr: { x64: 27, arm64: 232 }, args: { addr, length: size, vec: out(1) },
+    name: 'mincore',
+    nr: { x64: 27, arm64: 232 },
+    args: { addr, length: size, vec: out(1) },
     support: partial('every mapped page is reported as resident'),
     run: mincore,
   }),
   syscall({
-    name: 'madvise', nr: { x64: 28, arm64: 233 }, args: { addr, length: size, advice: i32 },
+    name: 'madvise',
+    nr: { x64: 28, arm64: 233 },
+    args: { addr, length: size, advice: i32 },
     support: partial('advice on dumping is accepted and has no effect; merging of pages is refused, as on a kernel without it'),
     run: madvise,
   }),
-  syscall({ name: 'mlock', nr: { x64: 149, arm64: 228 }, args: { addr, length: size }, support: partial('limits and VmLck are kept; the host may still page'), run: (task, address, length) => setLocked(task, address, length, true) }),
   syscall({
-    name: 'mlock2', nr: { x64: 325, arm64: 284 }, args: { addr, length: size, flags: u32 }, support: partial('as mlock'),
+    name: 'mlock',
+    nr: { x64: 149, arm64: 228 },
+    args: { addr, length: size },
+    support: partial('limits and VmLck are kept; the host may still page'),
+    run: (task, address, length) => setLocked(task, address, length, true),
+  }),
+  syscall({
+    name: 'mlock2',
+    nr: { x64: 325, arm64: 284 },
+    args: { addr, length: size, flags: u32 },
+    support: partial('as mlock'),
     run: (task, address, length, lockFlags) => ((lockFlags & ~m.MLOCK_ONFAULT) !== 0 ? -EINVAL : setLocked(task, address, length, true)),
   }),
-  syscall({ name: 'munlock', nr: { x64: 150, arm64: 229 }, args: { addr, length: size }, support: full, run: (task, address, length) => setLocked(task, address, length, false) }),
+  syscall({
+    name: 'munlock',
+    nr: { x64: 150, arm64: 229 },
+    args: { addr, length: size },
+    support: full,
+    run: (task, address, length) => setLocked(task, address, length, false),
+  }),
   syscall({ name: 'mlockall', nr: { x64: 151, arm64: 230 }, args: { flags: u32 }, support: partial('as mlock'), run: lockAll }),
   syscall({ name: 'munlockall', nr: { x64: 152, arm64: 231 }, args: {}, support: full, run: (task) => setAllLocked(task, false) }),
-  syscall({ name: 'remap_file_pages', nr: { x64: 216, arm64: 234 }, args: { addr, size, prot: u32, pgoff: size, flags: u32 }, support: refused(ENOSYS, 'obsolete'), run: () => -ENOSYS }),
-  syscall({ name: 'pkey_alloc', nr: { x64: 330, arm64: 289 }, args: { flags: u32, rights: u32 }, support: refused(ENOSYS, 'as on a CPU without protection keys'), run: () => -ENOSYS }),
-  syscall({ name: 'pkey_free', nr: { x64: 331, arm64: 290 }, args: { key: i32 }, support: refused(ENOSYS, 'as on a CPU without protection keys'), run: () => -ENOSYS }),
   syscall({
-    name: 'pkey_mprotect', nr: { x64: 329, arm64: 288 }, args: { addr, length: size, prot: PROT, key: i32 }, support: partial('only key -1, which is mprotect'),
-    run: (task, address, length, protection, key) => (key === -1 ? mprotect(task, address, length, protection) : -EINVAL),
-  }),
-  syscall({
-    name: 'mbind', nr: { x64: 237, arm64: 235 }, args: { addr, length: size, mode: i32, mask: addr, maxNode: size, flags: hex64 },
-    support: refused(ENOSYS, 'as on a kernel without NUMA'), run: () => -ENOSYS,
-  }),
-  syscall({
-    name: 'set_mempolicy', nr: { x64: 238, arm64: 237 }, args: { mode: i32, mask: addr, maxNode: size }, support: refused(ENOSYS, 'as on a kernel without NUMA'),
+    name: 'remap_file_pages',
+    nr: { x64: 216, arm64: 234 },
+    args: { addr, size, prot: u32, pgoff: size, flags: u32 },
+    support: refused(ENOSYS, 'obsolete'),
     run: () => -ENOSYS,
   }),
   syscall({
-    name: 'get_mempolicy', nr: { x64: 239, arm64: 236 }, args: { mode: addr, mask: addr, maxNode: size, addr, flags: hex64 },
-    support: refused(ENOSYS, 'as on a kernel without NUMA'), run: () => -ENOSYS,
+    name: 'pkey_alloc',
+    nr: { x64: 330, arm64: 289 },
+    args: { flags: u32, rights: u32 },
+    support: refused(ENOSYS, 'as on a CPU without protection keys'),
+    run: () => -ENOSYS,
+  }),
+  syscall({
+    name: 'pkey_free',
+    nr: { x64: 331, arm64: 290 },
+    args: { key: i32 },
+    support: refused(ENOSYS, 'as on a CPU without protection keys'),
+    run: () => -ENOSYS,
+  }),
+  syscall({
+    name: 'pkey_mprotect',
+    nr: { x64: 329, arm64: 288 },
+    args: { addr, length: size, prot: PROT, key: i32 },
+    support: partial('only key -1, which is mprotect'),
+    run: (task, address, length, protection, key) => (key === -1 ? mprotect(task, address, length, protection) : -EINVAL),
+  }),
+  syscall({
+    name: 'mbind',
+    nr: { x64: 237, arm64: 235 },
+    args: { addr, length: size, mode: i32, mask: addr, maxNode: size, flags: hex64 },
+    support: refused(ENOSYS, 'as on a kernel without NUMA'),
+    run: () => -ENOSYS,
+  }),
+  syscall({
+    name: 'set_mempolicy',
+    nr: { x64: 238, arm64: 237 },
+    args: { mode: i32, mask: addr, maxNode: size },
+    support: refused(ENOSYS, 'as on a kernel without NUMA'),
+    run: () => -ENOSYS,
+  }),
+  syscall({
+    name: 'get_mempolicy',
+    nr: { x64: 239, arm64: 236 },
+    args: { mode: addr, mask: addr, maxNode: size, addr, flags: hex64 },
+    support: refused(ENOSYS, 'as on a kernel without NUMA'),
+    run: () => -ENOSYS,
   }),
 );

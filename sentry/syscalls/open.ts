@@ -94,7 +94,7 @@ const TMPFILE_BIT = O_TMPFILE & ~O_DIRECTORY;
 const OPEN_HOW_MAX = 4096;
 
 function openAt(task: Task, dirfd: number, address: number, flags: number, mode: number, resolve: number): number {
-  if (!task.wait.first) return completeOpen(task, task.wait.state as FileDescription, flags);
+  if (!task.wait.first) return resumeOpen(task);
   const path = pathArg(task, address);
   if (typeof path === 'number') return path;
   const descriptor = task.files.nextFree;
@@ -103,25 +103,37 @@ function openAt(task: Task, dirfd: number, address: number, flags: number, mode:
   if (typeof start === 'number') return start;
   const status = (flags & O_PATH) === 0 ? (flags & KNOWN_FLAGS) | O_LARGEFILE : flags & KNOWN_FLAGS;
   const file = open(task, start, path, status, mode, resolve);
-  return typeof file === 'number' ? file : completeOpen(task, file, flags);
+  return typeof file === 'number' ? file : completeOpen(task, file, (flags & O_CLOEXEC) !== 0);
+}
+
+/** An open that waits, with what is needed to finish it: the arguments in guest memory may have changed by then. */
+interface PendingOpen {
+  readonly file: FileDescription;
+  readonly cloexec: boolean;
+}
+
+function resumeOpen(task: Task): number {
+  const { file, cloexec } = task.wait.state as PendingOpen;
+  return completeOpen(task, file, cloexec);
 }
 
 /** Hands out the descriptor, or waits until the FIFO has a partner. */
-function completeOpen(task: Task, file: FileDescription, flags: number): number {
+function completeOpen(task: Task, file: FileDescription, cloexec: boolean): number {
   const { wait } = task;
   const queue = file.openWait();
   if (queue === null) {
     wait.onFinish = null;
-    return installFile(task, file, (flags & O_CLOEXEC) !== 0);
+    return installFile(task, file, cloexec);
   }
   if (wait.first) {
-    wait.state = file;
+    wait.state = { file, cloexec } satisfies PendingOpen;
     wait.onFinish = () => file.release();
   }
   return wait.on(queue, READABLE | WRITABLE);
 }
 
 function openat2(task: Task, dirfd: number, address: number, how: number, size: number): number {
+  if (!task.wait.first) return resumeOpen(task);
   if (size < OpenHow.size) return -EINVAL;
   if (size > OPEN_HOW_MAX) return -E2BIG;
   const { scratch } = task;

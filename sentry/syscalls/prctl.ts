@@ -217,7 +217,9 @@ export const prctlRows = family(
     name: 'personality',
     nr: { x64: 135, arm64: 92 },
     args: { persona: u32 },
-    support: partial('MMAP_PAGE_ZERO and ADDR_COMPAT_LAYOUT have no effect; without randomisation the vDSO still lies where the host puts it'),
+    support: partial(
+      'MMAP_PAGE_ZERO and ADDR_COMPAT_LAYOUT have no effect; without randomisation the vDSO still lies where the host puts it',
+    ),
     run: personality,
   }),
   syscall({

@@ -52,7 +52,15 @@ function checkedClone(task: Task, cloneFlags: number, stack: number, parentTid: 
   return runClone(task, cloneFlags, stack, parentTid, childTid, tls);
 }
 
-const FORK: CloneRequest = { flags: 0, exitSignal: SIGCHLD, stackPointer: 0, parentTidAddress: 0, childTidAddress: 0, tls: 0, pidfdAddress: 0 };
+const FORK: CloneRequest = {
+  flags: 0,
+  exitSignal: SIGCHLD,
+  stackPointer: 0,
+  parentTidAddress: 0,
+  childTidAddress: 0,
+  tls: 0,
+  pidfdAddress: 0,
+};
 const VFORK: CloneRequest = { ...FORK, flags: c.CLONE_VM | c.CLONE_VFORK };
 
 function clone3(task: Task, address: number, bytes: number): number {
@@ -115,7 +123,12 @@ function runExec(task: Task, directory: number, pathAddress: number, argv: numbe
   const file = openExecutable(task, start, name, atFlags);
   if (typeof file === 'number') return file;
   // Linux gives a program without arguments an empty argv[0].
-  const result = execve(task, { file, path: start === null ? name : shownPath(directory, name), args: args.length === 0 ? [''] : args, environment });
+  const result = execve(task, {
+    file,
+    path: start === null ? name : shownPath(directory, name),
+    args: args.length === 0 ? [''] : args,
+    environment,
+  });
   return result < 0 ? result : REGISTERS_SET;
 }
 
@@ -240,45 +253,81 @@ function exitAll(task: Task, code: number): number {
 }
 
 const CLONE_FLAGS = flags({
-  CLONE_VM: c.CLONE_VM, CLONE_FS: c.CLONE_FS, CLONE_FILES: c.CLONE_FILES, CLONE_SIGHAND: c.CLONE_SIGHAND, CLONE_PIDFD: c.CLONE_PIDFD,
-  CLONE_VFORK: c.CLONE_VFORK, CLONE_PARENT: c.CLONE_PARENT, CLONE_THREAD: c.CLONE_THREAD, CLONE_SYSVSEM: c.CLONE_SYSVSEM,
-  CLONE_SETTLS: c.CLONE_SETTLS, CLONE_PARENT_SETTID: c.CLONE_PARENT_SETTID, CLONE_CHILD_CLEARTID: c.CLONE_CHILD_CLEARTID,
-  CLONE_CHILD_SETTID: c.CLONE_CHILD_SETTID, SIGCHLD,
+  CLONE_VM: c.CLONE_VM,
+  CLONE_FS: c.CLONE_FS,
+  CLONE_FILES: c.CLONE_FILES,
+  CLONE_SIGHAND: c.CLONE_SIGHAND,
+  CLONE_PIDFD: c.CLONE_PIDFD,
+  CLONE_VFORK: c.CLONE_VFORK,
+  CLONE_PARENT: c.CLONE_PARENT,
+  CLONE_THREAD: c.CLONE_THREAD,
+  CLONE_SYSVSEM: c.CLONE_SYSVSEM,
+  CLONE_SETTLS: c.CLONE_SETTLS,
+  CLONE_PARENT_SETTID: c.CLONE_PARENT_SETTID,
+  CLONE_CHILD_CLEARTID: c.CLONE_CHILD_CLEARTID,
+  CLONE_CHILD_SETTID: c.CLONE_CHILD_SETTID,
+  SIGCHLD,
 });
 const NAMESPACE_NOTE = partial('of the namespaces only CLONE_NEWUTS can be made');
 const WAIT_FLAGS = flags({ WNOHANG: 1, WUNTRACED: 2, WEXITED: 4, WCONTINUED: 8, WNOWAIT: c.WNOWAIT, __WALL: c.WALL, __WCLONE: c.WCLONE });
 
 export const processRows = family(
   syscall({
-    name: 'clone', nr: { x64: 56 }, args: { flags: CLONE_FLAGS, stack: addr, parentTid: addr, childTid: addr, tls: addr }, support: NAMESPACE_NOTE,
+    name: 'clone',
+    nr: { x64: 56 },
+    args: { flags: CLONE_FLAGS, stack: addr, parentTid: addr, childTid: addr, tls: addr },
+    support: NAMESPACE_NOTE,
     run: checkedClone,
   }),
   syscall({
-    name: 'clone', nr: { arm64: 220 }, args: { flags: CLONE_FLAGS, stack: addr, parentTid: addr, tls: addr, childTid: addr }, support: NAMESPACE_NOTE,
+    name: 'clone',
+    nr: { arm64: 220 },
+    args: { flags: CLONE_FLAGS, stack: addr, parentTid: addr, tls: addr, childTid: addr },
+    support: NAMESPACE_NOTE,
     run: (task, cloneFlags, stack, parentTid, tls, childTid) => checkedClone(task, cloneFlags, stack, parentTid, childTid, tls),
   }),
-  syscall({ name: 'clone3', nr: { x64: 435, arm64: 435 }, args: { args: input(c.CLONE_ARGS_SIZE_VER0, 'clone_args'), size }, support: NAMESPACE_NOTE, run: clone3 }),
+  syscall({
+    name: 'clone3',
+    nr: { x64: 435, arm64: 435 },
+    args: { args: input(c.CLONE_ARGS_SIZE_VER0, 'clone_args'), size },
+    support: NAMESPACE_NOTE,
+    run: clone3,
+  }),
   syscall({ name: 'fork', nr: { x64: 57 }, args: {}, support: full, run: (task) => clone(task, FORK) }),
   syscall({ name: 'vfork', nr: { x64: 58 }, args: {}, support: full, run: (task) => clone(task, VFORK) }),
   syscall({
-    name: 'execve', nr: { x64: 59, arm64: 221 }, args: { path, argv: input(8, 'strings'), envp: addr },
+    name: 'execve',
+    nr: { x64: 59, arm64: 221 },
+    args: { path, argv: input(8, 'strings'), envp: addr },
     support: partial('ELF and scripts; file capabilities are not looked at'),
     run: (task, pathAddress, argv, envp) => runExec(task, AT_FDCWD, pathAddress, argv, envp, 0),
   }),
   syscall({
-    name: 'execveat', nr: { x64: 322, arm64: 281 }, args: { dirfd, path, argv: input(8, 'strings'), envp: addr, flags: flags({ AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW }) },
+    name: 'execveat',
+    nr: { x64: 322, arm64: 281 },
+    args: { dirfd, path, argv: input(8, 'strings'), envp: addr, flags: flags({ AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW }) },
     support: partial('as execve'),
     run: execveat,
   }),
   syscall({ name: 'exit', nr: { x64: 60, arm64: 93 }, args: { status: i32 }, support: full, run: exit }),
   syscall({ name: 'exit_group', nr: { x64: 231, arm64: 94 }, args: { status: i32 }, support: full, run: exitAll }),
   syscall({
-    name: 'wait4', nr: { x64: 61, arm64: 260 }, args: { pid, status: out(4, 'wait_status'), options: WAIT_FLAGS, rusage: out(144) }, support: full,
+    name: 'wait4',
+    nr: { x64: 61, arm64: 260 },
+    args: { pid, status: out(4, 'wait_status'), options: WAIT_FLAGS, rusage: out(144) },
+    support: full,
     run: wait4,
   }),
   syscall({
-    name: 'waitid', nr: { x64: 247, arm64: 95 },
-    args: { idtype: oneOf({ P_ALL: 0, P_PID: 1, P_PGID: 2, P_PIDFD: 3 }), id: pid, info: out(SIGINFO_SIZE, 'siginfo'), options: WAIT_FLAGS, rusage: out(144) },
+    name: 'waitid',
+    nr: { x64: 247, arm64: 95 },
+    args: {
+      idtype: oneOf({ P_ALL: 0, P_PID: 1, P_PGID: 2, P_PIDFD: 3 }),
+      id: pid,
+      info: out(SIGINFO_SIZE, 'siginfo'),
+      options: WAIT_FLAGS,
+      rusage: out(144),
+    },
     support: full,
     run: waitid,
   }),
@@ -286,19 +335,37 @@ export const processRows = family(
   syscall({ name: 'gettid', nr: { x64: 186, arm64: 178 }, args: {}, support: full, run: (task) => task.tid }),
   syscall({ name: 'getppid', nr: { x64: 110, arm64: 173 }, args: {}, support: full, run: (task) => task.group.parent?.pid ?? 0 }),
   syscall({
-    name: 'set_tid_address', nr: { x64: 218, arm64: 96 }, args: { tidptr: addr }, support: full,
+    name: 'set_tid_address',
+    nr: { x64: 218, arm64: 96 },
+    args: { tidptr: addr },
+    support: full,
     run: (task, address) => {
       task.clearChildTid = address;
       return task.tid;
     },
   }),
   syscall({ name: 'setpgid', nr: { x64: 109, arm64: 154 }, args: { pid, pgid: pid }, support: full, run: setpgid }),
-  syscall({ name: 'getpgid', nr: { x64: 121, arm64: 155 }, args: { pid }, support: full, run: (task, which) => groupById(task, which)?.processGroup.pgid ?? -ESRCH }),
+  syscall({
+    name: 'getpgid',
+    nr: { x64: 121, arm64: 155 },
+    args: { pid },
+    support: full,
+    run: (task, which) => groupById(task, which)?.processGroup.pgid ?? -ESRCH,
+  }),
   syscall({ name: 'getpgrp', nr: { x64: 111 }, args: {}, support: full, run: (task) => task.group.processGroup.pgid }),
   syscall({ name: 'setsid', nr: { x64: 112, arm64: 157 }, args: {}, support: full, run: (task) => startSession(task.group) }),
-  syscall({ name: 'getsid', nr: { x64: 124, arm64: 156 }, args: { pid }, support: full, run: (task, which) => groupById(task, which)?.processGroup.session.sid ?? -ESRCH }),
   syscall({
-    name: 'pidfd_open', nr: { x64: 434, arm64: 434 }, args: { pid, flags: hex32 }, support: full,
+    name: 'getsid',
+    nr: { x64: 124, arm64: 156 },
+    args: { pid },
+    support: full,
+    run: (task, which) => groupById(task, which)?.processGroup.session.sid ?? -ESRCH,
+  }),
+  syscall({
+    name: 'pidfd_open',
+    nr: { x64: 434, arm64: 434 },
+    args: { pid, flags: hex32 },
+    support: full,
     run: (task, which, pidfdFlags) => {
       if ((pidfdFlags & ~0o4000) !== 0 || which <= 0) return -EINVAL;
       const group = task.kernel.groups.get(which);
@@ -307,8 +374,10 @@ export const processRows = family(
     },
   }),
   syscall({
-    name: 'pidfd_getfd', nr: { x64: 438, arm64: 438 }, args: { pidfd: fd, targetfd: i32, flags: hex32 }, support: full,
+    name: 'pidfd_getfd',
+    nr: { x64: 438, arm64: 438 },
+    args: { pidfd: fd, targetfd: i32, flags: hex32 },
+    support: full,
     run: (task, pidfd, targetFd, getFlags) => (getFlags !== 0 ? -EINVAL : takeDescriptor(task, pidfd, targetFd)),
   }),
 );
-

@@ -78,7 +78,10 @@ function pointerArg(direction: 'in' | 'out' | 'inout', bytes: number, format?: s
 }
 
 /** How much of Linux's behaviour is there. */
-export type Support = { readonly level: 'full' } | { readonly level: 'partial'; readonly note: string } | { readonly level: 'refused'; readonly errno: number; readonly note: string };
+export type Support =
+  | { readonly level: 'full' }
+  | { readonly level: 'partial'; readonly note: string }
+  | { readonly level: 'refused'; readonly errno: number; readonly note: string };
 export const full: Support = { level: 'full' };
 export function partial(note: string): Support {
   return { level: 'partial', note };

@@ -23,6 +23,7 @@ import { openRows } from './open.ts';
 import { pipeRows } from './pipe.ts';
 import { pollRows } from './poll.ts';
 import { prctlRows } from './prctl.ts';
+import { processMemoryRows } from './process-memory.ts';
 import { processRows } from './process.ts';
 import { readWriteRows } from './read-write.ts';
 import { resourceRows } from './resources.ts';
@@ -62,6 +63,7 @@ export const ALL_ROWS: readonly Row[] = [
   ...pipeRows,
   ...pollRows,
   ...prctlRows,
+  ...processMemoryRows,
   ...processRows,
   ...readWriteRows,
   ...resourceRows,

@@ -31,6 +31,13 @@ export class DentryCache {
 
   /** Takes `dentry` out of the tree: its name was removed, or leads elsewhere now. */
   drop(dentry: Dentry): void {
+    // Below a removed directory there can only be negative entries, or, where the tree changes behind our back, stale ones.
+    if (dentry.children !== null && dentry.children.size > 0) for (const stale of bottomUp(dentry)) this.dropOne(stale);
+    this.dropOne(dentry);
+  }
+
+  private dropOne(dentry: Dentry): void {
+    dentry.children = null;
     this.detach(dentry);
     dentry.orphan();
   }
@@ -65,11 +72,7 @@ export class DentryCache {
 
   /** Forgets everything below `dentry` that nobody uses (an unmount, a mount whose names changed behind our back). */
   prune(dentry: Dentry): void {
-    if (dentry.children === null) return;
-    for (const child of dentry.children.values()) {
-      this.prune(child);
-      if (isDroppable(child)) this.evict(child);
-    }
+    for (const below of bottomUp(dentry)) if (isDroppable(below)) this.evict(below);
   }
 
   /** Brings the number of dentries back to the limit as far as one bounded pass can. */
@@ -109,11 +112,6 @@ export class DentryCache {
   }
 
   private detach(dentry: Dentry): void {
-    if (dentry.children !== null) {
-      // Below a removed directory there can only be negative entries, or, where the tree changes behind our back, stale ones.
-      for (const child of dentry.children.values()) this.drop(child);
-      dentry.children = null;
-    }
     const siblings = dentry.parent?.children;
     if (siblings?.get(dentry.name) === dentry) siblings.delete(dentry.name);
     this.unlist(dentry);
@@ -145,4 +143,12 @@ export class DentryCache {
 
 function isDroppable(dentry: Dentry): boolean {
   return dentry.references === 0 && dentry.mountCount === 0 && (dentry.children === null || dentry.children.size === 0);
+}
+
+/** Everything below `dentry`, children before their parents. No recursion: a guest decides how deep its directories are. */
+function bottomUp(dentry: Dentry): Dentry[] {
+  const found: Dentry[] = [dentry];
+  for (const at of found) if (at.children !== null) for (const child of at.children.values()) found.push(child);
+  found.shift();
+  return found.reverse();
 }

@@ -42,8 +42,15 @@ export class Dentry {
   }
 
   release(): void {
+    // A loop: removed directories may hold each other in a chain as long as the guest likes.
+    let next = this.giveUp();
+    while (next !== null) next = next.giveUp();
+  }
+
+  /** One reference less. Returns the parent, if it is to be released in turn. */
+  private giveUp(): Dentry | null {
     this.references--;
-    if (this.references === 0 && (this.unlinked || this.parent === null)) this.dispose();
+    return this.references === 0 && (this.unlinked || this.parent === null) ? this.letGo() : null;
   }
 
   /** No longer in its parent's `children`. Whoever has it open goes on with it. */
@@ -57,13 +64,18 @@ export class Dentry {
     }
   }
 
-  /** Lets go of the inode. */
+  /** Lets go of the inode, and of the parent if it was held. */
   dispose(): void {
+    this.letGo()?.release();
+  }
+
+  /** Lets go of the inode. Returns the parent if that is to be released too. */
+  private letGo(): Dentry | null {
     const { inode } = this;
     this.inode = null;
     inode?.release();
-    if (!this.holdsParent) return;
+    if (!this.holdsParent) return null;
     this.holdsParent = false;
-    this.parent!.release();
+    return this.parent;
   }
 }

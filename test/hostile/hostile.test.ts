@@ -2,15 +2,27 @@
  * Hostile guests: whatever a guest does, the sandbox lives, the guest gets the errno or the signal that Linux gives, and the next
  * guest finds an ordinary machine. Guests that would harm the machine (see hostile.h) run inside only; the others are compared with Linux.
  */
+import { spawn } from 'node:child_process';
+import { chmodSync, copyFileSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { expectSame } from '../harness/expect-same.ts';
+import { expectSame, inScratch } from '../harness/expect-same.ts';
 import { compileGuest } from '../harness/guests.ts';
-import { type Outcome, runInside } from '../harness/run.ts';
+import { type InsideOptions, type Outcome, runInside } from '../harness/run.ts';
+import { rowTable } from './row-table.ts';
 
 const guest = (name: string) => compileGuest(`hostile/${name}.c`);
 
-async function runHostile(name: string, args: readonly string[] = [], timeoutMs = 100_000): Promise<Outcome> {
-  const outcome = await runInside([guest(name), ...args], { args: ['--env', 'TSVISOR_HOSTILE=inside'], timeoutMs });
+async function runHostile(
+  name: string,
+  args: readonly string[] = [],
+  { args: extra = [], ...options }: InsideOptions = {},
+): Promise<Outcome> {
+  const outcome = await runInside([guest(name), ...args], {
+    timeoutMs: 100_000,
+    ...options,
+    args: ['--env', 'TSVISOR_HOSTILE=inside', ...extra],
+  });
   expect(outcome.timedOut, `no end; so far:\n${outcome.stdout}${outcome.stderr}`).toBe(false);
   expect(outcome.status, `${outcome.stdout}${outcome.stderr}`).toBe(0);
   return outcome;
@@ -23,6 +35,73 @@ describe('wild arguments in every system call', () => {
     const { stdout } = await runHostile('wild-arguments', [`${first}`, `${last}`]);
     expect(stdout).toContain(`numbers ${first} to ${last} made`);
     expect(stdout).not.toContain(': no');
+  });
+});
+
+describe('calls made from the table of rows', () => {
+  test('wild values in every argument, and EFAULT where memory is missing', async () => {
+    const { stdout } = await runHostile('row-arguments', [], { stdin: rowTable() });
+    expect(stdout).toContain('wrong == 0: yes');
+    expect(stdout).toContain('still_works(): yes');
+  });
+
+  // The first seed once ended the sandbox.
+  test.for([131, 1, 2, 3])('random calls, seed %i', async (seed) => {
+    const { stdout } = await runHostile('row-fuzz', [`${seed}`, '30'], { stdin: rowTable() });
+    expect(stdout).toContain(`seed ${seed}`);
+  });
+
+  test('random calls under --strace', async () => {
+    await runHostile('row-fuzz', ['4', '15'], { stdin: rowTable(), args: ['--strace-log', '/dev/null'] });
+  });
+
+  test('what once ended the sandbox', async () => {
+    const { stdout } = await runHostile('found', [], { args: ['--strace-log', '/dev/null'] });
+    expect(stdout).toContain('pivot 0');
+  });
+});
+
+describe("bombs against the kernel's memory", () => {
+  const bombs = [
+    ...['fill', 'mapped', 'full-pipes', 'full-sockets', 'high-descriptors', 'areas', 'timers', 'nests', 'in-flight', 'attributes', 'locks'],
+    ...['links', 'removed', 'unmounted', 'chained'],
+  ];
+  const limited = new Map([
+    ['fill', 'afterwards 4096'],
+    ['mapped', 'mapping 64 GiB of a hole: ENOMEM'],
+    ['full-pipes', 'pipes: ENOMEM'],
+    ['full-sockets', 'sockets: ENOBUFS'],
+    ['high-descriptors', 'fork: ENOMEM'],
+    ['in-flight', 'files in flight: ETOOMANYREFS'],
+    ['links', 'links that multiply: ELOOP'],
+  ]);
+  test.for(bombs)('%s', async (bomb) => {
+    const { stdout } = await runHostile('kernel-memory', [bomb], { args: ['--memory', '256m'] });
+    expect(stdout).toContain('bomb: exited 0');
+    expect(stdout).toContain(limited.get(bomb) ?? 'afterwards: yes');
+    expect(stdout).toContain('afterwards: yes');
+  });
+});
+
+describe('shared directories', () => {
+  test.for(['--rw', '--ro'])('%s: a name exchanged from outside leads nowhere', async (option) => {
+    await inScratch(async (directory) => {
+      const place = (...names: string[]) => join(directory, ...names);
+      for (const name of ['root/bin', 'root/mnt', 'outside', 'shared/x/deep']) mkdirSync(place(name), { recursive: true });
+      for (const name of ['root', 'root/bin', 'shared', 'shared/x', 'outside']) chmodSync(place(name), 0o777);
+      copyFileSync(guest('outside'), place('root/bin/outside'));
+      writeFileSync(place('outside/secret'), 'secret');
+      writeFileSync(place('shared/x/inner'), 'inner');
+      symlinkSync('../outside', place('shared/y'));
+      const exchange = spawn(guest('exchange'), [place('shared'), '6'], { stdio: 'ignore' });
+      const outcome = await runInside(['/bin/outside', '/mnt', '4'], {
+        args: ['--root', place('root'), option, `${place('shared')}:/mnt`],
+      });
+      exchange.kill();
+      expect(outcome.stdout).toContain('found 0');
+      expect(outcome.status, outcome.stderr).toBe(0);
+      expect(readdirSync(place('outside'))).toEqual(['secret']);
+    });
   });
 });
 

@@ -1,8 +1,10 @@
 /*
- * Processes by descriptor: pidfd_open(2) with PIDFD_NONBLOCK, pidfd_getfd(2), pidfd_send_signal(2) through /proc, and kcmp(2).
+ * Reaching into processes: pidfd_open(2) with PIDFD_NONBLOCK, pidfd_getfd(2), pidfd_send_signal(2) through /proc, kcmp(2) and
+ * process_vm_readv(2).
  */
 #include "guest.h"
 #include <linux/kcmp.h>
+#include <sys/uio.h>
 
 static int go[2];
 
@@ -63,10 +65,36 @@ static void signalling(void) {
   SHOW(syscall(SYS_pidfd_send_signal, root, 0, NULL, 0));
 }
 
+static char memory[3][4096] __attribute__((aligned(4096))) = {"first", "second", "third"};
+
+static void reading_memory(void) {
+  SECTION("another one's memory");
+  char copy[64] = "";
+  struct iovec here[2] = {{copy, 3}, {copy + 3, 60}}, there[2] = {{memory[0], 5}, {memory[1], 6}}, bad = {(void *)8, 5};
+  pid_t child = waiting_child();
+  strcpy(memory[0], "mine!"); /* the child keeps what it had */
+  SHOW(process_vm_readv(child, here, 2, there, 2, 0));
+  say("%s\n", copy);
+  SHOW(process_vm_writev(child, &(struct iovec){"SECOND", 6}, 1, &there[1], 1, 0));
+  SHOW(process_vm_readv(child, here, 2, there, 2, 0));
+  say("%s, here still %s\n", copy, memory[1]);
+  SHOW(process_vm_readv(child, here, 2, &bad, 1, 0));
+  SHOW(process_vm_readv(child, &bad, 1, there, 2, 0));
+  SHOW(process_vm_readv(child, here, 2, (struct iovec[]){there[0], bad}, 2, 0));
+  SHOW(process_vm_readv(child, here, 2, there, 2, 1));
+  SHOW(process_vm_readv(child, here, 2, (void *)8, 2, 0));
+  SHOW(process_vm_readv(child, here, 1025, there, 2, 0));
+  SHOW(process_vm_readv(child, here, 0, there, 2, 0));
+  SHOW(process_vm_readv(0x3ffffff, here, 2, there, 2, 0));
+  MUST(write(go[1], "x", 1));
+  MUST(waitpid(child, NULL, 0));
+}
+
 int main(void) {
   begin();
   waiting();
   taking();
   signalling();
+  reading_memory();
   return 0;
 }

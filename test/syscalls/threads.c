@@ -222,6 +222,17 @@ static void with_clone3(void) {
   SHOW(syscall(SYS_clone3, &bad, sizeof bad));
   SHOW(syscall(SYS_clone3, &bad, 8));
   SHOW(syscall(SYS_clone3, (void *)8, sizeof bad));
+  arguments.pidfd = 8;
+  SHOW(syscall(SYS_clone3, &arguments, sizeof arguments));
+  SHOW(waitpid(-1, &status, __WALL));
+  SECTION("execve makes SIGCHLD the exit signal");
+  child = (pid_t)syscall(SYS_clone, CLONE_VFORK | SIGUSR1, 0, 0, 0, 0);
+  if (child == 0) {
+    execl("/bin/true", "true", (char *)NULL);
+    _exit(33);
+  }
+  SHOW(waitpid(child, &status, 0) == child);
+  show_status("child", status);
   int cleared = -1;
   CHECK(syscall(SYS_set_tid_address, &cleared) == syscall(SYS_gettid));
 }

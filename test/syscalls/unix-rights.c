@@ -80,6 +80,17 @@ static void rights(void) {
   receive(pair[1], got, 0, 0);
   MUST(send_fds(pair[0], "one of two", fds, 2));
   receive(pair[1], got, CMSG_SPACE(sizeof(int)) - 4, 0);
+  SECTION("nowhere to tell the numbers");
+  MUST(send_fds(pair[0], "untold", fds, 2));
+  struct iovec iov = {text, sizeof text};
+  struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = (void *)8, .msg_controllen = 512};
+  int before = (int)MUST(dup(0));
+  close(before);
+  SHOW(recvmsg(pair[1], &message, 0));
+  CHECK((message.msg_flags & MSG_CTRUNC) != 0);
+  int after = (int)MUST(dup(0));
+  close(after);
+  CHECK(before == after);
   SECTION("errors");
   int bad = 99;
   SHOW(send_fds(pair[0], "bad", &bad, 1));

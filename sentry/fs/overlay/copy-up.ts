@@ -86,4 +86,3 @@ export class CopyUp {
 export function openLayer(inode: Inode, flags: number): FileDescription | number {
   return inode.open(new Dentry('', null, inode), flags, OVERLAY_CALLER);
 }
-

@@ -4,7 +4,19 @@
  */
 import { EINVAL, ENOEXEC } from '#sentry/abi/errno.ts';
 import {
-  ELFCLASS64, ELFDATA2LSB, EM_X86_64, ET_DYN, ET_EXEC, ElfHeader, PF_R, PF_W, PF_X, PT_GNU_STACK, PT_INTERP, PT_LOAD, ProgramHeader,
+  ELFCLASS64,
+  ELFDATA2LSB,
+  EM_X86_64,
+  ET_DYN,
+  ET_EXEC,
+  ElfHeader,
+  PF_R,
+  PF_W,
+  PF_X,
+  PT_GNU_STACK,
+  PT_INTERP,
+  PT_LOAD,
+  ProgramHeader,
 } from '#sentry/abi/elf.ts';
 import { PATH_MAX } from '#sentry/abi/fs.ts';
 import { PAGE_SIZE, PROT_EXEC, PROT_READ, PROT_WRITE } from '#sentry/abi/mman.ts';
@@ -90,13 +102,16 @@ function isSupported(header: ElfHeader): boolean {
 }
 
 function toSegment({ vaddr, filesz, memsz, offset, flags }: ProgramHeader): Segment {
-  const protection = ((flags & PF_R) !== 0 ? PROT_READ : 0) | ((flags & PF_W) !== 0 ? PROT_WRITE : 0) | ((flags & PF_X) !== 0 ? PROT_EXEC : 0);
+  const protection =
+    ((flags & PF_R) !== 0 ? PROT_READ : 0) | ((flags & PF_W) !== 0 ? PROT_WRITE : 0) | ((flags & PF_X) !== 0 ? PROT_EXEC : 0);
   return { address: vaddr, fileSize: filesz, memorySize: memsz, offset, protection };
 }
 
 function isSane(segment: Segment): boolean {
   const { address, fileSize, memorySize, offset } = segment;
-  return fileSize <= memorySize && address + memorySize < 2 ** 47 && offset + fileSize < 2 ** 52 && address % PAGE_SIZE === offset % PAGE_SIZE;
+  return (
+    fileSize <= memorySize && address + memorySize < 2 ** 47 && offset + fileSize < 2 ** 52 && address % PAGE_SIZE === offset % PAGE_SIZE
+  );
 }
 
 function isAscending(segments: readonly Segment[]): boolean {
@@ -107,7 +122,12 @@ function isPowerOfTwo(value: number): boolean {
   return value > 0 && value <= 2 ** 30 && 2 ** Math.round(Math.log2(value)) === value;
 }
 
-function readInterpreter(headers: readonly ProgramHeader[], file: FileDescription, scratch: HostMemory, caller: Caller): string | null | number {
+function readInterpreter(
+  headers: readonly ProgramHeader[],
+  file: FileDescription,
+  scratch: HostMemory,
+  caller: Caller,
+): string | null | number {
   const entry = headers.find(({ type }) => type === PT_INTERP);
   if (entry === undefined) return null;
   if (entry.filesz < 2 || entry.filesz > PATH_MAX) return -ENOEXEC;

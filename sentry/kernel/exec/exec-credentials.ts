@@ -9,7 +9,10 @@ const SECBIT_NOROOT = 1;
 const SECBIT_KEEP_CAPS = 16;
 
 /** The new credentials, and whether the program runs in secure mode (AT_SECURE). */
-export function credentialsAfterExec(old: Credentials, file: { uid: number | null; gid: number | null }): { credentials: Credentials; secure: boolean } {
+export function credentialsAfterExec(
+  old: Credentials,
+  file: { uid: number | null; gid: number | null },
+): { credentials: Credentials; secure: boolean } {
   const euid = file.uid === null || old.noNewPrivs ? old.euid : file.uid;
   const egid = file.gid === null || old.noNewPrivs ? old.egid : file.gid;
   const idsChange = euid !== old.euid || egid !== old.egid;
@@ -37,4 +40,3 @@ export function credentialsAfterExec(old: Credentials, file: { uid: number | nul
 function union(a: CapabilitySet, b: CapabilitySet): CapabilitySet {
   return { low: (a.low | b.low) >>> 0, high: (a.high | b.high) >>> 0 };
 }
-

@@ -15,6 +15,7 @@ import { AddressSpace } from '../../mm/address-space.ts';
 import type { Credentials } from '../../vfs/credentials.ts';
 import type { FileDescription } from '../../vfs/file-description.ts';
 import { endSiblings, finishVfork } from '../exit.ts';
+import { unshareFiles } from '../fd-table.ts';
 import { exitRobustList, futexWake } from '../futex/exit.ts';
 import type { Task } from '../task.ts';
 import { readExecutable, readFile } from './elf.ts';
@@ -101,7 +102,10 @@ function readScriptLine(task: Task, file: FileDescription): { interpreter: strin
   if (!head.startsWith('#!')) return null;
   const newline = head.indexOf('\n');
   if (newline < 0 && got === SCRIPT_LINE_MAX && !/^#![ \t]*[^ \t]+[ \t]/.test(head)) return -ENOEXEC;
-  const line = head.slice(2, newline < 0 ? got : newline).replace(/\0.*$/s, '').replace(/^[ \t]+|[ \t]+$/g, '');
+  const line = head
+    .slice(2, newline < 0 ? got : newline)
+    .replace(/\0.*$/s, '')
+    .replace(/^[ \t]+|[ \t]+$/g, '');
   if (line === '') return -ENOEXEC;
   const space = line.search(/[ \t]/);
   if (space < 0) return { interpreter: line, argument: null };
@@ -196,7 +200,8 @@ function resetState(task: Task, credentials: Credentials, { path }: Resolved): v
   task.exitSignal = SIGCHLD;
   ownHandlers(task);
   task.signals.resetForExec();
-  ownFiles(task);
+  unshareFiles(task);
+  task.files.closeOnExec();
 }
 
 function ownHandlers({ group }: Task): void {
@@ -206,15 +211,6 @@ function ownHandlers({ group }: Task): void {
     shared.release();
   }
   group.handlers.resetForExec();
-}
-
-function ownFiles(task: Task): void {
-  if (task.files.isShared) {
-    const shared = task.files;
-    task.files = shared.fork();
-    shared.release();
-  }
-  task.files.closeOnExec();
 }
 
 /** Registers as the ABI promises a new program: all zero but stack and instruction pointer. The extended state of a new space is initial. */
@@ -231,4 +227,3 @@ function setEntryRegisters(thread: GuestThread, { entry, stackPointer }: Program
   registers[Reg.origRax + 1] = 0xffff_ffff;
   thread.registersChanged();
 }
-

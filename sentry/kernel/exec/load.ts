@@ -138,7 +138,15 @@ function mapSegments(thread: GuestThread, mm: AddressSpace, image: Executable, b
 }
 
 /** The part of a segment beyond its file contents reads as zeros: the rest of the last file page, then anonymous pages. */
-function mapTail(thread: GuestThread, mm: AddressSpace, segment: Segment, start: number, fileEnd: number, memoryEnd: number, tails: ImageTails): number {
+function mapTail(
+  thread: GuestThread,
+  mm: AddressSpace,
+  segment: Segment,
+  start: number,
+  fileEnd: number,
+  memoryEnd: number,
+  tails: ImageTails,
+): number {
   const anonymous = segment.fileSize > 0 ? pageRoundUp(fileEnd) : start;
   if (segment.fileSize > 0 && (segment.protection & PROT_WRITE) !== 0) tails.add(fileEnd, Math.min(anonymous, pageRoundUp(memoryEnd)));
   const size = pageRoundUp(memoryEnd) - anonymous;
@@ -208,7 +216,12 @@ function writeStack(request: LoadRequest, top: number, bias: number, base: numbe
   return strings.failed ? -EFAULT : pointer;
 }
 
-function auxiliaryVector(request: LoadRequest, bias: number, base: number, strings: { execfn: number; platformName: number; random: number }): [number, number][] {
+function auxiliaryVector(
+  request: LoadRequest,
+  bias: number,
+  base: number,
+  strings: { execfn: number; platformName: number; random: number },
+): [number, number][] {
   const { program, credentials, kernel, thread, secure } = request;
   const [hwcap, hwcap2] = kernel.options.hardwareCapabilities;
   const first = program.segments[0]!;
@@ -292,7 +305,8 @@ class StackWriter {
   /** Stores what was collected. */
   flush(): void {
     const length = this.top - this.address;
-    if (length > 0 && this.mm.memory.copyOut(this.address, this.scratch, this.scratch.bytes.length - length, length) < 0) this.failed = true;
+    if (length > 0 && this.mm.memory.copyOut(this.address, this.scratch, this.scratch.bytes.length - length, length) < 0)
+      this.failed = true;
     this.top = this.address;
   }
 

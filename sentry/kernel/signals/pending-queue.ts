@@ -58,8 +58,9 @@ export class PendingQueue {
     this.set.add(signo);
     this.counter.add(1);
     info.next = null;
-    if (this.heads[signo]! === null) this.heads[signo] = info;
-    else this.tails[signo]!.next = info;
+    const last = this.tails[signo]!;
+    if (last === null) this.heads[signo] = info;
+    else last.next = info;
     this.tails[signo] = info;
   }
 
