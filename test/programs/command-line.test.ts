@@ -1,6 +1,6 @@
 /** `tsvisor do` as its users meet it: exit statuses, options, messages, and what may not change how it runs. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { inScratch } from '../harness/expect-same.ts';
@@ -102,6 +102,7 @@ describe('options', () => {
   test('--ro and --rw', async () => {
     await inScratch(async (directory) => {
       for (const name of ['ro', 'rw']) mkdirSync(join(directory, name));
+      chmodSync(join(directory, 'rw'), 0o777); // whoever runs inside may write there
       writeFileSync(join(directory, 'ro/file'), 'read me');
       const outcome = await runInside(
         [
@@ -120,6 +121,7 @@ describe('options', () => {
   test('without --rw the host stays as it is', async () => {
     await inScratch(async (directory) => {
       writeFileSync(join(directory, 'file'), 'before');
+      chmodSync(join(directory, 'file'), 0o666);
       const outcome = await runInside(['sh', '-c', 'echo after > file; rm -f ../x; mkdir d; cat file; rm file; ls'], { cwd: directory });
       expect(outcome.stdout).toBe('after\nd\n');
       expect(readFileSync(join(directory, 'file'), 'utf8')).toBe('before');
