@@ -4,7 +4,7 @@
  */
 import { statSync } from 'node:fs';
 import type { MountConfig } from '#gofer/server/config.ts';
-import { PlatformUnavailable } from '#platform/host/errors.ts';
+import { PlatformLost, PlatformUnavailable } from '#platform/host/errors.ts';
 import type { HostFd } from '#platform/contract/host.ts';
 import { createHost } from '#platform/host/host.ts';
 import type { LinuxHost } from '#platform/host/host.ts';
@@ -50,6 +50,7 @@ export function runSandbox(spec: SandboxSpec): number {
   } catch (error) {
     // A bug of ours or a lost gofer: nothing may outlive it.
     platform[0]?.destroy();
+    if (error instanceof PlatformUnavailable || error instanceof PlatformLost) throw new UserError(error.message);
     if (!(error instanceof UserError) && error instanceof Error) log?.(error.stack ?? error.message);
     throw error;
   }
@@ -108,22 +109,17 @@ function createKernel(spec: SandboxSpec, host: LinuxHost, tracer: StraceWriter |
   const onInitStopped = stopWithInit();
   // The last moment at which a name of the host can be opened: guest processes must be born into the sentry's confinement.
   isolateSentry();
-  try {
-    return new Kernel({
-      host,
-      platform: createPtracePlatform(host),
-      dispatch: tracer === null ? (task) => table.dispatch(task) : (task) => table.dispatchTraced(task, tracer),
-      ...facts,
-      memoryLimit: spec.memoryLimit ?? Infinity,
-      machine,
-      onHostSignal: forwardHostSignal,
-      ...(onInitStopped === undefined ? {} : { onInitStopped }),
-      ...(tracer === null ? {} : { onSignal: tracer.signal }),
-    });
-  } catch (error) {
-    if (error instanceof PlatformUnavailable) throw new UserError(error.message);
-    throw error;
-  }
+  return new Kernel({
+    host,
+    platform: createPtracePlatform(host),
+    dispatch: tracer === null ? (task) => table.dispatch(task) : (task) => table.dispatchTraced(task, tracer),
+    ...facts,
+    memoryLimit: spec.memoryLimit ?? Infinity,
+    machine,
+    onHostSignal: forwardHostSignal,
+    ...(onInitStopped === undefined ? {} : { onInitStopped }),
+    ...(tracer === null ? {} : { onSignal: tracer.signal }),
+  });
 }
 
 /** The first process with its files, directory and program; it has not run yet. */

@@ -56,6 +56,14 @@ export class PlatformUnavailable extends Error {
   }
 }
 
+/** A host process that the platform cannot do without was killed by somebody else. */
+export class PlatformLost extends Error {
+  constructor(what: string) {
+    super(`${what} was killed from outside; the sandbox was stopped.`);
+    this.name = 'PlatformLost';
+  }
+}
+
 /** Throws for a negative result, in the form `const fd = must('epoll_create1', …)`. */
 export function must(operation: string, result: number): number {
   if (result < 0) throw new HostError(operation, -result);

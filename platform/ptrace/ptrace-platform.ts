@@ -11,6 +11,7 @@
  */
 import { StopKind } from '../contract/platform.ts';
 import type { GuestThread, Platform, PlatformLimits } from '../contract/platform.ts';
+import { PlatformLost } from '../host/errors.ts';
 import type { LinuxHost } from '../host/host.ts';
 import * as process from '../host/process.ts';
 import { quietChildStops } from '../host/signals.ts';
@@ -274,7 +275,7 @@ export class PtracePlatform implements Platform {
 
   /** True when the kernel loop should look at host events. */
   #bellRang(): boolean {
-    if ((process.waitStatus() & 0xff) !== STOPPED) throw new Error('the process that watches host events was killed');
+    if ((process.waitStatus() & 0xff) !== STOPPED) throw new PlatformLost('the process that watches host events');
     this.#bellWaiting = false;
     return this.#lookAtEvents();
   }
