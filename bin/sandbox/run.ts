@@ -44,35 +44,35 @@ import { createTracer } from './strace-output.ts';
 /** Runs `spec` to its end; returns the exit status for the shell. */
 export function runSandbox(spec: SandboxSpec): number {
   const log = openDebugLog(spec.debugLog);
-  const platform: { destroy(): void }[] = [];
   try {
-    return runToEnd(spec, log, platform);
+    return runToEnd(spec, log);
   } catch (error) {
-    // A bug of ours or a lost gofer: nothing may outlive it.
-    platform[0]?.destroy();
     if (error instanceof PlatformUnavailable || error instanceof PlatformLost) throw new UserError(error.message);
     if (!(error instanceof UserError) && error instanceof Error) log?.(error.stack ?? error.message);
     throw error;
   }
 }
 
-function runToEnd(spec: SandboxSpec, log: LogLine | undefined, platforms: { destroy(): void }[]): number {
+function runToEnd(spec: SandboxSpec, log: LogLine | undefined): number {
   const gofer = startGofer(hostRoots(spec), spec.debugLog);
   const host = createHost({ debugLog: log });
   const standardFiles = inheritStandardFiles();
   const tracer = createTracer(spec.strace);
   const kernel = createKernel(spec, host, tracer);
-  platforms.push(kernel.platform);
-  const connection = connect(kernel, gofer.socket);
-  const { init, path } = prepareInit(kernel, connection, spec, standardFiles);
-  tracer?.began(path, spec.args, spec.environment.length);
-  const timedOut = startTimeout(kernel, spec.timeoutMs);
-  for (const line of confineSentry().lines()) host.log(`sentry: ${line}`);
-  installSignalForwarding(host);
-  kernel.start(init);
-  const status = kernel.run();
-  kernel.platform.destroy();
-  return timedOut() ? EXIT_TIMED_OUT : exitStatusOf(status);
+  try {
+    const connection = connect(kernel, gofer.socket);
+    const { init, path } = prepareInit(kernel, connection, spec, standardFiles);
+    tracer?.began(path, spec.args, spec.environment.length);
+    const timedOut = startTimeout(kernel, spec.timeoutMs);
+    for (const line of confineSentry().lines()) host.log(`sentry: ${line}`);
+    installSignalForwarding(host);
+    kernel.start(init);
+    const status = kernel.run();
+    return timedOut() ? EXIT_TIMED_OUT : exitStatusOf(status);
+  } finally {
+    // Also after a bug of ours or a lost gofer: no guest may outlive this.
+    kernel.platform.destroy();
+  }
 }
 
 /** What the gofer serves: the root first, then the mounts in their order. Names what is not there before anything is started. */

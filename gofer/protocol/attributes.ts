@@ -5,36 +5,12 @@
  * They are the gofer's word, and the gofer is trusted by the sentry only as far as files go: `read` clamps nothing, but every field comes
  * out as a finite number.
  */
-import { getU64, i64, putI64, struct, u16, u32, u64 } from '#sentry/abi/layout.ts';
+import { getU64, i64, putI64 } from '#sentry/abi/layout.ts';
+import { Statx } from '#sentry/abi/stat.ts';
 import type { WireField } from './codec.ts';
 
-const StatxTime = struct('statx_timestamp', { sec: i64, nsec: u32, reserved: u32 });
-
-/** The part of `struct statx` that is sent. */
-export const StatxHead = struct('statx', {
-  mask: u32,
-  blksize: u32,
-  attributes: u64,
-  nlink: u32,
-  uid: u32,
-  gid: u32,
-  mode: u16,
-  spare: u16,
-  ino: u64,
-  size: u64,
-  blocks: u64,
-  attributesMask: u64,
-  atime: StatxTime,
-  btime: StatxTime,
-  ctime: StatxTime,
-  mtime: StatxTime,
-  rdevMajor: u32,
-  rdevMinor: u32,
-  devMajor: u32,
-  devMinor: u32,
-});
-
-export const ATTRIBUTES_SIZE: number = StatxHead.size;
+/** What is sent ends where the mount id, which means nothing to the sentry, begins. */
+export const ATTRIBUTES_SIZE: number = Statx.offsets.mntId;
 
 /** `mask` bits of the fields below (STATX_BASIC_STATS). */
 export const BASIC_ATTRIBUTES = 0x7ff;
@@ -64,7 +40,7 @@ export interface Attributes {
   ctimeNsec: number;
 }
 
-const at = StatxHead.offsets;
+const at = Statx.offsets;
 
 export function readAttributes(view: DataView, offset: number): Attributes {
   return {

@@ -6,7 +6,8 @@
  */
 import { ENOENT, ENOTDIR } from '#sentry/abi/errno.ts';
 import { NAME_MAX, O_DIRECTORY, O_RDONLY, S_IFDIR, S_IFMT } from '#sentry/abi/fs.ts';
-import { ATTRIBUTES_SIZE, StatxHead } from '#gofer/protocol/attributes.ts';
+import { ATTRIBUTES_SIZE } from '#gofer/protocol/attributes.ts';
+import { Statx } from '#sentry/abi/stat.ts';
 import { u16, words } from '#gofer/protocol/codec.ts';
 import type { ValueOf, Writer } from '#gofer/protocol/codec.ts';
 import { READDIR_END } from '#gofer/protocol/messages.ts';
@@ -120,9 +121,9 @@ class Listing {
     const memory = this.reply.memory!;
     const start = this.reply.reserve(ATTRIBUTES_SIZE);
     memory.bytes.fill(0, start, start + ATTRIBUTES_SIZE);
-    memory.view.setUint16(start + StatxHead.offsets.mode, view.getUint8(at + D_TYPE) << 12, true);
-    memory.view.setUint32(start + StatxHead.offsets.ino, view.getUint32(at, true), true);
-    memory.view.setUint32(start + StatxHead.offsets.ino + 4, view.getUint32(at + 4, true), true);
+    memory.view.setUint16(start + Statx.offsets.mode, view.getUint8(at + D_TYPE) << 12, true);
+    memory.view.setUint32(start + Statx.offsets.ino, view.getUint32(at, true), true);
+    memory.view.setUint32(start + Statx.offsets.ino + 4, view.getUint32(at + 4, true), true);
   }
 
   finish(): void {

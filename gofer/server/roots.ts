@@ -6,7 +6,8 @@
  * times included. Elsewhere a root is a plain O_PATH descriptor, and these properties are what the server's code and Landlock give.
  */
 import { AT_EMPTY_PATH, AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_PATH, S_IFDIR, S_IFMT } from '#sentry/abi/fs.ts';
-import { BASIC_ATTRIBUTES, StatxHead } from '#gofer/protocol/attributes.ts';
+import { BASIC_ATTRIBUTES } from '#gofer/protocol/attributes.ts';
+import { Statx } from '#sentry/abi/stat.ts';
 import { close, openat, statx } from '#platform/host/files.ts';
 import { allocateMemory } from '#platform/host/memory.ts';
 import { systemCall } from '#platform/host/setup-calls.ts';
@@ -59,7 +60,7 @@ export function openRoots(mounts: readonly MountConfig[]): OpenedRoots | { reado
     }
     const error = fd < 0 ? fd : statx(fd, pathAt(''), AT_EMPTY_PATH, BASIC_ATTRIBUTES, memory.address + STATX);
     if (error < 0) return { errno: -error, path };
-    roots.push({ fd, readOnly, directory: (memory.view.getUint16(STATX + StatxHead.offsets.mode, true) & S_IFMT) === S_IFDIR });
+    roots.push({ fd, readOnly, directory: (memory.view.getUint16(STATX + Statx.offsets.mode, true) & S_IFMT) === S_IFDIR });
     served.push(lastDevice());
   }
   const self = openSelf();
@@ -68,7 +69,7 @@ export function openRoots(mounts: readonly MountConfig[]): OpenedRoots | { reado
 
 /** The device of the last statx. */
 function lastDevice(): Device {
-  const { devMajor, devMinor } = StatxHead.offsets;
+  const { devMajor, devMinor } = Statx.offsets;
   return { major: memory.view.getUint32(STATX + devMajor, true), minor: memory.view.getUint32(STATX + devMinor, true) };
 }
 

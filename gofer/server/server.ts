@@ -21,7 +21,8 @@ import {
   O_NONBLOCK,
   O_PATH,
 } from '#sentry/abi/fs.ts';
-import { ATTRIBUTES_SIZE, BASIC_ATTRIBUTES, StatxHead } from '#gofer/protocol/attributes.ts';
+import { Statx } from '#sentry/abi/stat.ts';
+import { ATTRIBUTES_SIZE, BASIC_ATTRIBUTES } from '#gofer/protocol/attributes.ts';
 import type { Writer } from '#gofer/protocol/codec.ts';
 import type { HostMemory } from '#platform/contract/host.ts';
 import { close, openat, openat2, RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, statx } from '#platform/host/files.ts';
@@ -148,15 +149,15 @@ export class Server {
     return statx(fd, this.emptyNameAt, AT_EMPTY_PATH | AT_NO_AUTOMOUNT, BASIC_ATTRIBUTES, this.memory.address + STATX);
   }
   get statMode(): number {
-    return this.memory.view.getUint16(STATX + StatxHead.offsets.mode, true);
+    return this.memory.view.getUint16(STATX + Statx.offsets.mode, true);
   }
   get statUid(): number {
-    return this.memory.view.getUint32(STATX + StatxHead.offsets.uid, true);
+    return this.memory.view.getUint32(STATX + Statx.offsets.uid, true);
   }
   /** Whether the file of the last `stat`, open as `fd`, lies on a sealed file system. */
   statSealed(fd: number): boolean {
     const { view } = this.memory;
-    const { devMajor, devMinor } = StatxHead.offsets;
+    const { devMajor, devMinor } = Statx.offsets;
     return this.fileSystems.isSealed(fd, view.getUint32(STATX + devMajor, true), view.getUint32(STATX + devMinor, true));
   }
   /** Appends the attributes of the last `stat` to a reply. */

@@ -91,7 +91,8 @@ function giveUpShared(task: Task): void {
   kernel.freeId(task.tid);
 }
 
-function clearChildTid(task: Task): void {
+/** Tells who waits for the thread's end (CLONE_CHILD_CLEARTID), if anybody else sees its memory. */
+export function clearChildTid(task: Task): void {
   const address = task.clearChildTid;
   task.clearChildTid = 0;
   if (address === 0 || !task.mm.isShared) return;

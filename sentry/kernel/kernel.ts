@@ -154,12 +154,6 @@ export class Kernel implements HostEvents {
     this.runQueue.push(task);
   }
 
-  /** A signal came for a task that may be running guest code: make it stop and look. */
-  kick(task: Task): void {
-    if (task.inGuest) task.thread.interrupt();
-    else this.makeRunnable(task);
-  }
-
   /** A task, process group or session called `id` is gone: once none is left, the number may be given out again. */
   freeId(id: number): void {
     if (this.tasks.has(id) || this.groups.has(id) || this.processGroups.has(id) || this.sessions.has(id)) return;

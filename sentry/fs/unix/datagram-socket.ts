@@ -3,12 +3,12 @@
  */
 import { EAGAIN, ECONNREFUSED, ECONNRESET, ENOTCONN, EOPNOTSUPP, EPERM, EPIPE, ETOOMANYREFS } from '#sentry/abi/errno.ts';
 import { POLLERR, POLLWRBAND, READABLE, WRITABLE } from '#sentry/abi/fs.ts';
-import { AF_UNSPEC, MSG_OOB, MSG_TRUNC, SOCK_DGRAM } from '#sentry/abi/socket.ts';
+import { AF_UNSPEC, MSG_OOB, SOCK_DGRAM } from '#sentry/abi/socket.ts';
 import type { Io } from '../../mm/io.ts';
 import type { Caller } from '../../vfs/inode.ts';
 import type { SocketCaller } from '../socket/socket.ts';
 import type { Incoming, Outgoing } from '../socket/transfer.ts';
-import { checkRoom, copyFirst, isPeek, isQueueFull, sendWhole } from './datagrams.ts';
+import { checkRoom, isQueueFull, receiveWhole, sendWhole } from './datagrams.ts';
 import { NO_RECEIVE, NO_SEND, UnixSocket } from './unix-socket.ts';
 import type { UnixDomain } from './unix-socket.ts';
 
@@ -70,20 +70,7 @@ export class DatagramSocket extends UnixSocket {
 
   override receive(io: Io, into: Incoming, flags: number): number {
     if ((flags & MSG_OOB) !== 0) return -EOPNOTSUPP;
-    const message = this.received.head;
-    if (message === null) {
-      if (this.error !== 0) return -this.takeError();
-      this.waitQueue = this.queue;
-      return (this.shut & NO_RECEIVE) !== 0 ? 0 : -EAGAIN;
-    }
-    if (message.length > io.remaining) into.flags |= MSG_TRUNC;
-    const result = copyFirst(message, io, flags);
-    if (result >= 0) {
-      this.describe(message, into);
-      this.takeRights(message, into, isPeek(flags) ? 'peek' : 'take');
-    }
-    if (!isPeek(flags)) this.removeFirst();
-    return result;
+    return receiveWhole(this, io, into, flags);
   }
 
   override poll(): number {
@@ -105,9 +92,9 @@ export class DatagramSocket extends UnixSocket {
     for (const sender of this.senders) sender.queue.notify(WRITABLE | POLLWRBAND | POLLERR);
   }
 
-  private removeFirst(): void {
+  override finishFirst(): void {
     const wasFull = isQueueFull(this);
-    this.finishFirst();
+    super.finishFirst();
     if (!wasFull || isQueueFull(this)) return;
     for (const sender of this.senders) sender.queue.notify(WRITABLE | POLLWRBAND);
   }

@@ -6,7 +6,8 @@ import { MSG_PEEK, MSG_TRUNC } from '#sentry/abi/socket.ts';
 import type { Io } from '../../mm/io.ts';
 import { DATAGRAM_QUEUE_MAX } from '../anonymous/limits.ts';
 import type { Message } from '../socket/message.ts';
-import type { Outgoing } from '../socket/transfer.ts';
+import type { Incoming, Outgoing } from '../socket/transfer.ts';
+import { NO_RECEIVE } from './unix-socket.ts';
 import type { UnixSocket } from './unix-socket.ts';
 
 /** What a message costs its sender beyond its bytes, about Linux's sk_buff. */
@@ -60,8 +61,27 @@ export function stamp(message: Message, from: UnixSocket, outgoing: Outgoing): v
   outgoing.rights = null;
 }
 
-/** Copies the first message out: its length as recv(2) reports it. The caller then removes it unless MSG_PEEK. */
-export function copyFirst(message: Message, io: Io, flags: number): number {
+/** Receives the first message; what does not fit in `io` is lost, as MSG_TRUNC in `into.flags` tells. With MSG_PEEK it stays. */
+export function receiveWhole(socket: UnixSocket, io: Io, into: Incoming, flags: number): number {
+  const message = socket.received.head;
+  if (message === null) {
+    if (socket.error !== 0) return -socket.takeError();
+    socket.waitQueue = socket.queue;
+    return (socket.shut & NO_RECEIVE) !== 0 ? 0 : -EAGAIN;
+  }
+  if (message.length > io.remaining) into.flags |= MSG_TRUNC;
+  const peek = isPeek(flags);
+  const result = copyFirst(message, io, flags);
+  if (result >= 0) {
+    socket.describe(message, into);
+    socket.takeRights(message, into, peek ? 'peek' : 'take');
+  }
+  if (!peek) socket.finishFirst();
+  return result;
+}
+
+/** Copies the first message out: its length as recv(2) reports it. */
+function copyFirst(message: Message, io: Io, flags: number): number {
   const n = Math.min(message.length, io.remaining);
   if (n > 0 && message.copy(io, n, 0) < n) return -EFAULT;
   return (flags & MSG_TRUNC) !== 0 ? message.length : n;

@@ -1,14 +1,14 @@
 /**
  * AF_UNIX sequenced packets: connections whose messages keep their boundaries.
  */
-import { EAGAIN, ENOTCONN, EOPNOTSUPP, EPIPE, ETOOMANYREFS } from '#sentry/abi/errno.ts';
-import { MSG_OOB, MSG_TRUNC, SOCK_SEQPACKET } from '#sentry/abi/socket.ts';
+import { ENOTCONN, EOPNOTSUPP, EPIPE, ETOOMANYREFS } from '#sentry/abi/errno.ts';
+import { MSG_OOB, SOCK_SEQPACKET } from '#sentry/abi/socket.ts';
 import type { Io } from '../../mm/io.ts';
 import type { Caller } from '../../vfs/inode.ts';
 import type { SocketCaller } from '../socket/socket.ts';
 import type { Incoming, Outgoing } from '../socket/transfer.ts';
 import { ConnectionSocket } from './connection-socket.ts';
-import { checkRoom, copyFirst, isPeek, sendWhole } from './datagrams.ts';
+import { checkRoom, receiveWhole, sendWhole } from './datagrams.ts';
 import { NO_RECEIVE, NO_SEND } from './unix-socket.ts';
 import type { UnixDomain } from './unix-socket.ts';
 
@@ -40,19 +40,6 @@ export class SeqpacketSocket extends ConnectionSocket {
   override receive(io: Io, into: Incoming, flags: number): number {
     if ((flags & MSG_OOB) !== 0) return -EOPNOTSUPP;
     if (this.state !== 'established') return -ENOTCONN;
-    const message = this.received.head;
-    if (message === null) {
-      if (this.error !== 0) return -this.takeError();
-      this.waitQueue = this.queue;
-      return (this.shut & NO_RECEIVE) !== 0 ? 0 : -EAGAIN;
-    }
-    if (message.length > io.remaining) into.flags |= MSG_TRUNC;
-    const result = copyFirst(message, io, flags);
-    if (result >= 0) {
-      this.describe(message, into);
-      this.takeRights(message, into, isPeek(flags) ? 'peek' : 'take');
-    }
-    if (!isPeek(flags)) this.finishFirst();
-    return result;
+    return receiveWhole(this, io, into, flags);
   }
 }

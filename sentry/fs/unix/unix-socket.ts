@@ -134,7 +134,7 @@ export abstract class UnixSocket extends Socket implements Charged, Carrier {
   }
 
   /** Hands the files of a message over, or duplicates of them when it is only looked at. */
-  protected takeRights(message: Message, into: Incoming, how: 'take' | 'peek'): void {
+  takeRights(message: Message, into: Incoming, how: 'take' | 'peek'): void {
     const { rights } = message;
     if (rights === null) return;
     into.rights = rights;
@@ -146,7 +146,7 @@ export abstract class UnixSocket extends Socket implements Charged, Carrier {
     message.rights = null;
   }
 
-  protected describe(message: Message, into: Incoming): void {
+  describe(message: Message, into: Incoming): void {
     into.address = message.address;
     into.hasCredentials = this.options.passCredentials;
     into.pid = message.pid;
@@ -155,7 +155,7 @@ export abstract class UnixSocket extends Socket implements Charged, Carrier {
   }
 
   /** Removes the first message, read completely. */
-  protected finishFirst(): void {
+  finishFirst(): void {
     const message = this.received.shift()!;
     this.receivedBytes -= message.length;
     this.throwAway(message);

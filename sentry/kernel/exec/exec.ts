@@ -14,9 +14,9 @@ import type { GuestThread } from '#platform/contract/platform.ts';
 import { AddressSpace } from '../../mm/address-space.ts';
 import type { Credentials } from '../../vfs/credentials.ts';
 import type { FileDescription } from '../../vfs/file-description.ts';
-import { endSiblings, finishVfork } from '../exit.ts';
+import { clearChildTid, endSiblings, finishVfork } from '../exit.ts';
 import { unshareFiles } from '../fd-table.ts';
-import { exitRobustList, futexWake } from '../futex/exit.ts';
+import { exitRobustList } from '../futex/exit.ts';
 import type { Task } from '../task.ts';
 import { readExecutable, readFile } from './elf.ts';
 import type { Executable } from './elf.ts';
@@ -174,10 +174,7 @@ function adoptSpace(task: Task, thread: GuestThread, mm: AddressSpace): void {
   exitRobustList(task);
   task.group.cpu.stop();
   task.group.cpu.start(thread.space);
-  if (task.clearChildTid !== 0 && oldMm.isShared) {
-    oldMm.memory.storeU32(task.clearChildTid, 0);
-    futexWake(oldMm, task.clearChildTid, 1);
-  }
+  clearChildTid(task);
   task.thread = thread;
   if (task.scheduling.affinity !== null) thread.setAffinity(task.scheduling.affinity);
   thread.owner = task;
@@ -188,7 +185,6 @@ function adoptSpace(task: Task, thread: GuestThread, mm: AddressSpace): void {
 
 function resetState(task: Task, credentials: Credentials, { path }: Resolved): void {
   finishVfork(task);
-  task.clearChildTid = 0;
   task.robustList = 0;
   task.restartCall = null;
   const idsChanged = credentials.euid !== task.credentials.euid || credentials.egid !== task.credentials.egid;
