@@ -1,6 +1,6 @@
 /** The platform suite on ptrace, and what only ptrace has: stub processes one can look at from outside. */
 import { readFileSync } from 'node:fs';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import * as g from '../../test/platform/guest.ts';
 import { platformSuite } from '../../test/platform/platform-suite.ts';
 import { StopKind } from '../contract/platform.ts';
@@ -19,13 +19,13 @@ platformSuite('ptrace', () => {
 describe('stub processes', () => {
   const world = {} as { -readonly [K in keyof g.World]: g.World[K] };
 
-  beforeAll(() => {
+  beforeEach(() => {
     world.host = createHost();
     world.platform = createPtracePlatform(world.host as ReturnType<typeof createHost>);
     world.memory = world.host.allocate(64 * 1024);
   });
 
-  afterAll(() => world.platform.destroy());
+  afterEach(() => world.platform.destroy());
 
   function tidOf(thread: unknown): number {
     return (thread as PtraceThread).tid;

@@ -84,6 +84,9 @@ export function start(world: World, thread: GuestThread, code: Uint8Array): void
   setRegister(thread, REG.rsp, DATA + PAGE);
 }
 
+/** How long a guest may take to its next stop on a busy machine. */
+const STOP_LIMIT_NS = 15e9;
+
 /** Waits a little while no guest runs, so that the platform gets to its own affairs. */
 export function idle(world: World): void {
   world.host.setAlarm(world.host.monotonicNs() + 1_000_000);
@@ -92,13 +95,21 @@ export function idle(world: World): void {
   world.host.setAlarm(Infinity);
 }
 
-/** Waits for the next stop of any guest, passing over host events. */
+/** Waits for the next stop of any guest, passing over host events. Throws when there is none for a long time: a wait cannot be timed out from outside. */
 export function nextStop(world: World): GuestThread {
-  for (;;) {
-    const thread = world.platform.wait();
-    if (thread !== null) return thread;
-    world.host.takeEvents(new Int32Array(64));
+  const { host, platform } = world;
+  const deadlineNs = host.monotonicNs() + STOP_LIMIT_NS;
+  host.setAlarm(deadlineNs);
+  try {
+    do {
+      const thread = platform.wait();
+      if (thread !== null) return thread;
+      host.takeEvents(new Int32Array(64));
+    } while (host.monotonicNs() < deadlineNs);
+  } finally {
+    host.setAlarm(Infinity);
   }
+  throw new Error('no guest thread stopped');
 }
 
 /** Resumes `thread` and expects its next stop to be the system call `nr`. */

@@ -3,7 +3,7 @@
  *
  *     platformSuite('ptrace', () => { const host = createHost(); return { host, platform: createPtracePlatform(host) }; });
  */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Host } from '#platform/contract/host.ts';
 import { StopKind } from '#platform/contract/platform.ts';
 import type { GuestThread, Platform } from '#platform/contract/platform.ts';
@@ -18,14 +18,15 @@ export function platformSuite(name: string, create: () => { host: Host; platform
   describe(`platform ${name}`, () => {
     const world = {} as { -readonly [K in keyof World]: World[K] };
 
-    beforeAll(() => {
+    // A platform for each test: what a failed one leaves running must not stop in the middle of the next.
+    beforeEach(() => {
       const { host, platform } = create();
       world.host = host;
       world.platform = platform;
       world.memory = host.allocate(64 * 1024);
     });
 
-    afterAll(() => world.platform.destroy());
+    afterEach(() => world.platform.destroy());
 
     describe('system calls', () => {
       systemCalls(world);
@@ -566,22 +567,24 @@ function processes(world: World): void {
     first.space.kill();
   });
 
-  test('two callers are served in turn', () => {
+  test('several callers are all served', () => {
     const loop = g.program((a) => {
       a.label('loop');
       g.call(a, SYS_GETPPID);
       a.jmp('loop');
     });
     const threads = [g.load(world, loop), g.load(world, loop), g.load(world, loop)];
-    const served = new Map<GuestThread, number>();
+    const served = new Map<GuestThread, number>(threads.map((thread) => [thread, 0]));
     for (const thread of threads) thread.resume();
-    for (let i = 0; i < 600; i += 1) {
+    // How often each comes in a given time is the host scheduler's business; that each comes again and again is ours.
+    const deadlineNs = world.host.monotonicNs() + 10e9;
+    while (Math.min(...served.values()) < 60 && world.host.monotonicNs() < deadlineNs) {
       const thread = g.nextStop(world);
-      served.set(thread, (served.get(thread) ?? 0) + 1);
+      served.set(thread, served.get(thread)! + 1);
       thread.setResult(0);
       thread.resume();
     }
-    for (const thread of threads) expect(served.get(thread) ?? 0).toBeGreaterThan(60);
+    expect(Math.min(...served.values())).toBeGreaterThanOrEqual(60);
     for (const thread of threads) thread.space.kill();
   });
 
