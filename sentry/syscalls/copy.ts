@@ -14,7 +14,7 @@ import type { Task } from '../kernel/task.ts';
 import { isNonblocking, openFile, READ_EVENTS, WRITE_EVENTS } from './file-args.ts';
 import { raise, USE_POSITION, writeAllowance } from './file-io.ts';
 import { importVector } from './read-write.ts';
-import { family, fd, flags, full, inout, input, partial, size, syscall, u32 } from './row.ts';
+import { family, fd, flags, full, inout, input, many, partial, size, syscall, u32 } from './row.ts';
 import { Transfer } from './transfer.ts';
 
 const SPLICE_FLAGS = { SPLICE_F_MOVE, SPLICE_F_NONBLOCK, SPLICE_F_MORE, SPLICE_F_GIFT };
@@ -187,7 +187,7 @@ export const copyRows = family(
   syscall({
     name: 'vmsplice',
     nr: { x64: 278, arm64: 75 },
-    args: { fd, iov: input(16, 'iovec_in'), nr_segs: size, flags: flags(SPLICE_FLAGS) },
+    args: { fd, iov: many(input(16, 'iovec_in'), 'nr_segs', 16), nr_segs: size, flags: flags(SPLICE_FLAGS) },
     support: partial('data is copied, not lent'),
     run: vmsplice,
   }),

@@ -7,7 +7,7 @@ import { afterFileSystemIdChange, afterUserIdChange, isSubset } from '../kernel/
 import type { Task } from '../kernel/task.ts';
 import { CAP_SETGID, CAP_SETUID, capable } from '../vfs/credentials.ts';
 import type { Credentials } from '../vfs/credentials.ts';
-import { addr, family, full, i32, input, out, syscall, u32 } from './row.ts';
+import { addr, family, full, i32, input, many, out, syscall, u32 } from './row.ts';
 
 /** (uid_t)-1: "leave it", or not a valid id. */
 const NO_ID = 0xffff_ffff;
@@ -165,5 +165,11 @@ export const credentialRows = family(
   syscall({ name: 'setfsuid', nr: { x64: 122, arm64: 151 }, args: { uid: u32 }, support: full, run: setfsuid }),
   syscall({ name: 'setfsgid', nr: { x64: 123, arm64: 152 }, args: { gid: u32 }, support: full, run: setfsgid }),
   syscall({ name: 'getgroups', nr: { x64: 115, arm64: 158 }, args: { count: i32, list: addr }, support: full, run: getgroups }),
-  syscall({ name: 'setgroups', nr: { x64: 116, arm64: 159 }, args: { count: i32, list: input(4) }, support: full, run: setgroups }),
+  syscall({
+    name: 'setgroups',
+    nr: { x64: 116, arm64: 159 },
+    args: { count: i32, list: many(input(4), 'count', 4) },
+    support: full,
+    run: setgroups,
+  }),
 );

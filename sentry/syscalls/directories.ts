@@ -15,7 +15,7 @@ import { happenedIf } from '../vfs/watchers.ts';
 import type { Task } from '../kernel/task.ts';
 import { openFile } from './file-args.ts';
 import { pathArg, placeOf, resolveAt, startOf } from './path-args.ts';
-import { dirfd, family, fd, full, mode, out, path, size, syscall, u32 } from './row.ts';
+import { dirfd, family, fd, full, many, mode, out, path, size, syscall, u32 } from './row.ts';
 import { stagingOf } from './staging.ts';
 
 /** How entries lie in the guest's buffer: struct linux_dirent64, or the old struct linux_dirent with the type in its last byte. */
@@ -134,14 +134,14 @@ export const directoryRows = family(
   syscall({
     name: 'getdents',
     nr: { x64: 78 },
-    args: { fd, dirp: out(1), count: u32 },
+    args: { fd, dirp: many(out(1), 'count', 1), count: u32 },
     support: full,
     run: (task, fd, address, count) => getdents(task, fd, address, count, 'dirent'),
   }),
   syscall({
     name: 'getdents64',
     nr: { x64: 217, arm64: 61 },
-    args: { fd, dirp: out(1), count: u32 },
+    args: { fd, dirp: many(out(1), 'count', 1), count: u32 },
     support: full,
     run: (task, fd, address, count) => getdents(task, fd, address, count, 'dirent64'),
   }),

@@ -17,7 +17,7 @@ import { POLLERR, POLLHUP, POLLIN, POLLOUT, READABLE } from '#sentry/abi/fs.ts';
 import { Epoll } from '../fs/epoll/epoll.ts';
 import type { Task } from '../kernel/task.ts';
 import { fileForIo, installFile, openFile, waitForFile } from './file-args.ts';
-import { family, fd, flags, full, i32, input, oneOf, out, size, syscall } from './row.ts';
+import { family, fd, flags, full, i32, input, many, oneOf, out, size, syscall } from './row.ts';
 import { endTemporaryMask, readTimespec, useTemporaryMask } from './timeout.ts';
 
 const NS_PER_MS = 1_000_000;
@@ -106,7 +106,7 @@ function pwait2(task: Task, epfd: number, address: number, maximum: number, time
   return finish(task, collect(task, epfd, address, maximum));
 }
 
-const events = out(EpollEvent.size, 'epoll_events');
+const events = many(out(EpollEvent.size, 'epoll_events'), 'maxevents', EpollEvent.size);
 
 export const epollRows = family(
   syscall({

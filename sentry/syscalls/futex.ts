@@ -13,7 +13,7 @@ import type { Task } from '../kernel/task.ts';
 import { readDeadline, readDuration } from '../kernel/timers/clock.ts';
 import { BLOCKED } from '../kernel/wait.ts';
 import { CAP_SYS_PTRACE, capable } from '../vfs/credentials.ts';
-import { addr, family, full, i32, input, oneOf, out, partial, pid, size, syscall, u32 } from './row.ts';
+import { addr, family, full, i32, input, live, many, oneOf, out, partial, pid, size, syscall, u32 } from './row.ts';
 
 /** A negative int in a 64-bit register. As a double it has lost its low bits, but not that it is negative. */
 const NEGATIVE_COUNT = 2 ** 64 - 2 ** 31;
@@ -148,14 +148,14 @@ export const futexRows = family(
   syscall({
     name: 'futex',
     nr: { x64: 202, arm64: 98 },
-    args: { uaddr: input(4), op: oneOf(f.FUTEX_OPERATIONS), val: u32, timeout: addr, uaddr2: addr, val3: u32 },
+    args: { uaddr: live(input(4)), op: oneOf(f.FUTEX_OPERATIONS), val: u32, timeout: addr, uaddr2: addr, val3: u32 },
     support: partial('FUTEX_WAIT_REQUEUE_PI and FUTEX_CMP_REQUEUE_PI are missing; PI locks do not boost priorities'),
     run: futex,
   }),
   syscall({
     name: 'futex_waitv',
     nr: { x64: 449, arm64: 449 },
-    args: { waiters: input(f.FUTEX_WAITV_SIZE), count: u32, flags: u32, timeout: addr, clock: i32 },
+    args: { waiters: many(input(f.FUTEX_WAITV_SIZE), 'count', f.FUTEX_WAITV_SIZE), count: u32, flags: u32, timeout: addr, clock: i32 },
     support: full,
     run: futexWaitv,
   }),

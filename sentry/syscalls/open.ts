@@ -43,7 +43,7 @@ import { open } from '../vfs/open.ts';
 import type { Task } from '../kernel/task.ts';
 import { installFile } from './file-args.ts';
 import { pathArg, startOf } from './path-args.ts';
-import { dirfd, family, flags, full, inout, mode, partial, path, size, syscall } from './row.ts';
+import { dirfd, family, flags, full, input, many, mode, partial, path, size, syscall } from './row.ts';
 
 export const OPEN_FLAGS = {
   O_RDONLY,
@@ -167,7 +167,7 @@ export const openRows = family(
   syscall({
     name: 'openat2',
     nr: { x64: 437, arm64: 437 },
-    args: { dirfd, pathname: path, how: inout(OpenHow.size, 'open_how'), size },
+    args: { dirfd, pathname: path, how: many(input(OpenHow.size, 'open_how'), 'size', 1), size },
     support: partial('RESOLVE_CACHED always answers EAGAIN; O_DIRECT has no effect'),
     run: openat2,
   }),

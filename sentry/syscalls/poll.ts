@@ -12,7 +12,7 @@ import type { FileDescription } from '../vfs/file-description.ts';
 import { BLOCKED } from '../kernel/wait.ts';
 import type { Task } from '../kernel/task.ts';
 import { openFile } from './file-args.ts';
-import { family, full, i32, inout, input, size, syscall } from './row.ts';
+import { family, full, i32, inout, input, many, size, syscall } from './row.ts';
 import { endTemporaryMask, readTimespec, readTimeval, storeRemaining, useMaskArgument, useTemporaryMask } from './timeout.ts';
 
 const ENTRY = PollFd.size;
@@ -224,13 +224,14 @@ function pselect(task: Task, count: number, reads: number, writes: number, excep
   return finishTimed(task, selectOnce(task, count, reads, writes, exceptions), timeout, 'timespec');
 }
 
+const entries = many(inout(ENTRY, 'pollfds'), 'nfds', ENTRY);
 const set = inout(8, 'fd_set');
 
 export const pollRows = family(
   syscall({
     name: 'poll',
     nr: { x64: 7 },
-    args: { fds: inout(ENTRY, 'pollfds'), nfds: size, timeout: i32 },
+    args: { fds: entries, nfds: size, timeout: i32 },
     support: full,
     run: (task, address, count, timeout) => {
       if (tooMany(task, count)) return -EINVAL;
@@ -241,7 +242,7 @@ export const pollRows = family(
   syscall({
     name: 'ppoll',
     nr: { x64: 271, arm64: 73 },
-    args: { fds: inout(ENTRY, 'pollfds'), nfds: size, timeout: inout(16, 'timespec'), sigmask: input(8, 'sigset'), sigsetsize: size },
+    args: { fds: entries, nfds: size, timeout: inout(16, 'timespec'), sigmask: input(8, 'sigset'), sigsetsize: size },
     support: full,
     run: ppoll,
   }),

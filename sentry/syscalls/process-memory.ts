@@ -10,7 +10,7 @@ import { SCRATCH_SIZE } from '../kernel/kernel.ts';
 import { mayInspectProcess } from '../kernel/ptrace-access.ts';
 import type { Task } from '../kernel/task.ts';
 import { importVector } from './read-write.ts';
-import { addr, family, hex64, input, partial, pid, size, syscall } from './row.ts';
+import { addr, family, hex64, input, many, partial, pid, size, syscall } from './row.ts';
 
 /** Most that one call moves: all other guests wait meanwhile. */
 const MOVE_MAX = 16 << 20;
@@ -62,7 +62,7 @@ function transfer(
   return move(task, direction);
 }
 
-const ARGS = { pid, local: input(16, 'iovec_in'), liovcnt: size, remote: addr, riovcnt: size, flags: hex64 };
+const ARGS = { pid, local: many(input(16, 'iovec_in'), 'liovcnt', 16), liovcnt: size, remote: addr, riovcnt: size, flags: hex64 };
 
 export const processMemoryRows = family(
   syscall({

@@ -23,7 +23,7 @@ import { CONTINUED } from '../kernel/thread-group.ts';
 import { REGISTERS_SET } from '../kernel/wait.ts';
 import { startOf } from './path-args.ts';
 import { encodeUsage } from './usage.ts';
-import { addr, dirfd, family, fd, flags, full, i32, hex32, input, oneOf, out, partial, path, pid, size, syscall } from './row.ts';
+import { addr, dirfd, family, fd, flags, full, hex32, i32, input, many, oneOf, out, partial, path, pid, size, syscall } from './row.ts';
 
 /** Bytes of one argument or environment string with its terminator (MAX_ARG_STRLEN). */
 const STRING_MAX = 131072;
@@ -289,7 +289,7 @@ export const processRows = family(
   syscall({
     name: 'clone3',
     nr: { x64: 435, arm64: 435 },
-    args: { args: input(c.CLONE_ARGS_SIZE_VER0, 'clone_args'), size },
+    args: { args: many(input(c.CLONE_ARGS_SIZE_VER0, 'clone_args'), 'size', 1), size },
     support: NAMESPACE_NOTE,
     run: clone3,
   }),

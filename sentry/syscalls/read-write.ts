@@ -13,7 +13,7 @@ import type { FileDescription } from '../vfs/file-description.ts';
 import type { Task } from '../kernel/task.ts';
 import { fileForIo, openFile } from './file-args.ts';
 import { readFile, USE_POSITION, writeAllowance, writeFile } from './file-io.ts';
-import { buffer, family, fd, flags, full, i64, input, oneOf, partial, size, syscall } from './row.ts';
+import { buffer, family, fd, flags, full, i64, input, many, oneOf, partial, size, syscall } from './row.ts';
 
 /** Addresses and sums beyond this are negative as signed words: no memory. */
 const SIGN_BIT = 2 ** 63;
@@ -85,8 +85,8 @@ function checkRwFlags(flags: number): number {
 }
 
 const data = { in: buffer('in', 'count'), out: buffer('out', 'count') };
-const vectorIn = { ...input(IOVEC_SIZE, 'iovec_in') };
-const vectorOut = { ...input(IOVEC_SIZE, 'iovec_out') };
+const vectorIn = many(input(IOVEC_SIZE, 'iovec_in'), 'iovcnt', IOVEC_SIZE);
+const vectorOut = many(input(IOVEC_SIZE, 'iovec_out'), 'iovcnt', IOVEC_SIZE);
 
 export const readWriteRows = family(
   syscall({

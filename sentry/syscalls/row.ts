@@ -29,7 +29,16 @@ export interface Arg {
   readonly decode: Decode;
   readonly display: Display;
   /** For pointers: direction of the data as seen by the kernel, and the least size it touches (for hostile-pointer tests). */
-  readonly pointer?: { readonly direction: 'in' | 'out' | 'inout'; readonly size: number };
+  readonly pointer?: Pointer;
+}
+
+export interface Pointer {
+  readonly direction: 'in' | 'out' | 'inout';
+  readonly size: number;
+  /** How much there is when another argument says it: its value times `unit` bytes. */
+  readonly extent?: { readonly argument: string; readonly unit: number };
+  /** What counts is the memory at the moment the call is served, not at the moment it was made: it must not be copied beforehand. */
+  readonly live?: true;
 }
 
 export const i32: Arg = { decode: Decode.I32, display: { kind: 'dec' } };
@@ -61,7 +70,16 @@ export function inout(bytes: number, format?: string): Arg {
 }
 /** A data buffer whose length is the argument called `length`. */
 export function buffer(direction: 'in' | 'out', length: string): Arg {
-  return { decode: Decode.U64, display: { kind: 'buffer', length }, pointer: { direction, size: 1 } };
+  const pointer: Pointer = { direction, size: 1, extent: { argument: length, unit: 1 } };
+  return { decode: Decode.U64, display: { kind: 'buffer', length }, pointer };
+}
+/** A pointer to as many elements of `unit` bytes as the argument called `argument` says. */
+export function many(arg: Arg, argument: string, unit: number): Arg {
+  return { ...arg, pointer: { ...pointerOf(arg), extent: { argument, unit } } };
+}
+/** A pointer to memory that other threads change while the call waits for its turn, and that has to be read then (futex words). */
+export function live(arg: Arg): Arg {
+  return { ...arg, pointer: { ...pointerOf(arg), live: true } };
 }
 /** A 32-bit set of named bits. The handler refuses unknown bits itself where Linux does (many calls ignore them). */
 export function flags(names: Readonly<Record<string, number>>): Arg {
@@ -70,6 +88,11 @@ export function flags(names: Readonly<Record<string, number>>): Arg {
 /** One of several named values. */
 export function oneOf(names: Readonly<Record<string, number>>): Arg {
   return { decode: Decode.I32, display: { kind: 'enum', names } };
+}
+
+function pointerOf({ pointer }: Arg): Pointer {
+  if (pointer === undefined) throw new Error('not a pointer');
+  return pointer;
 }
 
 function pointerArg(direction: 'in' | 'out' | 'inout', bytes: number, format?: string): Arg {

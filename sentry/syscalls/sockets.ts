@@ -32,7 +32,7 @@ import type { Task } from '../kernel/task.ts';
 import { installFile, READ_EVENTS, WRITE_EVENTS } from './file-args.ts';
 import { installPair } from './pipe.ts';
 import { importVector } from './read-write.ts';
-import { buffer, family, fd, flags, full, hex32, i32, inout, input, oneOf, out, partial, size, syscall, u32 } from './row.ts';
+import { buffer, family, fd, flags, full, hex32, i32, inout, input, many, oneOf, out, partial, size, syscall, u32 } from './row.ts';
 import {
   incoming,
   isBlocking,
@@ -291,8 +291,8 @@ const domain = oneOf(FAMILY_NAMES);
 const type = hex32;
 const messageFlags = flags(MSG_NAMES);
 const message = inout(MsgHdr.size, 'msghdr');
-const messages = inout(MMSGHDR_SIZE, 'mmsghdr');
-const address = input(2, 'sockaddr');
+const messages = many(inout(MMSGHDR_SIZE, 'mmsghdr'), 'vlen', MMSGHDR_SIZE);
+const address = many(input(2, 'sockaddr'), 'addrlen', 1);
 const addressOut = out(2, 'sockaddr');
 const length = inout(4, 'int');
 const UNIX_ONLY = partial('AF_UNIX only; MSG_OOB answers EOPNOTSUPP');
@@ -401,7 +401,7 @@ export const socketRows = family(
   syscall({
     name: 'setsockopt',
     nr: { x64: 54, arm64: 208 },
-    args: { fd, level: i32, optname: i32, optval: input(4), optlen: i32 },
+    args: { fd, level: i32, optname: i32, optval: many(input(4), 'optlen', 1), optlen: i32 },
     support: partial('SOL_SOCKET only; SO_PEEK_OFF, SO_ATTACH_FILTER and SO_TIMESTAMP have no effect'),
     run: (task, fd, level, option, address, length) =>
       onSocket(task, fd, (socket) => setOption(task, socket, level, option, address, length)),

@@ -9,7 +9,7 @@ import { getxattr, listxattr, removexattr, setxattr, XATTR_LIST_MAX, XATTR_NAME_
 import type { Task } from '../kernel/task.ts';
 import { openFile } from './file-args.ts';
 import { resolveAt } from './path-args.ts';
-import { buffer, family, fd, flags, full, out, path, size, syscall } from './row.ts';
+import { buffer, family, fd, flags, full, many, out, path, size, syscall } from './row.ts';
 
 /** Which of the three forms: how the first argument names the file. */
 type Subject = 'path' | 'link' | 'fd';
@@ -69,7 +69,7 @@ function give(task: Task, bytes: string, into: number, room: number): number {
 
 const value = buffer('in', 'size');
 const result = buffer('out', 'size');
-const list64 = out(1);
+const list64 = many(out(1), 'size', 1);
 const how = flags({ XATTR_CREATE, XATTR_REPLACE });
 
 export const xattrRows = family(
