@@ -3,7 +3,7 @@ import { EBADF, EPERM, ESRCH } from '#sentry/abi/errno.ts';
 import { READABLE } from '#sentry/abi/fs.ts';
 import { PidFile } from '../fs/pidfd/pid-file.ts';
 import { ProcessDirectory } from '../fs/proc/process.ts';
-import { mayInspectProcess } from './ptrace-access.ts';
+import { mayInspectProcess } from '../fs/proc/access.ts';
 import type { Task } from './task.ts';
 import { ThreadGroup } from './thread-group.ts';
 

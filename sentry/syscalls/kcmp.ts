@@ -3,7 +3,7 @@
  * tells nothing else.
  */
 import { EBADF, EINVAL, EOPNOTSUPP, EPERM, ESRCH } from '#sentry/abi/errno.ts';
-import { mayInspectProcess } from '../kernel/ptrace-access.ts';
+import { mayInspectProcess } from '../fs/proc/access.ts';
 import type { Task } from '../kernel/task.ts';
 import { family, hex64, oneOf, partial, pid, syscall } from './row.ts';
 

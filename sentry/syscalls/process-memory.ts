@@ -7,7 +7,7 @@ import { MAX_RW_COUNT } from '#sentry/abi/fcntl.ts';
 import { UserIo } from '../mm/io.ts';
 import type { UserMemory } from '../mm/user-memory.ts';
 import { SCRATCH_SIZE } from '../kernel/kernel.ts';
-import { mayInspectProcess } from '../kernel/ptrace-access.ts';
+import { mayInspectProcess } from '../fs/proc/access.ts';
 import type { Task } from '../kernel/task.ts';
 import { importVector } from './read-write.ts';
 import { addr, family, hex64, input, many, partial, pid, size, syscall } from './row.ts';

@@ -13,7 +13,7 @@ import type { Caller, Inode } from '../../vfs/inode.ts';
 import type { Path } from '../../vfs/mount.ts';
 import { pathName } from '../../vfs/path-name.ts';
 import { LinkFile, StaticDirectory, SyntheticDirectory, TextFile } from '../synthetic/synthetic.ts';
-import type { Entry, ReadText } from '../synthetic/synthetic.ts';
+import type { Entry, MayOpen, ReadText } from '../synthetic/synthetic.ts';
 import { mayInspect, readerOf } from './access.ts';
 import { DescriptorLink, DescriptorsDirectory, fdinfoText } from './descriptors.ts';
 import { mapsText, statmText } from './maps.ts';
@@ -67,12 +67,11 @@ export class ProcessDirectory extends SyntheticDirectory {
 
 function processEntries(fs: ProcFileSystem, task: TaskView, leads: boolean): Record<string, Inode> {
   const { kernel } = fs;
-  const text = (read: (caller: Caller) => string | number): TextFile => new TextFile(fs, living(task, read));
-  const guarded =
-    (read: (caller: Caller) => string | number): ReadText =>
-    (caller) =>
-      mayInspect(caller, task) < 0 ? -EACCES : read(caller);
-  const secret = (read: (caller: Caller) => string | number): TextFile => new TextFile(fs, living(task, guarded(read)), null, 0o400);
+  const text = (read: ReadText): TextFile => new TextFile(fs, living(task, read), null, undefined, exists(task));
+  // Checked once, at open: who may keep the descriptor may go on reading (mm_access in fs/proc/base.c).
+  const inspected: MayOpen = (caller) => exists(task)(caller) || mayInspect(caller, task);
+  const guarded = (read: ReadText): TextFile => new TextFile(fs, living(task, read), null, undefined, inspected);
+  const secret = (read: ReadText): TextFile => new TextFile(fs, living(task, read), null, 0o400, inspected);
   return {
     ...(leads ? { task: new TasksDirectory(fs, task) } : {}),
     attr: new StaticDirectory(fs, {}),
@@ -98,7 +97,7 @@ function processEntries(fs: ProcFileSystem, task: TaskView, leads: boolean): Rec
     io: secret(() => 'rchar: 0\nwchar: 0\nsyscr: 0\nsyscw: 0\nread_bytes: 0\nwrite_bytes: 0\ncancelled_write_bytes: 0\n'),
     limits: text(() => limitsText(task.group)),
     loginuid: text(() => '4294967295'),
-    maps: text(guarded((caller) => mapsText(task.mm, readerOf(caller).fs.root))),
+    maps: guarded((caller) => mapsText(task.mm, readerOf(caller).fs.root)),
     mem: new MemoryInode(fs, task, (caller) => mayInspect(caller, task)),
     mountinfo: text((caller) => mountInfoText(task, readerOf(caller).fs.root)),
     mounts: text((caller) => mountsText(task, readerOf(caller).fs.root)),
@@ -114,8 +113,8 @@ function processEntries(fs: ProcFileSystem, task: TaskView, leads: boolean): Rec
     schedstat: text(() => '0 0 0\n'),
     sessionid: text(() => '4294967295'),
     setgroups: text(() => 'allow\n'),
-    smaps: text(guarded((caller) => smapsText(task.mm, readerOf(caller).fs.root))),
-    smaps_rollup: text(guarded(() => smapsRollupText(task.mm))),
+    smaps: guarded((caller) => smapsText(task.mm, readerOf(caller).fs.root)),
+    smaps_rollup: guarded(() => smapsRollupText(task.mm)),
     stat: text(() => statText(task, kernel)),
     statm: text(() => statmText(task.mm)),
     status: text(() => statusText(task, kernel)),
@@ -126,8 +125,12 @@ function processEntries(fs: ProcFileSystem, task: TaskView, leads: boolean): Rec
 }
 
 /** Reading about a task that has been reaped fails with ESRCH. */
-function living(task: TaskView, read: (caller: Caller) => string | number): ReadText {
+function living(task: TaskView, read: ReadText): ReadText {
   return (caller) => (task.state === 'X' ? -ESRCH : read(caller));
+}
+
+function exists(task: TaskView): MayOpen {
+  return () => (task.state === 'X' ? -ESRCH : 0);
 }
 
 /** -1000..1000, kept but without effect: memory is the host's to take back. */

@@ -31,7 +31,7 @@ test('a text is kept between reads, unless it is too large', () => {
   const read = (file: FileDescription, position: number): number => file.read(new KernelIo(buffer, 0, 64), position, world.root);
   const small = world.open('/small', O_RDONLY);
   const large = world.open('/large', O_RDONLY);
-  texts.made = 0;
+  expect(texts.made).toBe(0);
   expect([read(small, 0), read(small, 4), read(small, 10)]).toEqual([10, 6, 0]);
   expect(texts.made).toBe(1);
   expect([read(large, 0), read(large, SYNTHETIC_TEXT_MAX)]).toEqual([64, 10]);

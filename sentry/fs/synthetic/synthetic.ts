@@ -5,7 +5,7 @@
  * its contents, called again whenever a reader starts from the beginning (as seq_file does). Nothing is stored.
  */
 import { EACCES, EINVAL, ENOENT, EPERM } from '#sentry/abi/errno.ts';
-import { O_ACCMODE, O_RDONLY, R_OK, SEEK_CUR, SEEK_END, SEEK_SET, S_IFDIR, S_IFLNK, S_IFREG, direntType } from '#sentry/abi/fs.ts';
+import { O_ACCMODE, O_RDONLY, SEEK_CUR, SEEK_END, SEEK_SET, S_IFDIR, S_IFLNK, S_IFREG, direntType } from '#sentry/abi/fs.ts';
 import type { Host, HostMemory, Timestamp } from '#platform/contract/host.ts';
 import { SYNTHETIC_TEXT_MAX } from '../../limits.ts';
 import type { Io } from '../../mm/io.ts';
@@ -185,29 +185,34 @@ class DirectoryFile extends FileDescription {
 
 /** Produces a file's text (one character per byte), or -errno. */
 export type ReadText = (caller: Caller) => string | number;
+/** What open(2) asks besides the permission bits: 0 or -errno. */
+export type MayOpen = (caller: Caller) => number;
 /** Takes what was written in one write(2). 0 or -errno. */
 export type WriteText = (text: string, caller: Caller) => number;
 
 export class TextFile extends SyntheticInode {
   readonly readText: ReadText;
   readonly writeText: WriteText | null;
-  private readonly requiresRead: boolean;
+  private readonly mayOpen: MayOpen | null;
 
   /** Without `permissions`: 0444, or 0644 when it can be written. */
-  constructor(fileSystem: SyntheticFileSystem, readText: ReadText, writeText: WriteText | null = null, permissions?: number) {
+  constructor(
+    fileSystem: SyntheticFileSystem,
+    readText: ReadText,
+    writeText: WriteText | null = null,
+    permissions?: number,
+    mayOpen: MayOpen | null = null,
+  ) {
     super(fileSystem, S_IFREG | (permissions ?? (writeText === null ? 0o444 : 0o644)));
     this.readText = readText;
     this.writeText = writeText;
-    this.requiresRead = (this.mode & (R_OK << 6)) !== 0;
+    this.mayOpen = mayOpen;
   }
 
   open(dentry: Dentry, flags: number, caller: Caller): FileDescription | number {
     if ((flags & O_ACCMODE) !== O_RDONLY && this.writeText === null) return -EACCES;
-    if (this.requiresRead && (flags & O_ACCMODE) === O_RDONLY) {
-      // A file that cannot be produced for this reader fails at open, not at read.
-      const probe = this.readText(caller);
-      if (typeof probe === 'number') return probe;
-    }
+    const refusal = this.mayOpen === null ? 0 : this.mayOpen(caller);
+    if (refusal < 0) return refusal;
     return new OpenTextFile(dentry, flags, this);
   }
 }

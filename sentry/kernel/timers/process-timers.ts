@@ -76,6 +76,8 @@ export class PosixTimer implements SignalSource {
       this.timer.taken();
       return;
     }
+    // Nobody is left to signal: the timer rests until it is set again.
+    if (target?.hasExited === true) return;
     const info = SignalInfo.timer(signo, this.id, valueLow, valueHigh);
     info.source = this;
     this.queued = info;
