@@ -1,13 +1,27 @@
-// Four groups: unit tests beside the code; conformance, programs and hostile need a sandbox and live under test/.
+/**
+ * The groups of tests: unit tests beside the code, and what needs a sandbox under test/.
+ *
+ * The latter run once for each platform: `conformance-ptrace`, `conformance-seccomp` and so on (`--project 'conformance*'` is both). The
+ * platform reaches test/harness/run.ts as TSVISOR_TEST_PLATFORM. Where the host refuses one, `tsvisor features` says why and the tests
+ * of that platform are reported as skipped (test/harness/platform-under-test.ts).
+ */
 import { defineConfig } from 'vitest/config';
 
 // Guests and sentries take turns on the same CPUs, so files of one group run two at a time and no more.
 const workers = 2;
 
 function group(name: string, include: string[], testTimeout: number) {
-  // Unit tests run the sources; the others run the launcher, which runs the bundle.
-  const globalSetup = name === 'unit' ? [] : ['test/harness/build-first.ts'];
-  return { extends: true as const, test: { name, include, testTimeout, hookTimeout: testTimeout, globalSetup, maxConcurrency: 2 } };
+  return { extends: true as const, test: { name, include, testTimeout, hookTimeout: testTimeout, maxConcurrency: 2 } };
+}
+
+function onEachPlatform(name: string, include: string[], testTimeout: number) {
+  return ['ptrace', 'seccomp'].map((platform) => {
+    const { extends: inherited, test } = group(`${name}-${platform}`, include, testTimeout);
+    // These run the launcher, which runs the bundle.
+    const globalSetup = ['test/harness/build-first.ts', 'test/harness/platform-under-test.ts'];
+    const setupFiles = ['test/harness/skip-without-platform.ts'];
+    return { extends: inherited, test: { ...test, env: { TSVISOR_TEST_PLATFORM: platform }, globalSetup, setupFiles } };
+  });
 }
 
 export default defineConfig({
@@ -18,9 +32,10 @@ export default defineConfig({
     exclude: ['**/node_modules/**', 'dist/**', '.build/**'],
     projects: [
       group('unit', ['{sentry,platform,gofer,bin}/**/*.test.ts', 'test/harness/**/*.test.ts'], 20_000),
-      group('conformance', ['test/syscalls/**/*.test.ts'], 60_000),
-      group('programs', ['test/programs/**/*.test.ts'], 180_000),
-      group('hostile', ['test/hostile/**/*.test.ts'], 120_000),
+      ...onEachPlatform('conformance', ['test/syscalls/**/*.test.ts'], 60_000),
+      ...onEachPlatform('programs', ['test/programs/**/*.test.ts'], 180_000),
+      ...onEachPlatform('hostile', ['test/hostile/**/*.test.ts'], 120_000),
+      ...onEachPlatform('stress', ['test/stress/**/*.test.ts'], 60_000),
     ],
   },
 });

@@ -1,7 +1,7 @@
 /**
  * Conformance of the system calls: every guest program of this folder prints inside what it prints on Linux.
  *
- * `TSVISOR_GUESTS=pipes,epoll npx vitest run --project conformance` runs a few of them.
+ * `TSVISOR_GUESTS=pipes,epoll npx vitest run --project 'conformance*'` runs a few of them.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
