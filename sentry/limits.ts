@@ -54,6 +54,9 @@ export const TMPFS_INODES_ALL_MAX = 800_000;
 /** Link texts and extended attributes of all of them. */
 export const TMPFS_METADATA_ALL_MAX = 128 * 1024 * 1024;
 
+/** Executable files whose headers are remembered: less than 2 KiB each. */
+export const EXECUTABLES_REMEMBERED_MAX = 256;
+
 /** Open file descriptions of the sandbox (Linux fs.file-max): ENFILE beyond. */
 export const OPEN_FILES_MAX = 262_144;
 /** Slots of all descriptor tables: a table with a high descriptor is as long as that, and fork copies it. */

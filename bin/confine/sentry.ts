@@ -9,7 +9,7 @@
  *
  * What the host would not allow is in the report.
  */
-import { SENTRY_FILTER } from '#platform/bpf/sentry-filter.ts';
+import { sentryFilter } from '#platform/bpf/sentry-filter.ts';
 import { exitNow } from '#platform/host/setup-calls.ts';
 import { becomeUser, keepCapabilities, noNewPrivileges, SENTRY_USERS, setDumpable } from './credentials.ts';
 import { enterEmptyRoot } from './empty-root.ts';
@@ -44,12 +44,12 @@ function isolateUser(report: ConfinementReport): void {
   restrictFiles([], report);
 }
 
-/** Second step. Returns what both did. */
-export function confineSentry(): ConfinementReport {
+/** Second step, for a sentry that runs guests on `platform`. Returns what both did. */
+export function confineSentry(platform: string): ConfinementReport {
   const report = isolation;
   if (report === null) throw new Error('confineSentry before isolateSentry');
   report.step('not dumpable, not traceable by others', setDumpable(0));
-  installFilter(SENTRY_FILTER, report);
+  installFilter(sentryFilter(platform), report);
   confined = true;
   return report;
 }

@@ -8,7 +8,6 @@ import { PlatformLost, PlatformUnavailable } from '#platform/host/errors.ts';
 import type { HostFd } from '#platform/contract/host.ts';
 import { createHost } from '#platform/host/host.ts';
 import type { LinuxHost } from '#platform/host/host.ts';
-import { createPtracePlatform } from '#platform/ptrace/ptrace-platform.ts';
 import { installSignalForwarding } from '#platform/ptrace/signal-forwarding.ts';
 import { errnoName } from '#sentry/abi/errno.ts';
 import { POLLRDHUP } from '#sentry/abi/fs.ts';
@@ -28,6 +27,7 @@ import { WALK_DIRECTORY, WALK_FOLLOW, resolve } from '#sentry/vfs/walk.ts';
 import { toText } from '../byte-text.ts';
 import { confineSentry, isolateSentry } from '../confine/sentry.ts';
 import { EXIT_NOT_EXECUTABLE, EXIT_TIMED_OUT, UserError } from '../errors.ts';
+import { createPlatform } from './choose-platform.ts';
 import { openDebugLog } from './debug-log.ts';
 import type { LogLine } from './debug-log.ts';
 import { exitStatusOf } from './exit-status.ts';
@@ -64,7 +64,7 @@ function runToEnd(spec: SandboxSpec, log: LogLine | undefined): number {
     const { init, path } = prepareInit(kernel, connection, spec, standardFiles);
     tracer?.began(path, spec.args, spec.environment.length);
     const timedOut = startTimeout(kernel, spec.timeoutMs);
-    for (const line of confineSentry().lines()) host.log(`sentry: ${line}`);
+    for (const line of confineSentry(kernel.platform.name).lines()) host.log(`sentry: ${line}`);
     installSignalForwarding(host);
     kernel.start(init);
     const status = kernel.run();
@@ -111,7 +111,7 @@ function createKernel(spec: SandboxSpec, host: LinuxHost, tracer: StraceWriter |
   isolateSentry();
   return new Kernel({
     host,
-    platform: createPtracePlatform(host),
+    platform: createPlatform(spec.platform, host),
     dispatch: tracer === null ? (task) => table.dispatch(task) : (task) => table.dispatchTraced(task, tracer),
     ...facts,
     memoryLimit: spec.memoryLimit ?? Infinity,

@@ -3,6 +3,8 @@
  * Strings that reach the guest are byte strings, one character per byte.
  */
 
+import type { PlatformName } from './choose-platform.ts';
+
 /** A host directory shown to the guest. */
 export interface BindMount {
   readonly host: string;
@@ -27,7 +29,8 @@ export interface SandboxSpec {
   readonly environment: readonly string[];
   readonly user: UserSpec;
   readonly hostname: string;
-  readonly platform: 'ptrace';
+  /** How system calls are intercepted; null: the best that the host allows. */
+  readonly platform: PlatformName | null;
   /** Bytes of memory the guests may use together, or null. */
   readonly memoryLimit: number | null;
   /** Milliseconds after which everything is ended, or null. */

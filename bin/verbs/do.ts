@@ -5,6 +5,8 @@ import { resolve } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { toBytes } from '../byte-text.ts';
 import { callerEnvironment } from '../guest-env.ts';
+import { PLATFORM_NAMES } from '../sandbox/choose-platform.ts';
+import type { PlatformName } from '../sandbox/choose-platform.ts';
 import { runSandbox } from '../sandbox/run.ts';
 import type { BindMount, SandboxSpec, UserSpec } from '../sandbox/spec.ts';
 
@@ -16,7 +18,7 @@ interface DoOptions {
   env: string[];
   user?: UserSpec;
   hostname: string;
-  platform: 'ptrace';
+  platform?: PlatformName;
   memory?: number;
   timeout?: number;
   strace?: boolean;
@@ -80,7 +82,7 @@ export function doCommand(): Command {
     .option('--env <name=value>', 'set an environment variable (repeatable)', parseVariable, [])
     .option('--user <uid[:gid]>', "run as this user (default: the caller's ids)", parseUser)
     .option('--hostname <name>', 'host name inside', parseHostname, 'tsvisor')
-    .addOption(new Option('--platform <name>', 'how system calls are intercepted').choices(['ptrace']).default('ptrace'))
+    .addOption(new Option('--platform <name>', 'how system calls are intercepted (default: the best that the host allows)').choices(PLATFORM_NAMES))
     .option('--memory <bytes>', 'memory the guests may use together, such as 512m', parseBytes)
     .option('--timeout <seconds>', 'end everything after this time (exit status 124)', parseSeconds)
     .option('--strace', 'write a line for each system call to standard error')
@@ -101,7 +103,7 @@ function toSpec(args: string[], options: DoOptions): SandboxSpec {
     environment: mergeEnvironment(callerEnvironment(), options.env),
     user: options.user ?? callerUser(),
     hostname: options.hostname,
-    platform: options.platform,
+    platform: options.platform ?? null,
     memoryLimit: options.memory ?? null,
     timeoutMs: options.timeout ?? null,
     strace: straceTarget(options),

@@ -1,6 +1,8 @@
 /** `tsvisor features`: what this host offers and what tsvisor uses of it, as JSON. */
 import { Command } from 'commander';
 import { readFileSync } from 'node:fs';
+import { createHost } from '#platform/host/host.ts';
+import { PLATFORM_NAMES, platformRefusal } from '../sandbox/choose-platform.ts';
 import { VERSION } from '../version.ts';
 
 export function featuresCommand(): Command {
@@ -14,13 +16,24 @@ function features(): object {
     version: VERSION,
     node: process.version,
     kernel: readOptional('/proc/sys/kernel/osrelease'),
-    platforms: { ptrace: { yamaScope: readOptional('/proc/sys/kernel/yama/ptrace_scope') ?? 'off' } },
+    platforms: platforms(),
+    yamaScope: readOptional('/proc/sys/kernel/yama/ptrace_scope') ?? 'off',
     confinement: {
       user: process.getuid!() === 0 ? 'root' : 'ordinary user',
       securityModules: readOptional('/sys/kernel/security/lsm'),
       userNamespacesMax: readOptional('/proc/sys/user/max_user_namespaces'),
     },
   };
+}
+
+/** Each platform is started and ended again. */
+function platforms(): Record<string, { available: boolean; reason: string | null }> {
+  const host = createHost();
+  const entries = PLATFORM_NAMES.map((name) => {
+    const reason = platformRefusal(name, host);
+    return [name, { available: reason === null, reason }] as const;
+  });
+  return Object.fromEntries(entries);
 }
 
 function readOptional(path: string): string | null {

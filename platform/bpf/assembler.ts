@@ -27,13 +27,28 @@ export interface Rule {
   readonly name: string;
   readonly reason: string;
   readonly when?: readonly Condition[];
+  /** What happens when the conditions hold. */
+  readonly action?: 'allow' | 'notify' | 'trap';
 }
 
-/** `kill`: the whole process. `eperm`, `enosys`: the call fails. */
-export type DefaultAction = 'kill' | 'eperm' | 'enosys';
+/** `kill`: the whole process. `eperm`, `enosys`: the call fails. `notify`: the filter's listener answers. `trap`: SIGSYS. */
+export type DefaultAction = 'kill' | 'eperm' | 'enosys' | 'notify';
 
 export interface Filter {
   readonly name: string;
+  readonly rules: readonly Rule[];
+  readonly otherwise: DefaultAction;
+  /** Calls of foreign architectures; killed unless stated. */
+  readonly foreign?: 'kill' | 'trap';
+  /** Numbers of x32: killed, unless they are to be looked at like others. */
+  readonly x32?: 'kill' | 'rules';
+  /** Calls made by the code in this range (`size` a power of two, `start` a multiple of it) meet these rules instead. */
+  readonly within?: CodeRange;
+}
+
+export interface CodeRange {
+  readonly start: number;
+  readonly size: number;
   readonly rules: readonly Rule[];
   readonly otherwise: DefaultAction;
 }
@@ -51,12 +66,16 @@ const X32_BIT = 0x4000_0000;
 const RET_KILL_PROCESS = 0x8000_0000;
 const RET_ALLOW = 0x7fff_0000;
 const RET_ERRNO = 0x0005_0000;
+const RET_TRAP = 0x0003_0000;
+const RET_USER_NOTIF = 0x7fc0_0000;
+const AND = 0x54; // BPF_ALU | BPF_AND | BPF_K
 const EPERM = 1;
 const ENOSYS = 38;
 
 // struct seccomp_data
 const OFFSET_NR = 0;
 const OFFSET_ARCH = 4;
+const OFFSET_IP = 8;
 const OFFSET_ARGUMENTS = 16;
 
 /** An instruction whose jumps name labels; `next` is the instruction that follows. */
@@ -93,6 +112,11 @@ class Program {
 
   go(label: string): void {
     this.#push(JUMP, 0, label, NEXT);
+  }
+
+  /** The accumulator keeps the bits of `mask`. */
+  and(mask: number): void {
+    this.#push(AND, mask, NEXT, NEXT);
   }
 
   ret(action: number): void {
@@ -137,6 +161,7 @@ class Program {
 
 function defaultAction(action: DefaultAction): number {
   if (action === 'kill') return RET_KILL_PROCESS;
+  if (action === 'notify') return RET_USER_NOTIF;
   return RET_ERRNO | (action === 'eperm' ? EPERM : ENOSYS);
 }
 
@@ -174,49 +199,65 @@ function emitCondition(p: Program, condition: Condition, refused: string): void 
   p.label(holds);
 }
 
-function emitConditionalRules(p: Program, rules: readonly Rule[], refused: string): void {
-  const allowed = p.freshLabel();
-  for (const rule of rules) {
-    const nextAlternative = p.freshLabel();
-    for (const condition of rule.when ?? []) emitCondition(p, condition, nextAlternative);
-    p.go(allowed);
-    p.label(nextAlternative);
+const ACTIONS = { allow: RET_ALLOW, notify: RET_USER_NOTIF, trap: RET_TRAP } as const;
+
+/** The rules for one call: the first whose conditions hold decides. */
+function emitRulesOfCall(p: Program, rules: readonly Rule[], otherwise: DefaultAction): void {
+  for (const { when = [], action = 'allow' } of rules) {
+    const nextRule = p.freshLabel();
+    for (const condition of when) emitCondition(p, condition, nextRule);
+    p.ret(ACTIONS[action]);
+    p.label(nextRule);
+    if (when.length === 0) return;
   }
-  p.go(refused);
-  p.label(allowed);
-  p.ret(RET_ALLOW);
+  p.ret(defaultAction(otherwise));
 }
 
-/** The BPF program: eight bytes an instruction. Several rules may name the same call; any of them may allow it. */
-export function assembleFilter(filter: Filter): Uint8Array {
-  const p = new Program();
+/** Expects the number in the accumulator. */
+function emitRules(p: Program, rules: readonly Rule[], otherwise: DefaultAction): void {
   const byNumber = new Map<number, Rule[]>();
-  for (const rule of filter.rules) byNumber.set(rule.nr, [...(byNumber.get(rule.nr) ?? []), rule]);
-  p.load(OFFSET_ARCH);
-  p.jump(JUMP_EQUAL, AUDIT_ARCH_X86_64, 'native', NEXT);
-  p.ret(RET_KILL_PROCESS);
-  p.label('native');
-  p.load(OFFSET_NR);
-  p.jump(JUMP_GREATER_EQUAL, X32_BIT, NEXT, 'rules');
-  p.ret(RET_KILL_PROCESS);
-  p.label('rules');
-  for (const [nr, rules] of byNumber) {
+  for (const rule of rules) byNumber.set(rule.nr, [...(byNumber.get(rule.nr) ?? []), rule]);
+  for (const [nr, alternatives] of byNumber) {
     const otherCall = p.freshLabel();
     const thisCall = p.freshLabel();
     p.jump(JUMP_EQUAL, nr, thisCall, NEXT);
     p.go(otherCall);
     p.label(thisCall);
-    if (rules.some((rule) => (rule.when ?? []).length === 0)) p.ret(RET_ALLOW);
-    else emitRefusable(p, rules);
+    emitRulesOfCall(p, alternatives, otherwise);
     p.label(otherCall);
   }
-  p.ret(defaultAction(filter.otherwise));
-  return p.finish();
+  p.ret(defaultAction(otherwise));
+}
 
-  function emitRefusable(program: Program, rules: readonly Rule[]): void {
-    const refused = program.freshLabel();
-    emitConditionalRules(program, rules, refused);
-    program.label(refused);
-    program.ret(defaultAction(filter.otherwise));
+function emitRange(p: Program, { start, size, rules, otherwise }: CodeRange): void {
+  const elsewhere = p.freshLabel();
+  const inside = p.freshLabel();
+  p.load(OFFSET_IP + 4);
+  p.jump(JUMP_EQUAL, Math.floor(start / 0x1_0000_0000), NEXT, elsewhere);
+  p.load(OFFSET_IP);
+  p.and(-size >>> 0);
+  p.jump(JUMP_EQUAL, start >>> 0, inside, NEXT);
+  p.go(elsewhere);
+  p.label(inside);
+  p.load(OFFSET_NR);
+  emitRules(p, rules, otherwise);
+  p.label(elsewhere);
+}
+
+/** The BPF program: eight bytes an instruction. Of several rules for the same call the first whose conditions hold decides. */
+export function assembleFilter({ rules, otherwise, foreign = 'kill', x32 = 'kill', within }: Filter): Uint8Array {
+  const p = new Program();
+  p.load(OFFSET_ARCH);
+  p.jump(JUMP_EQUAL, AUDIT_ARCH_X86_64, 'native', NEXT);
+  p.ret(foreign === 'kill' ? RET_KILL_PROCESS : RET_TRAP);
+  p.label('native');
+  if (within !== undefined) emitRange(p, within);
+  p.load(OFFSET_NR);
+  if (x32 === 'kill') {
+    p.jump(JUMP_GREATER_EQUAL, X32_BIT, NEXT, 'rules');
+    p.ret(RET_KILL_PROCESS);
+    p.label('rules');
   }
+  emitRules(p, rules, otherwise);
+  return p.finish();
 }

@@ -11,6 +11,7 @@
 import type { Filter, Rule } from './assembler.ts';
 import { NODE_RULES } from './node-rules.ts';
 
+const INTERRUPT_SIGNAL = 62;
 const SIGABRT = 6;
 const SIGKILL = 9;
 const SIGSTOP = 19;
@@ -31,8 +32,19 @@ const FCNTL_COMMANDS = [0, 1, 2, 3, 4, 1030, 1033, 1034];
 const PR_SET_NAME = 15;
 const PR_SET_VMA = 0x5356_4d41;
 
+/** NOTIF_RECV, NOTIF_SEND, NOTIF_SET_FLAGS. */
+const LISTENER_REQUESTS = [0xc050_2100, 0xc018_2101, 0x4008_2104];
+
 const TRACING: readonly Rule[] = [
   { nr: 101, name: 'ptrace', reason: 'guest threads, all of them attached already', when: [{ argument: 0, oneOf: TRACE_REQUESTS }] },
+];
+
+const NOTIFYING: readonly Rule[] = [
+  { nr: 16, name: 'ioctl', reason: "calls of guests, from their filter's listener", when: [{ argument: 1, lowOneOf: LISTENER_REQUESTS }] },
+  { nr: 234, name: 'tgkill', reason: 'interrupts a guest thread', when: [{ argument: 2, lowOneOf: [INTERRUPT_SIGNAL] }] },
+];
+
+const GUESTS: readonly Rule[] = [
   { nr: 61, name: 'wait4', reason: 'stops and ends of guest threads' },
   {
     nr: 62,
@@ -87,8 +99,14 @@ const PROCESS: readonly Rule[] = [
   { nr: 110, name: 'getppid', reason: 'whether the launcher still lives' },
 ];
 
-export const SENTRY_FILTER: Filter = {
-  name: 'sentry',
-  otherwise: 'eperm',
-  rules: [...TRACING, ...FILES, ...EVENTS, ...PROCESS, ...NODE_RULES],
-};
+/** By the way guests are run. */
+const INTERCEPTION: Readonly<Record<string, readonly Rule[]>> = { ptrace: TRACING, seccomp: NOTIFYING };
+
+/** `platform`: the name of the platform that runs the guests. */
+export function sentryFilter(platform: string): Filter {
+  return {
+    name: 'sentry',
+    otherwise: 'eperm',
+    rules: [...(INTERCEPTION[platform] ?? []), ...GUESTS, ...FILES, ...EVENTS, ...PROCESS, ...NODE_RULES],
+  };
+}

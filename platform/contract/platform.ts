@@ -126,6 +126,14 @@ export interface GuestThread {
   release(): void;
 }
 
+/** Pieces of guest memory one after the other, beginning with byte `done` of piece `current`. All lie below the end of guest memory. */
+export interface GuestPieces {
+  readonly addresses: Float64Array;
+  readonly lengths: Float64Array;
+  readonly current: number;
+  readonly done: number;
+}
+
 /** A guest address space: one host process. */
 export interface GuestSpace {
   /** The host's vDSO and vvar pages as they lie in this space: [vvar range, vdso range]; empty when the host has none. */
@@ -135,8 +143,20 @@ export interface GuestSpace {
    * Returns the number of bytes copied before the first inaccessible page (so `length` on complete success, possibly 0).
    */
   read(address: number, memory: HostMemory, offset: number, length: number): number;
-  /** The same in the other direction. */
+  /**
+   * As `read`, for a string: it may stop behind the first NUL. For platforms to which a string can travel with the call that names it. Missing
+   * where `read` does as well.
+   */
+  readString?(address: number, memory: HostMemory, offset: number, length: number): number;
+  /**
+   * As `read`, from several pieces to `length` consecutive bytes of `memory`; there are as many bytes in the pieces at least. Missing where
+   * a copy for each does as well.
+   */
+  readPieces?(pieces: GuestPieces, memory: HostMemory, offset: number, length: number): number;
+  /** The other direction. */
   write(address: number, memory: HostMemory, offset: number, length: number): number;
+  /** As `readPieces`. */
+  writePieces?(pieces: GuestPieces, memory: HostMemory, offset: number, length: number): number;
   /**
    * Atomic 32-bit operation for futexes on guest memory: compares the word at `address` with `expected` and stores `desired`.
    * Returns the old value (as unsigned) or -1 when not accessible. Used for robust lists and FUTEX_WAKE_OP.

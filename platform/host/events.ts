@@ -17,6 +17,7 @@ import { allocateMemory } from './memory.ts';
 export const SIGNAL_TOKEN = 1;
 export const ALARM_TOKEN = 2;
 const TICK_TOKEN = 3;
+const EXIT_TOKEN = 4;
 
 const EPOLLIN = 1;
 const EPOLL_CTL_ADD = 1;
@@ -46,6 +47,9 @@ export class HostEvents {
   readonly epollFd: number;
   /** The signal handler writes signal numbers here. */
   readonly signalWriteFd: number;
+  /** A signal handler writes here when a guest process ends (platforms that learn of it by a signal). */
+  readonly exitWriteFd: number;
+  readonly exitReadFd: number;
   readonly #signalReadFd: number;
   readonly #alarmFd: number;
   readonly #tickFd: number;
@@ -60,6 +64,7 @@ export class HostEvents {
   #alarmNs = Infinity;
   #programmedNs = Infinity;
   #ticked = false;
+  #exited = false;
 
   constructor() {
     // SAFETY: these calls create descriptors; the pipe's two numbers go to our own page.
@@ -69,9 +74,13 @@ export class HostEvents {
     must('pipe2', libc.checked(libc.pipe2(this.#memory.address + CONTROL, PIPE_FLAGS)));
     this.#signalReadFd = this.#view.getInt32(CONTROL, true);
     this.signalWriteFd = this.#view.getInt32(CONTROL + 4, true);
+    must('pipe2', libc.checked(libc.pipe2(this.#memory.address + CONTROL, PIPE_FLAGS)));
+    this.exitReadFd = this.#view.getInt32(CONTROL, true);
+    this.exitWriteFd = this.#view.getInt32(CONTROL + 4, true);
     must('epoll_ctl', this.#control(EPOLL_CTL_ADD, this.#signalReadFd, EPOLLIN, SIGNAL_TOKEN));
     must('epoll_ctl', this.#control(EPOLL_CTL_ADD, this.#alarmFd, EPOLLIN, ALARM_TOKEN));
     must('epoll_ctl', this.#control(EPOLL_CTL_ADD, this.#tickFd, EPOLLIN, TICK_TOKEN));
+    must('epoll_ctl', this.#control(EPOLL_CTL_ADD, this.exitReadFd, EPOLLIN, EXIT_TOKEN));
   }
 
   watch(fd: number, events: number, token: number): number {
@@ -157,6 +166,19 @@ export class HostEvents {
     return ticked;
   }
 
+  /** Forgets the ends of processes reported so far: the caller is about to look for them. */
+  drainExits(): void {
+    this.#drain(this.exitReadFd);
+    this.#exited = false;
+  }
+
+  /** True once after a guest process ended and `collect` saw it. */
+  takeExit(): boolean {
+    const exited = this.#exited;
+    this.#exited = false;
+    return exited;
+  }
+
   monotonicNs(): number {
     // SAFETY: one timespec in our own page.
     libc.clockGettime(CLOCK_MONOTONIC, this.#memory.address + CLOCK);
@@ -168,6 +190,11 @@ export class HostEvents {
     if (token === TICK_TOKEN) {
       this.#drain(this.#tickFd);
       this.#ticked = true;
+      return;
+    }
+    if (token === EXIT_TOKEN) {
+      this.#drain(this.exitReadFd);
+      this.#exited = true;
       return;
     }
     if (token === ALARM_TOKEN) {

@@ -76,6 +76,30 @@ export const schedSetaffinity: N3 = bind('sched_setaffinity', 'int', ['int', 'si
 export const schedGetaffinity: N3 = bind('sched_getaffinity', 'int', ['int', 'size_t', PTR]);
 export const schedGetcpu: () => number = bind('sched_getcpu', 'int', []);
 
+// glibc has a function for it only since 2.30.
+const SYS_TGKILL = 234;
+const rawSyscall3: N4 = bind('syscall', 'long', ['long', 'int', 'int', 'int']);
+export const tgkill: N3 = (pid, tid, signal) => rawSyscall3(SYS_TGKILL, pid, tid, signal);
+const SYS_FUTEX = 202;
+const FUTEX_WAKE = 1;
+const rawFutex: N4 = bind('syscall', 'long', ['long', PTR, 'int', 'int']);
+/** Wakes one thread that sleeps on the word at `address`, of whichever process that shares it. */
+export const futexWake: N1 = (address) => rawFutex(SYS_FUTEX, address, FUTEX_WAKE, 1);
+export const getauxval: N1 = bind('getauxval', 'ulong', ['ulong']);
+const pthreadSelf: () => number = bind('pthread_self', PTR, []);
+
+/** The area that the C library registered with the host for the calling thread (rseq(2)), or null. */
+export function rseqArea(): { address: number; size: number } | null {
+  try {
+    // SAFETY: two variables of the C library, of the types stated, that are constant after its start.
+    const offset = Number(koffi.decode(libc.symbol('__rseq_offset', 'int64_t'), 'int64_t'));
+    const size = Number(koffi.decode(libc.symbol('__rseq_size', 'uint'), 'uint'));
+    return size === 0 ? null : { address: pthreadSelf() + offset, size };
+  } catch {
+    return null; // before glibc 2.35
+  }
+}
+
 export const spawn: (pid: number, path: string, actions: number, attributes: number, argv: number, envp: number) => number = bind(
   'posix_spawn',
   'int',

@@ -14,27 +14,33 @@ const MAP_SHARED = 1;
 const MAP_PRIVATE_ANONYMOUS = 0x22;
 const PAGE = 4096;
 
+/** What Buffer's `toString` and `write` call in the end, after having looked up the encoding: less than half their time. */
+interface Latin1Buffer extends Buffer {
+  latin1Slice(start: number, end: number): string;
+  latin1Write(text: string, offset: number): number;
+}
+
 export class LinuxMemory implements HostMemory {
   readonly address: number;
   readonly bytes: Uint8Array;
   readonly view: DataView;
-  readonly #buffer: Buffer;
+  readonly #buffer: Latin1Buffer;
 
   constructor(address: number, length: number) {
     // SAFETY: `address` starts a mapping of at least `length` bytes that is never unmapped (the two functions below).
     const memory = viewMemory(address, length);
     this.address = address;
-    this.#buffer = Buffer.from(memory);
+    this.#buffer = Buffer.from(memory) as Latin1Buffer;
     this.bytes = this.#buffer;
     this.view = new DataView(memory);
   }
 
   latin1(start: number, end: number): string {
-    return this.#buffer.toString('latin1', start, end);
+    return this.#buffer.latin1Slice(start, end);
   }
 
   writeLatin1(text: string, offset: number): number {
-    return this.#buffer.write(text, offset, 'latin1');
+    return this.#buffer.latin1Write(text, offset);
   }
 }
 

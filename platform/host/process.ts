@@ -1,5 +1,5 @@
 /**
- * The host calls a ptrace platform is made of: tracing, waiting, guest memory, CPU affinity.
+ * The host calls that platforms are made of: tracing, waiting, guest memory, CPU affinity.
  *
  * ptrace answers only to the thread that attached, so all of this belongs to the main thread. Results follow the kernel's
  * convention (`-errno`). Specification: ptrace(2), wait4(2), process_vm_readv(2), sched_setaffinity(2).
@@ -91,6 +91,22 @@ export function waitStatus(): number {
 export function kill(pid: number, signal: number): number {
   // SAFETY: touches no memory. Callers pass only ids of processes they created and have not reaped.
   return libc.checked(libc.kill(pid, signal));
+}
+
+/** Sleeps; less than a second. For the rare wait that no descriptor ends. */
+export function pause(nanoseconds: number): void {
+  words.setUint32(CPU_TIME, 0, true);
+  words.setUint32(CPU_TIME + 4, 0, true);
+  words.setUint32(CPU_TIME + 8, nanoseconds, true);
+  words.setUint32(CPU_TIME + 12, 0, true);
+  // SAFETY: one timespec in our own page and no descriptors.
+  libc.ppoll(0, 0, scratch.address + CPU_TIME, 0);
+}
+
+/** To one thread of a process. -ESRCH when it is gone. */
+export function killThread(pid: number, tid: number, signal: number): number {
+  // SAFETY: touches no memory. As with kill.
+  return libc.checked(libc.tgkill(pid, tid, signal));
 }
 
 /** Copies from the memory of `tid`; the bytes before the first inaccessible page. */

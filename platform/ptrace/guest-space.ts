@@ -7,9 +7,10 @@
  * A host thread whose guest thread ended is kept for the next one (`idle`), a few of them and always the first thread: the process would
  * have no name without it. Making a thread and ending it then cost the host nothing.
  */
-import type { GuestSpace, GuestThread } from '../contract/platform.ts';
+import type { GuestPieces, GuestSpace, GuestThread } from '../contract/platform.ts';
 import type { HostMemory } from '../contract/host.ts';
 import * as process from '../host/process.ts';
+import { readRemotePieces, writeRemotePieces } from '../host/remote-pieces.ts';
 import type { PtracePlatform } from './ptrace-platform.ts';
 import type { PtraceThread } from './guest-thread.ts';
 import type { VdsoPlace } from './zygote.ts';
@@ -48,6 +49,14 @@ export class PtraceSpace implements GuestSpace {
     if (length === 0 || this.ended) return 0;
     const result = process.writeRemote(this.pid, address, memory, offset, length);
     return result < 0 ? 0 : result;
+  }
+
+  readPieces(pieces: GuestPieces, memory: HostMemory, offset: number, length: number): number {
+    return this.ended ? 0 : readRemotePieces(this.pid, pieces, memory, offset, length);
+  }
+
+  writePieces(pieces: GuestPieces, memory: HostMemory, offset: number, length: number): number {
+    return this.ended ? 0 : writeRemotePieces(this.pid, pieces, memory, offset, length);
   }
 
   compareExchange(thread: GuestThread, address: number, expected: number, desired: number): number {

@@ -1,5 +1,5 @@
 /**
- * The flags of every clone that happens in guest processes. The stub's filter allows exactly these two words.
+ * The flags of every clone that happens in guest processes. The filters allow exactly these words.
  *
  * CLONE_FILES keeps the sentry's descriptor table, so that a donated descriptor can be mapped by its number. CLONE_PTRACE attaches
  * the child to the sentry without a stop of the parent. CLONE_PARENT makes the sentry the parent of every process: a tracer only
@@ -21,3 +21,12 @@ export const ZYGOTE_FLAGS = CLONE_FILES;
 export const FORK_FLAGS = CLONE_FILES | CLONE_FS | CLONE_PARENT | CLONE_PTRACE;
 /** A thread. */
 export const SPAWN_FLAGS = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_PTRACE;
+
+/**
+ * The same without ptrace. The sentry learns of the end of a process by this signal: real-time, so that Node's own children stay apart and none
+ * is lost. A clone with CLONE_PARENT inherits it.
+ */
+export const EXIT_SIGNAL = 61;
+export const UNTRACED_ZYGOTE_FLAGS = CLONE_FILES | EXIT_SIGNAL;
+export const UNTRACED_FORK_FLAGS = CLONE_FILES | CLONE_FS | CLONE_PARENT;
+export const UNTRACED_SPAWN_FLAGS = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;

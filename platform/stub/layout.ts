@@ -1,9 +1,9 @@
 /**
  * Where the platform's own pages lie in every guest address space.
  *
- * The top megabyte below the 47-bit limit belongs to the platform: the vDSO with its data pages at the bottom, the stub's one page
- * of code near the top. Guests may use everything beneath `GUEST_END`. All stubs have the same layout, because each is a fork of
- * the first, and the code page is neither writable nor different between them.
+ * The top of the user half belongs to the platform: context slots (seccomp platform only), the vDSO with its data pages, the stub's
+ * pages of code near the very end. Guests may use everything beneath `GUEST_END`. All stubs have the same layout, because each is a
+ * fork of the first, and the code is neither writable nor different between them.
  */
 
 export const PAGE_SIZE = 4096;
@@ -12,10 +12,16 @@ export const PAGE_SIZE = 4096;
 export const TASK_END = 0x7fff_ffff_f000;
 
 /** End (exclusive) of the addresses a guest may map. */
-export const GUEST_END = 0x7fff_fff0_0000;
+export const GUEST_END = 0x7fff_0000_0000;
+
+/** Context slots of the threads of a process, up to CONTEXT_END. */
+export const CONTEXT_BASE = 0x7fff_0000_0000;
+export const CONTEXT_END = 0x7fff_8000_0000;
 
 /** Where the host's vvar and vdso pages are moved to, keeping their order and distance. */
 export const VDSO_BASE = 0x7fff_fff1_0000;
 
-/** The stub's code page. One page stays free on either side. */
+/** The stub's code. One page stays free on either side. */
 export const STUB_BASE = 0x7fff_ffff_c000;
+/** What the filter takes for stub code; a power of two, to which STUB_BASE is aligned. */
+export const STUB_SIZE = 2 * PAGE_SIZE;

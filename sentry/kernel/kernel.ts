@@ -11,6 +11,7 @@
  * The system call table lies above this layer and is given as `SyscallDispatch`.
  */
 import type { SignalInfo } from '#sentry/abi/siginfo.ts';
+import { ERESTARTSYS } from '#sentry/abi/errno.ts';
 import { StopKind } from '#platform/contract/platform.ts';
 import type { GuestThread, Platform } from '#platform/contract/platform.ts';
 import { FIRST_USER_TOKEN } from '#platform/contract/host.ts';
@@ -24,6 +25,7 @@ import { UnixFamily } from '../fs/unix/unix-family.ts';
 import { AF_UNIX } from '#sentry/abi/socket.ts';
 import type { MachineView } from '../fs/proc/process-view.ts';
 import type { HostEvents } from '../fs/host-file/host-events.ts';
+import { KnownBinaries } from './exec/binary.ts';
 import { deliverSignals, needsDelivery } from './signals/deliver.ts';
 import { forceFault } from './signals/fault.ts';
 import type { ProcessGroup, Session } from './process-group.ts';
@@ -63,6 +65,8 @@ export const SCRATCH_SIZE = 1 << 20;
 const RUNNABLE_BATCH = 256;
 /** A deadline that has passed already. */
 const AT_ONCE = 1;
+/** Results above this one are nothing but results: no restart of the call, not BLOCKED, not REGISTERS_SET. */
+const SPECIAL_RESULTS = -ERESTARTSYS;
 
 interface WatchedFd {
   readonly token: number;
@@ -73,6 +77,7 @@ export class Kernel implements HostEvents {
   readonly host: Host;
   readonly platform: Platform;
   readonly options: KernelOptions;
+  private readonly dispatch: SyscallDispatch;
   readonly timers = new TimerQueue();
   /** Pipes, sockets, epoll and the like: what they share. */
   readonly anonymous: AnonymousFiles;
@@ -93,6 +98,7 @@ export class Kernel implements HostEvents {
   exitStatus: number | null = null;
   readonly bootTimeNs: number;
   readonly memoryBudget: MemoryBudget;
+  readonly knownBinaries = new KnownBinaries();
   /** Names in /proc/filesystems. */
   readonly fileSystemTypes: readonly string[] = [
     'proc',
@@ -106,7 +112,11 @@ export class Kernel implements HostEvents {
     'anon_inodefs',
   ];
 
-  private readonly runQueue: Task[] = [];
+  // The run queue, linked through `Task.nextRunnable`.
+  private firstRunnable: Task | null = null;
+  private lastRunnable: Task | null = null;
+  /** What the host's alarm was last set to. */
+  private alarmNs = NaN;
   private readonly watched = new Map<HostFd, WatchedFd>();
   private readonly callbacks = new Map<number, (events: number) => void>();
   private nextToken = FIRST_USER_TOKEN;
@@ -114,6 +124,7 @@ export class Kernel implements HostEvents {
 
   constructor(options: KernelOptions) {
     this.options = options;
+    this.dispatch = options.dispatch;
     this.host = options.host;
     this.platform = options.platform;
     this.scratch = options.host.allocate(SCRATCH_SIZE);
@@ -135,11 +146,15 @@ export class Kernel implements HostEvents {
 
   /** Runs until init has ended; returns its wait status. */
   run(): number {
+    const { platform, timers } = this;
     while (this.exitStatus === null) {
-      this.serveRunnable();
-      if (this.exitStatus !== null) break;
-      this.host.setAlarm(this.runQueue.length > 0 ? AT_ONCE : this.timers.nextDeadline);
-      const stopped = this.platform.wait();
+      if (this.firstRunnable !== null) {
+        this.serveRunnable();
+        if (this.exitStatus !== null) break;
+      }
+      const alarmNs = this.firstRunnable === null ? timers.nextDeadline : AT_ONCE;
+      if (alarmNs !== this.alarmNs) this.setAlarm(alarmNs);
+      const stopped = platform.wait();
       if (stopped === null) this.serveHost();
       else this.serveStop(stopped);
     }
@@ -147,11 +162,18 @@ export class Kernel implements HostEvents {
     return this.exitStatus;
   }
 
+  private setAlarm(deadlineNs: number): void {
+    this.alarmNs = deadlineNs;
+    this.host.setAlarm(deadlineNs);
+  }
+
   /** Has the kernel look at `task` again: its blocked call is retried, or it goes back to guest code. */
   makeRunnable(task: Task): void {
     if (task.runnable || task.hasExited) return;
     task.runnable = true;
-    this.runQueue.push(task);
+    if (this.lastRunnable === null) this.firstRunnable = task;
+    else this.lastRunnable.nextRunnable = task;
+    this.lastRunnable = task;
   }
 
   /** A task, process group or session called `id` is gone: once none is left, the number may be given out again. */
@@ -185,11 +207,13 @@ export class Kernel implements HostEvents {
   }
 
   private serveRunnable(): void {
-    const { runQueue } = this;
     // Bounded: tasks that keep waking each other must not keep the loop from guests and the host.
     for (let budget = RUNNABLE_BATCH; budget > 0; budget--) {
-      const task = runQueue.shift();
-      if (task === undefined) return;
+      const task = this.firstRunnable;
+      if (task === null) return;
+      this.firstRunnable = task.nextRunnable;
+      if (this.firstRunnable === null) this.lastRunnable = null;
+      task.nextRunnable = null;
       task.runnable = false;
       if (task.hasExited) continue;
       if (task.wait.waiting) this.retry(task);
@@ -213,13 +237,17 @@ export class Kernel implements HostEvents {
       return;
     }
     task.inGuest = false;
+    if (thread.stop === StopKind.Syscall && task.signals.work === 0) {
+      this.finishCall(task, this.dispatch(task));
+      return;
+    }
     if (task.hasExited) {
       thread.release();
       return;
     }
     switch (thread.stop) {
       case StopKind.Syscall:
-        this.finishCall(task, this.options.dispatch(task));
+        this.finishCall(task, this.dispatch(task));
         return;
       case StopKind.Fault:
         forceFault(task, thread.fault);
@@ -240,10 +268,23 @@ export class Kernel implements HostEvents {
   private retry(task: Task): void {
     task.wait.detach();
     task.state = TaskState.Running;
-    this.finishCall(task, this.options.dispatch(task));
+    this.finishCall(task, this.dispatch(task));
   }
 
   private finishCall(task: Task, result: number): void {
+    // Nearly always: a result, and nothing else to do. (A task that has ended has work, too.)
+    if (result > SPECIAL_RESULTS && task.signals.work === 0) {
+      task.wait.finish();
+      task.inGuest = true;
+      const { thread } = task;
+      thread.setResult(result);
+      thread.resume();
+      return;
+    }
+    this.finishUnusual(task, result);
+  }
+
+  private finishUnusual(task: Task, result: number): void {
     if (task.hasExited) return;
     if (result === BLOCKED) {
       if (!this.mustStopWaiting(task)) {

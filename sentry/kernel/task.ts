@@ -55,8 +55,10 @@ export class Task implements Caller {
   readonly wait: CallWait;
   /** For system calls that move user buffers; one at a time. */
   readonly io = new UserIo();
-  /** Blocked in the kernel's run queue already. */
+  /** In the kernel's run queue already. */
   runnable = false;
+  /** Who comes after it there. */
+  nextRunnable: Task | null = null;
   /** Its host thread is running guest code now. */
   inGuest = false;
   /** set_tid_address / CLONE_CHILD_CLEARTID: 0 or a guest address. */
@@ -103,7 +105,7 @@ export class Task implements Caller {
     this.fs = init.fs;
     this.uts = init.uts;
     this.signals = new TaskSignals(this);
-    this.wait = new CallWait(kernel.timers, () => kernel.makeRunnable(this));
+    this.wait = new CallWait(kernel.host, kernel.timers, () => kernel.makeRunnable(this));
     init.thread.owner = this;
   }
 

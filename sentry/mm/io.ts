@@ -7,8 +7,9 @@
  *     const n = host.pread(fd, scratch, 0, Math.min(io.remaining, SCRATCH_SIZE), position);
  *     const moved = io.put(scratch, 0, n);       // advances; -EFAULT only when not one byte could be moved
  */
-import { EFAULT } from '#sentry/abi/errno.ts';
+import { EFAULT, ENOSYS } from '#sentry/abi/errno.ts';
 import type { HostMemory } from '#platform/contract/host.ts';
+import type { GuestPieces } from '#platform/contract/platform.ts';
 
 export interface Io {
   /** Bytes not yet moved. */
@@ -25,20 +26,24 @@ export interface Io {
 export interface GuestBytes {
   copyInPartial(address: number, memory: HostMemory, offset: number, length: number): number;
   copyOutPartial(address: number, memory: HostMemory, offset: number, length: number): number;
+  /** -ENOSYS: one piece after the other is the way. */
+  copyInPieces(pieces: GuestPieces, memory: HostMemory, offset: number, length: number): number;
+  copyOutPieces(pieces: GuestPieces, memory: HostMemory, offset: number, length: number): number;
 }
 
 /** At most this many segments in one readv or writev (UIO_MAXIOV). */
 export const IOV_MAX = 1024;
 
 /** Guest memory as an `Io`. One object serves a task for ever: `begin`, then `segment` for each buffer. */
-export class UserIo implements Io {
+export class UserIo implements Io, GuestPieces {
   remaining = 0;
   private memory: GuestBytes | null = null;
-  private readonly addresses = new Float64Array(IOV_MAX);
-  private readonly lengths = new Float64Array(IOV_MAX);
+  // The pieces, and how far we are.
+  readonly addresses: Float64Array = new Float64Array(IOV_MAX);
+  readonly lengths: Float64Array = new Float64Array(IOV_MAX);
   private count = 0;
-  private current = 0;
-  private done = 0;
+  current = 0;
+  done = 0;
 
   /** One buffer. */
   single(memory: GuestBytes, address: number, length: number): this {
@@ -69,11 +74,38 @@ export class UserIo implements Io {
   }
 
   put(memory: HostMemory, offset: number, length: number): number {
-    return this.move(memory, offset, length, 'out');
+    const { current } = this;
+    if (length > this.lengths[current]! - this.done) return this.putPieces(memory, offset, length);
+    if (length === 0) return 0;
+    const moved = this.memory!.copyOutPartial(this.addresses[current]! + this.done, memory, offset, length);
+    if (moved === 0) return -EFAULT;
+    this.advance(moved);
+    return moved;
   }
 
   take(memory: HostMemory, offset: number, length: number): number {
-    return this.move(memory, offset, length, 'in');
+    const { current } = this;
+    if (length > this.lengths[current]! - this.done) return this.takePieces(memory, offset, length);
+    if (length === 0) return 0;
+    const moved = this.memory!.copyInPartial(this.addresses[current]! + this.done, memory, offset, length);
+    if (moved === 0) return -EFAULT;
+    this.advance(moved);
+    return moved;
+  }
+
+  private putPieces(memory: HostMemory, offset: number, length: number): number {
+    const moved = this.memory!.copyOutPieces(this, memory, offset, length);
+    return moved === -ENOSYS ? this.move(memory, offset, length, 'out') : this.moved(moved);
+  }
+
+  private takePieces(memory: HostMemory, offset: number, length: number): number {
+    const moved = this.memory!.copyInPieces(this, memory, offset, length);
+    return moved === -ENOSYS ? this.move(memory, offset, length, 'in') : this.moved(moved);
+  }
+
+  private moved(bytes: number): number {
+    this.skip(bytes);
+    return bytes === 0 ? -EFAULT : bytes;
   }
 
   skip(length: number): void {

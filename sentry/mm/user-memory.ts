@@ -12,13 +12,15 @@
  *     Timespec.encode(task.scratch.view, 0, remaining);
  *     return task.memory.copyOut(address, task.scratch, 0, Timespec.size);        // 0 or -EFAULT
  */
-import { EFAULT, ENAMETOOLONG } from '#sentry/abi/errno.ts';
+import { EFAULT, ENAMETOOLONG, ENOSYS } from '#sentry/abi/errno.ts';
 import { PATH_MAX } from '#sentry/abi/fs.ts';
-import type { GuestSpace } from '#platform/contract/platform.ts';
+import type { GuestPieces, GuestSpace } from '#platform/contract/platform.ts';
 import type { HostMemory } from '#platform/contract/host.ts';
 import type { GuestBytes } from './io.ts';
 
 const PAGE_SIZE = 4096;
+/** What is fetched of a string at first. */
+const SHORT_STRING = 256;
 
 export class UserMemory implements GuestBytes {
   private space: GuestSpace;
@@ -42,6 +44,28 @@ export class UserMemory implements GuestBytes {
   copyOutPartial(address: number, memory: HostMemory, offset: number, length: number): number {
     const reachable = this.reachable(address, length);
     return reachable === 0 ? 0 : this.space.write(address, memory, offset, reachable);
+  }
+
+  /** The same from several pieces, to consecutive bytes. */
+  copyInPieces(pieces: GuestPieces, memory: HostMemory, offset: number, length: number): number {
+    const { space } = this;
+    return space.readPieces === undefined || !this.arePlain(pieces, length) ? -ENOSYS : space.readPieces(pieces, memory, offset, length);
+  }
+
+  copyOutPieces(pieces: GuestPieces, memory: HostMemory, offset: number, length: number): number {
+    const { space } = this;
+    return space.writePieces === undefined || !this.arePlain(pieces, length) ? -ENOSYS : space.writePieces(pieces, memory, offset, length);
+  }
+
+  /** Whether the first `length` bytes of the pieces lie below the end of guest memory. */
+  private arePlain({ addresses, lengths, current, done }: GuestPieces, length: number): boolean {
+    let left = length + done;
+    for (let i = current; left > 0; i++) {
+      const address = addresses[i]!;
+      if (!(address >= 0 && address + Math.min(left, lengths[i]!) <= this.limit)) return false;
+      left -= lengths[i]!;
+    }
+    return true;
   }
 
   /** All `length` bytes or -EFAULT; 0 on success. */
@@ -82,19 +106,43 @@ export class UserMemory implements GuestBytes {
    */
   readString(address: number, limit: number = PATH_MAX): string | number {
     const { cell } = this;
+    let length = 0;
+    while (length < limit) {
+      const from = address + length;
+      // Not beyond the end of the page: the string may end just before an inaccessible one. Most are short.
+      const page = PAGE_SIZE - (from % PAGE_SIZE);
+      const want = Math.min(limit - length, length === 0 ? Math.min(page, SHORT_STRING) : page);
+      const got = this.stringPiece(from, length, want);
+      const end = terminator(cell.bytes, length, got);
+      if (end >= 0) return cell.latin1(0, end);
+      if (got < want) return -EFAULT;
+      length += got;
+      if (length + PAGE_SIZE > CELL_SIZE) return this.longString(address, limit);
+    }
+    return -ENAMETOOLONG;
+  }
+
+  /** Up to `want` bytes at `from`, at `offset` of the cell. */
+  private stringPiece(from: number, offset: number, want: number): number {
+    const { space } = this;
+    const reachable = this.reachable(from, want);
+    if (reachable === 0) return 0;
+    if (space.readString === undefined) return space.read(from, this.cell, offset, reachable);
+    return space.readString(from, this.cell, offset, reachable);
+  }
+
+  /** One that does not fit into the cell. */
+  private longString(address: number, limit: number): string | number {
+    const { cell } = this;
     let text = '';
-    let from = address;
-    let left = limit;
-    while (left > 0) {
-      // Up to the end of the page: the string may end just before an inaccessible one.
-      const want = Math.min(left, PAGE_SIZE - (from % PAGE_SIZE), PAGE_SIZE);
+    while (text.length < limit) {
+      const from = address + text.length;
+      const want = Math.min(limit - text.length, PAGE_SIZE - (from % PAGE_SIZE));
       const got = this.copyInPartial(from, cell, 0, want);
-      const end = cell.bytes.subarray(0, got).indexOf(0);
-      if (end >= 0) return text === '' ? cell.latin1(0, end) : text + cell.latin1(0, end);
+      const end = terminator(cell.bytes, 0, got);
+      if (end >= 0) return text + cell.latin1(0, end);
       if (got < want) return -EFAULT;
       text += cell.latin1(0, got);
-      from += got;
-      left -= got;
     }
     return -ENAMETOOLONG;
   }
@@ -128,6 +176,14 @@ export class UserMemory implements GuestBytes {
     if (!(address >= 0 && address < this.limit)) return 0;
     return Math.min(length, this.limit - address);
   }
+}
+
+/** Where the first NUL of the `length` bytes at `start` is, or -1. */
+function terminator(bytes: Uint8Array, start: number, length: number): number {
+  // Not `indexOf`: on a short string the call costs more than the search, and it would have to be given a view of its own.
+  const end = start + length;
+  for (let i = start; i < end; i++) if (bytes[i] === 0) return i;
+  return -1;
 }
 
 /** Bytes of sentry memory a `UserMemory` needs as its cell. */

@@ -55,7 +55,7 @@ function control(task: Task, epfd: number, operation: number, fd: number, addres
   }
 }
 
-/** One run of a wait whose deadline is set: a count, or BLOCKED. A deadline of 0 means not to wait. */
+/** One run of a wait whose timeout is set: a count, or BLOCKED. */
 function collect(task: Task, epfd: number, address: number, maximum: number): number {
   const { wait, memory, scratch } = task;
   if (maximum <= 0 || maximum > EPOLL_EVENTS_MAX) return -EINVAL;
@@ -69,17 +69,13 @@ function collect(task: Task, epfd: number, address: number, maximum: number): nu
     if (stored < count) epoll.putBack(stored);
     return stored > 0 ? stored : -EFAULT;
   }
-  if (wait.timedOut || wait.deadlineNs === 0) return 0;
+  if (!wait.mayWait) return 0;
   wait.interrupted = -EINTR;
   return waitForFile(task, epoll, READABLE);
 }
 
-function deadline(task: Task, ns: number): number {
-  return ns === Infinity ? Infinity : ns === 0 ? 0 : task.kernel.host.monotonicNs() + ns;
-}
-
 function wait(task: Task, epfd: number, address: number, maximum: number, timeoutMs: number): number {
-  if (task.wait.first) task.wait.deadlineNs = deadline(task, timeoutMs < 0 ? Infinity : timeoutMs * NS_PER_MS);
+  if (task.wait.first) task.wait.timeoutNs = timeoutMs < 0 ? Infinity : timeoutMs * NS_PER_MS;
   return collect(task, epfd, address, maximum);
 }
 
@@ -101,7 +97,7 @@ function pwait2(task: Task, epfd: number, address: number, maximum: number, time
     if (ns < 0) return ns;
     const masked = useTemporaryMask(task, mask, maskSize);
     if (masked < 0) return masked;
-    task.wait.deadlineNs = deadline(task, ns);
+    task.wait.timeoutNs = ns;
   }
   return finish(task, collect(task, epfd, address, maximum));
 }

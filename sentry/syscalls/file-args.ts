@@ -31,12 +31,12 @@ export function waitForFile(task: Task, file: FileDescription, events: number): 
   const timeoutNs = (events & WRITABLE) !== 0 ? file.writeTimeoutNs : file.readTimeoutNs;
   if (timeoutNs !== Infinity) {
     if (wait.timedOut) return -EAGAIN;
-    if (wait.deadlineNs === Infinity) wait.deadlineNs = task.kernel.host.monotonicNs() + timeoutNs;
+    if (wait.timeoutNs === Infinity) wait.timeoutNs = timeoutNs;
     wait.interrupted = -EINTR;
   }
   if (wait.state !== file) {
-    wait.state = file.acquire();
-    wait.onFinish = () => file.release();
+    wait.state = file;
+    wait.hold(file.acquire());
   }
   return wait.on(file.queue, events);
 }

@@ -1,5 +1,5 @@
 /**
- * Memory: mmap(2), munmap(2), mprotect(2), mremap(2), brk(2), madvise(2), msync(2), mlock(2) and kin. The work is in mm/address-space.ts.
+ * Memory: mmap(2), munmap(2), mprotect(2), mremap(2), brk(2), madvise(2), msync(2), mlock(2) and kin. The work is in sentry/mm.
  */
 import { EBADF, EBUSY, EINVAL, ENOMEM, ENOSYS, EPERM } from '#sentry/abi/errno.ts';
 import * as m from '#sentry/abi/mman.ts';
@@ -7,8 +7,9 @@ import { MS_NOEXEC, O_PATH } from '#sentry/abi/fs.ts';
 import { READ_IMPLIES_EXEC } from '#sentry/abi/prctl.ts';
 import { RLIMIT_AS, RLIMIT_DATA, RLIMIT_MEMLOCK } from '#sentry/abi/resource.ts';
 import { CAP_IPC_LOCK, capable } from '../vfs/credentials.ts';
-import { DONTFORK } from '../mm/address-space.ts';
 import type { MemoryLimits } from '../mm/address-space.ts';
+import { remap } from '../mm/remap.ts';
+import { DONTFORK } from '../mm/vma.ts';
 import type { Task } from '../kernel/task.ts';
 import { addr, family, fd, flags, full, hex64, i32, out, partial, refused, size, syscall, u32 } from './row.ts';
 
@@ -106,25 +107,33 @@ function madvise(task: Task, address: number, length: number, advice: number): n
   const end = address + m.pageRoundUp(length);
   if (length === 0) return 0;
   if (!(end <= task.mm.limits.highestAddress)) return -EINVAL;
-  const { areas } = task.mm;
-  let result = 0;
-  // Linux goes over every mapped piece and reports a hole at the end.
-  let reached = address;
-  for (let i = areas.indexAbove(address); reached < end; i++) {
-    const area = areas.at(i);
-    if (area === undefined || area.start >= end) break;
-    if (area.start > reached) result = -ENOMEM;
-    const from = Math.max(reached, area.start);
-    reached = Math.min(end, area.end);
-    if (area.locked && LOCK_BREAKING.has(advice)) return -EINVAL;
-    if (HOST_ADVICE.has(advice)) {
-      const done = task.thread.madvise(from, reached - from, advice);
-      if (done < 0) return done;
-    }
-  }
-  if (reached < end) result = -ENOMEM;
+  const result = adviseHost(task, address, end, advice);
+  if (result < 0 && result !== -ENOMEM) return result;
   noteForkAdvice(task, address, end, advice);
   return result;
+}
+
+/** Tells the host, once for each run of areas without a hole. Linux goes over every mapped piece and reports a hole at the end. */
+function adviseHost({ mm, thread }: Task, start: number, end: number, advice: number): number {
+  const { areas } = mm;
+  const refusesLocked = LOCK_BREAKING.has(advice);
+  let result = 0;
+  let from = start;
+  let reached = start;
+  for (let i = areas.indexAbove(start); ; i++) {
+    const area = areas.at(i);
+    const more = area !== undefined && area.start < end;
+    const stops = more && refusesLocked && area.locked;
+    if (!more || stops || area.start > reached) {
+      const done = reached > from && HOST_ADVICE.has(advice) ? thread.madvise(from, reached - from, advice) : 0;
+      if (done < 0) return done;
+      if (stops) return -EINVAL;
+      if (!more) return reached < end ? -ENOMEM : result;
+      result = -ENOMEM;
+      from = area.start;
+    }
+    reached = Math.min(end, area.end);
+  }
 }
 
 function noteForkAdvice(task: Task, start: number, end: number, advice: number): void {
@@ -240,7 +249,7 @@ export const memoryRows = family(
     },
     support: full,
     run: (task, address, oldSize, newSize, mremapFlags, target) =>
-      task.mm.mremap(task.thread, address, oldSize, newSize, mremapFlags, target, memoryLimits(task)),
+      remap(task.mm, task.thread, address, oldSize, newSize, mremapFlags, target, memoryLimits(task)),
   }),
   syscall({
     name: 'msync',

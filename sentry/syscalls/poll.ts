@@ -73,28 +73,26 @@ function waitOnAll(task: Task, address: number, count: number): number {
 }
 
 function pollOnce(task: Task, address: number, count: number): number {
-  const { wait } = task;
-  const mayWait = !wait.timedOut && wait.deadlineNs !== 0;
+  const { mayWait } = task.wait;
   const ready = scan(task, address, count, mayWait);
   return ready !== 0 || !mayWait ? ready : waitOnAll(task, address, count);
 }
 
-/** poll(2) until a given time; goes on so after a signal that ran no handler. */
-function pollUntil(task: Task, address: number, count: number, deadlineNs: number): number {
+/** poll(2), its time set; goes on until the same time after a signal that ran no handler. */
+function poll(task: Task, address: number, count: number): number {
   const { wait } = task;
-  if (wait.first) wait.deadlineNs = deadlineNs;
   const result = pollOnce(task, address, count);
   if (result === BLOCKED && wait.onInterrupt === null) {
     wait.onInterrupt = () => {
-      task.restartCall = (again) => pollUntil(again, address, count, deadlineNs);
+      const { deadlineNs } = wait;
+      task.restartCall = (again) => {
+        if (again.wait.first) again.wait.deadlineNs = deadlineNs;
+        return poll(again, address, count);
+      };
       return -ERESTART_RESTARTBLOCK;
     };
   }
   return result;
-}
-
-function deadline(task: Task, ns: number): number {
-  return ns === Infinity ? Infinity : ns === 0 ? 0 : task.kernel.host.monotonicNs() + ns;
 }
 
 function tooMany(task: Task, count: number): boolean {
@@ -108,7 +106,7 @@ function ppoll(task: Task, address: number, count: number, timeout: number, mask
     if (ns < 0) return ns;
     const masked = useTemporaryMask(task, mask, maskSize);
     if (masked < 0) return masked;
-    wait.deadlineNs = deadline(task, ns);
+    wait.timeoutNs = ns;
   }
   const result = tooMany(task, count) ? -EINVAL : pollOnce(task, address, count);
   return finishTimed(task, result, timeout, 'timespec');
@@ -118,7 +116,7 @@ function ppoll(task: Task, address: number, count: number, timeout: number, mask
 function finishTimed(task: Task, result: number, timeout: number, unit: 'timespec' | 'timeval'): number {
   const { wait } = task;
   if (result !== BLOCKED) {
-    if (wait.deadlineNs !== 0) storeRemaining(task, timeout, unit);
+    storeRemaining(task, timeout, unit);
     return endTemporaryMask(task, result);
   }
   wait.onInterrupt ??= () => {
@@ -156,7 +154,7 @@ function selectOnce(task: Task, count: number, reads: number, writes: number, ex
   task.kernel.anonymous.poller = task;
   const ready = selectScan(task, n, 'ask');
   if (ready < 0) return ready;
-  if (ready === 0 && !wait.timedOut && wait.deadlineNs !== 0) {
+  if (ready === 0 && wait.mayWait) {
     selectScan(task, n, 'wait');
     return BLOCKED;
   }
@@ -207,7 +205,7 @@ function select(task: Task, count: number, reads: number, writes: number, except
   if (wait.first) {
     const ns = readTimeval(task, timeout);
     if (ns < 0) return ns;
-    wait.deadlineNs = deadline(task, ns);
+    wait.timeoutNs = ns;
   }
   return finishTimed(task, selectOnce(task, count, reads, writes, exceptions), timeout, 'timeval');
 }
@@ -219,7 +217,7 @@ function pselect(task: Task, count: number, reads: number, writes: number, excep
     if (ns < 0) return ns;
     const masked = useMaskArgument(task, mask);
     if (masked < 0) return masked;
-    wait.deadlineNs = deadline(task, ns);
+    wait.timeoutNs = ns;
   }
   return finishTimed(task, selectOnce(task, count, reads, writes, exceptions), timeout, 'timespec');
 }
@@ -235,8 +233,8 @@ export const pollRows = family(
     support: full,
     run: (task, address, count, timeout) => {
       if (tooMany(task, count)) return -EINVAL;
-      const until = task.wait.first ? deadline(task, timeout < 0 ? Infinity : timeout * NS_PER_MS) : task.wait.deadlineNs;
-      return pollUntil(task, address, count, until);
+      if (task.wait.first) task.wait.timeoutNs = timeout < 0 ? Infinity : timeout * NS_PER_MS;
+      return poll(task, address, count);
     },
   }),
   syscall({

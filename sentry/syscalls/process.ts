@@ -3,7 +3,7 @@
  */
 import { E2BIG, EAGAIN, ECHILD, EFAULT, EINVAL, ENOENT, ESRCH } from '#sentry/abi/errno.ts';
 import * as c from '#sentry/abi/clone.ts';
-import { AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, O_NONBLOCK } from '#sentry/abi/fs.ts';
+import { AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW, O_NONBLOCK, PATH_MAX } from '#sentry/abi/fs.ts';
 import { RLIMIT_STACK, Rusage } from '#sentry/abi/resource.ts';
 import { SIGINFO_SIZE } from '#sentry/abi/siginfo.ts';
 import { CLD_CONTINUED, CLD_DUMPED, CLD_EXITED, CLD_KILLED, CLD_STOPPED, SIGCHLD, SIGCONT } from '#sentry/abi/signal.ts';
@@ -90,35 +90,51 @@ function clone3(task: Task, address: number, bytes: number): number {
 
 // execve
 
-/** The strings of a NULL-terminated pointer array, or -errno. `room` is what is left for all of them. */
-function readStrings(task: Task, array: number, room: { left: number }): string[] | number {
-  const strings: string[] = [];
-  if (array === 0) return strings;
-  const pointers = new GuestWindow(task.memory, task.scratch, 0);
-  const texts = new GuestWindow(task.memory, task.scratch, WINDOW_SIZE);
-  for (let slot = array; ; slot += 8) {
-    const pointer = pointers.loadU64(slot);
-    if (pointer < 0) return -EFAULT;
-    if (pointer === 0) return strings;
-    const text = texts.readString(pointer, STRING_MAX);
-    if (typeof text === 'number') return text === -EFAULT ? text : -E2BIG;
-    room.left -= text.length + 1 + 8;
-    if (room.left < 0) return -E2BIG;
-    strings.push(text);
+/** Reads what execve is given. Pointers and strings lie together, each of its own kind, so that two windows see nearly all of them. */
+class ExecArguments {
+  private readonly pointers: GuestWindow;
+  private readonly texts: GuestWindow;
+  /** Bytes left for all strings and pointers. */
+  private room: number;
+
+  constructor({ memory, scratch, group }: Task) {
+    this.pointers = new GuestWindow(memory, scratch, 0);
+    this.texts = new GuestWindow(memory, scratch, WINDOW_SIZE);
+    const quarter = group.limits.soft(RLIMIT_STACK) / 4;
+    this.room = Math.max(ARGUMENTS_MIN, Math.min(quarter, ARGUMENTS_MAX));
+  }
+
+  path(address: number): string | number {
+    return this.texts.readString(address, PATH_MAX);
+  }
+
+  /** The strings of a NULL-terminated pointer array, or -errno. */
+  strings(array: number): string[] | number {
+    const strings: string[] = [];
+    if (array === 0) return strings;
+    for (let slot = array; ; slot += 8) {
+      const pointer = this.pointers.loadU64(slot);
+      if (pointer < 0) return -EFAULT;
+      if (pointer === 0) return strings;
+      const text = this.texts.readString(pointer, STRING_MAX);
+      if (typeof text === 'number') return text === -EFAULT ? text : -E2BIG;
+      this.room -= text.length + 1 + 8;
+      if (this.room < 0) return -E2BIG;
+      strings.push(text);
+    }
   }
 }
 
 function runExec(task: Task, directory: number, pathAddress: number, argv: number, envp: number, atFlags: number): number {
-  const name = task.memory.readString(pathAddress);
+  const given = new ExecArguments(task);
+  const name = given.path(pathAddress);
   if (typeof name === 'number') return name;
   if (name === '' && (atFlags & AT_EMPTY_PATH) === 0) return -ENOENT;
   const start = startOf(task, directory, name);
   if (typeof start === 'number') return start;
-  const quarter = task.group.limits.soft(RLIMIT_STACK) / 4;
-  const room = { left: Math.max(ARGUMENTS_MIN, Math.min(quarter, ARGUMENTS_MAX)) };
-  const args = readStrings(task, argv, room);
+  const args = given.strings(argv);
   if (typeof args === 'number') return args;
-  const environment = readStrings(task, envp, room);
+  const environment = given.strings(envp);
   if (typeof environment === 'number') return environment;
   const file = openExecutable(task, start, name, atFlags);
   if (typeof file === 'number') return file;

@@ -17,7 +17,7 @@ import { buffer, family, fd, flags, full, i64, input, many, oneOf, partial, size
 
 /** Addresses and sums beyond this are negative as signed words: no memory. */
 const SIGN_BIT = 2 ** 63;
-const IOVEC_SIZE = 16;
+export const IOVEC_SIZE = 16;
 const RWF_KNOWN = RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND;
 const RWF_NAMES = { RWF_HIPRI, RWF_DSYNC, RWF_SYNC, RWF_NOWAIT, RWF_APPEND };
 const WHENCE = { SEEK_SET, SEEK_CUR, SEEK_END, SEEK_DATA, SEEK_HOLE };
@@ -39,13 +39,18 @@ function writeBuffer(task: Task, file: FileDescription, address: number, count: 
 /** Makes `task.io` the buffers of an iovec, at most `allowed` bytes of them. Returns their total length or -errno. */
 export function importVector(task: Task, vector: number, count: number, allowed: number): number {
   if (count > IOV_MAX) return -EINVAL;
+  if (count > 0 && task.memory.copyIn(vector, task.scratch, 0, count * IOVEC_SIZE) < 0) return -EFAULT;
+  return importCopiedVector(task, 0, count, allowed);
+}
+
+/** The same of an iovec that is in the scratch memory already. */
+export function importCopiedVector(task: Task, at: number, count: number, allowed: number): number {
   const { scratch, io } = task;
-  if (count > 0 && task.memory.copyIn(vector, scratch, 0, count * IOVEC_SIZE) < 0) return -EFAULT;
   io.begin(task.memory);
   let total = 0;
   for (let i = 0; i < count; i++) {
-    const address = getU64(scratch.view, i * IOVEC_SIZE);
-    const length = getU64(scratch.view, i * IOVEC_SIZE + 8);
+    const address = getU64(scratch.view, at + i * IOVEC_SIZE);
+    const length = getU64(scratch.view, at + i * IOVEC_SIZE + 8);
     if (length >= SIGN_BIT) return -EINVAL;
     if (address + length > SIGN_BIT) return -EFAULT;
     const taken = Math.min(length, allowed - total);

@@ -155,7 +155,7 @@ function rtSigtimedwait(task: Task, set: number, infoAddress: number, timeout: n
     if (prepared < 0) return prepared;
   }
   const info = signals.dequeue(signals.awaited);
-  if (info === null && !wait.timedOut && wait.deadlineNs > 0) return BLOCKED;
+  if (info === null && wait.mayWait) return BLOCKED;
   signals.awaited.clear();
   if (info === null) return -EAGAIN;
   if (infoAddress === 0) return info.signo;
@@ -172,8 +172,7 @@ function prepareSigwait(task: Task, set: number, timeout: number, setSize: numbe
   if (timeout !== 0) {
     const duration = readDuration(task, timeout);
     if (duration < 0) return duration;
-    // A deadline of 0 only looks.
-    wait.deadlineNs = duration === 0 ? 0 : task.kernel.host.monotonicNs() + duration;
+    wait.timeoutNs = duration; // 0 only looks
   }
   signals.awaited.set(low, high);
   wait.interrupted = -EINTR;

@@ -39,7 +39,7 @@ export function waitForSocket(task: Task, socket: Socket, events: number, timeou
   const { wait } = task;
   if (wait.timedOut) return -EAGAIN;
   if (timeoutNs !== Infinity) {
-    if (wait.deadlineNs === Infinity) wait.deadlineNs = task.kernel.host.monotonicNs() + timeoutNs;
+    if (wait.timeoutNs === Infinity) wait.timeoutNs = timeoutNs;
     wait.interrupted = -EINTR;
   }
   keep(task, socket);
@@ -52,8 +52,7 @@ export function keep(task: Task, socket: Socket): SocketWait {
   if (wait.state instanceof SocketWait) return wait.state;
   const state = new SocketWait(socket);
   wait.state = state;
-  socket.acquire();
-  wait.onFinish = () => socket.release();
+  wait.hold(socket.acquire());
   return state;
 }
 

@@ -4,7 +4,8 @@
  */
 import { EAFNOSUPPORT, EAGAIN, EFAULT, EINVAL, EMSGSIZE } from '#sentry/abi/errno.ts';
 import { MAX_RW_COUNT } from '#sentry/abi/fcntl.ts';
-import { getU64 } from '#sentry/abi/layout.ts';
+import { getU64, putI64 } from '#sentry/abi/layout.ts';
+import { PAGE_SIZE } from '#sentry/abi/mman.ts';
 import {
   AF_MAX,
   FAMILY_NAMES,
@@ -27,11 +28,12 @@ import {
 import { releaseRights } from '../fs/socket/socket.ts';
 import type { Socket } from '../fs/socket/socket.ts';
 import { IOV_MAX } from '../mm/io.ts';
+import { SCRATCH_SIZE } from '../kernel/kernel.ts';
 import { BLOCKED } from '../kernel/wait.ts';
 import type { Task } from '../kernel/task.ts';
 import { installFile, READ_EVENTS, WRITE_EVENTS } from './file-args.ts';
 import { installPair } from './pipe.ts';
-import { importVector } from './read-write.ts';
+import { importCopiedVector, importVector, IOVEC_SIZE } from './read-write.ts';
 import { buffer, family, fd, flags, full, hex32, i32, inout, input, many, oneOf, out, partial, size, syscall, u32 } from './row.ts';
 import {
   incoming,
@@ -160,22 +162,40 @@ function recvfrom(task: Task, fd: number, address: number, length: number, flags
 
 // ---- messages
 
-/** The struct msghdr of the current call. */
-const header = { name: 0, nameLength: 0, iov: 0, iovCount: 0, control: 0, controlLength: 0 };
+/** The struct msghdr of the current call, and how much around it was copied along: guest addresses [from, end), in scratch memory at NEARBY. */
+const header = { name: 0, nameLength: 0, iov: 0, iovCount: 0, control: 0, controlLength: 0, from: 0, end: 0 };
+
+/** The iovec usually lies beside the header on the guest's stack, and a copy costs by the call: one fetches both. */
+const NEARBY_BEFORE = 128;
+const NEARBY_BYTES = 512;
+const NEARBY = SCRATCH_SIZE - NEARBY_BYTES;
 
 function readHeader(task: Task, address: number): number {
   const { view } = task.scratch;
   const { offsets } = MsgHdr;
-  if (task.memory.copyIn(address, task.scratch, 0, MsgHdr.size) < 0) return -EFAULT;
-  header.name = getU64(view, offsets.name);
-  header.nameLength = header.name === 0 ? 0 : view.getInt32(offsets.nameLength, true);
-  header.iov = getU64(view, offsets.iov);
-  header.iovCount = getU64(view, offsets.iovCount);
-  header.control = getU64(view, offsets.control);
-  header.controlLength = getU64(view, offsets.controlLength);
+  // Not before its page, which is the only one known to be there.
+  const before = Math.min(NEARBY_BEFORE, address % PAGE_SIZE);
+  const copied = task.memory.copyInPartial(address - before, task.scratch, NEARBY, NEARBY_BYTES);
+  if (copied < before + MsgHdr.size) return -EFAULT;
+  const at = NEARBY + before;
+  header.from = address - before;
+  header.end = header.from + copied;
+  header.name = getU64(view, at + offsets.name);
+  header.nameLength = header.name === 0 ? 0 : view.getInt32(at + offsets.nameLength, true);
+  header.iov = getU64(view, at + offsets.iov);
+  header.iovCount = getU64(view, at + offsets.iovCount);
+  header.control = getU64(view, at + offsets.control);
+  header.controlLength = getU64(view, at + offsets.controlLength);
   if (header.nameLength < 0) return -EINVAL;
   header.nameLength = Math.min(header.nameLength, SOCKADDR_MAX);
   return header.iovCount > IOV_MAX ? -EMSGSIZE : 0;
+}
+
+/** Makes `task.io` the buffers of the message: their total length or -errno. */
+function importBuffers(task: Task): number {
+  const { iov, iovCount, from, end } = header;
+  if (iov < from || iov + iovCount * IOVEC_SIZE > end) return importVector(task, iov, iovCount, MAX_RW_COUNT);
+  return importCopiedVector(task, NEARBY + (iov - from), iovCount, MAX_RW_COUNT);
 }
 
 function sendOne(task: Task, socket: Socket, address: number, flags: number): number {
@@ -187,7 +207,7 @@ function sendOne(task: Task, socket: Socket, address: number, flags: number): nu
   outgoing.address = name;
   const control = readControl(task, socket, header.control, header.controlLength);
   if (control < 0) return control;
-  const vector = importVector(task, header.iov, header.iovCount, MAX_RW_COUNT);
+  const vector = importBuffers(task);
   const result = vector < 0 ? vector : sendMessage(task, socket, flags);
   releaseRights(outgoing.rights); // not taken over: nothing was sent
   outgoing.rights = null;
@@ -198,7 +218,7 @@ function receiveOne(task: Task, socket: Socket, address: number, flags: number):
   const read = readHeader(task, address);
   if (read < 0) return read;
   const { name, nameLength, control, controlLength } = header;
-  const vector = importVector(task, header.iov, header.iovCount, MAX_RW_COUNT);
+  const vector = importBuffers(task);
   if (vector < 0) return vector;
   const n = (flags & MSG_ERRQUEUE) !== 0 ? -EAGAIN : receiveMessage(task, socket, flags);
   if (n < 0) return n;
@@ -218,8 +238,10 @@ function finishHeader(task: Task, address: number, name: number, room: number, c
     if (memory.storeU32(address + offsets.nameLength, incoming.address.length) < 0) return -EFAULT;
   }
   const shown = incoming.flags | (flags & MSG_CMSG_CLOEXEC);
-  if (memory.storeU32(address + offsets.flags, shown) < 0) return -EFAULT;
-  return memory.storeU64(address + offsets.controlLength, controlUsed);
+  // Two fields side by side.
+  putI64(scratch.view, 0, controlUsed);
+  scratch.view.setUint32(offsets.flags - offsets.controlLength, shown, true);
+  return memory.copyOut(address + offsets.controlLength, scratch, 0, offsets.flags - offsets.controlLength + 4);
 }
 
 function sendmmsg(task: Task, fd: number, vector: number, count: number, flags: number): number {

@@ -1,7 +1,7 @@
 /**
  * Timeouts and temporary signal masks of calls that wait for events: poll, select, epoll_wait and their p-variants.
  *
- * A handler runs again after each wake-up; the timeout is read on its first run and lives on in `task.wait.deadlineNs`.
+ * A handler runs again after each wake-up; the timeout is read on its first run and lives on in `task.wait`.
  */
 import { EFAULT, EINVAL } from '#sentry/abi/errno.ts';
 import { getI64, getU64, putI64 } from '#sentry/abi/layout.ts';
@@ -36,9 +36,12 @@ function toNs(seconds: number, nanoseconds: number): number {
 
 /** Stores what is left of the timeout, as poll_select_finish does; a failure to store is not an error. */
 export function storeRemaining(task: Task, address: number, unit: 'timespec' | 'timeval'): void {
-  const { deadlineNs } = task.wait;
-  if (address === 0 || deadlineNs === Infinity || (task.personality & STICKY_TIMEOUTS) !== 0) return;
-  const left = Math.max(0, deadlineNs - task.kernel.host.monotonicNs());
+  const { wait } = task;
+  const { timeoutNs } = wait;
+  if (address === 0 || timeoutNs === 0 || timeoutNs === Infinity || (task.personality & STICKY_TIMEOUTS) !== 0) return;
+  // A call that did not wait has taken no time that could be told. A timeval is stored all the same: the guest's may not be normalised.
+  if (wait.first && unit === 'timespec') return;
+  const left = wait.first ? timeoutNs : Math.max(0, wait.deadlineNs - task.kernel.host.monotonicNs());
   const seconds = Math.floor(left / NS);
   const rest = Math.floor(left - seconds * NS);
   putI64(task.scratch.view, 0, seconds);

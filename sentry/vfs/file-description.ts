@@ -64,6 +64,7 @@ export abstract class FileDescription {
   countWriter(writeAccess: -1 | 1): void {
     this.writeAccess = writeAccess;
     this.inode.writers += writeAccess;
+    if (writeAccess > 0) this.inode.contentsVersion++;
   }
 
   setMount(mount: Mount): void {

@@ -83,6 +83,8 @@ export abstract class Inode {
   gid: number;
   /** How many have it open for writing; negative: how many execute it, which excludes writing (Linux i_writecount). */
   writers = 0;
+  /** Goes up when the file is opened for writing and when its size is set: what was read before may be something else now. */
+  contentsVersion = 0;
   /** Advisory locks, pipe of a FIFO, bound socket and the like hang here; each kind under a key of its own (see `Attachment`). */
   attachments: Map<symbol, unknown> | null = null;
 

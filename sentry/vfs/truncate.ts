@@ -30,5 +30,6 @@ export function truncateInode(caller: Caller, inode: Inode, length: number): num
   const change: AttributeChange = { size: length };
   const mode = modeAfterWrite(caller.credentials, inode.mode);
   if (mode !== inode.mode) change.mode = mode;
+  inode.contentsVersion++;
   return inode.setattr(change, caller);
 }

@@ -9,7 +9,7 @@ import { becomeUser, noNewPrivileges, setDumpable } from '../../bin/confine/cred
 import { enterEmptyRoot } from '../../bin/confine/empty-root.ts';
 import { restrictFiles } from '../../bin/confine/landlock.ts';
 import { installFilter } from '../../bin/confine/seccomp.ts';
-import { SENTRY_FILTER } from '../../platform/bpf/sentry-filter.ts';
+import { sentryFilter } from '../../platform/bpf/sentry-filter.ts';
 import { exitNow } from '../../platform/host/setup-calls.ts';
 import { createHost } from '../../platform/host/host.ts';
 import { createPtracePlatform } from '../../platform/ptrace/ptrace-platform.ts';
@@ -27,7 +27,7 @@ if (process.getuid!() === 0) {
 noNewPrivileges(report);
 restrictFiles([], report);
 const platform = createPtracePlatform(host);
-installFilter(SENTRY_FILTER, report);
+installFilter(sentryFilter(platform.name), report);
 
 function fail(message: string): never {
   writeSync(1, `${message}\n${report.lines().join('\n')}\n`);

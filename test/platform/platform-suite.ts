@@ -249,6 +249,7 @@ function faults(world: World): void {
         g.call(a, SYS_MARK);
       }),
     );
+    g.poke32(world, thread, g.DATA, 0); // the page is present: bit 0 of the error code
     expect(thread.mprotect(g.DATA, g.PAGE, g.PROT_READ)).toBe(0);
     g.expectNextFault(world, thread);
     expect(thread.fault).toEqual({ signo: SIGSEGV, code: 2, addressLow: g.DATA, addressHigh: 0, trapNumber: 14, errorCode: 7 });

@@ -4,6 +4,7 @@
  */
 #include "guest.h"
 #include <pthread.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
@@ -223,6 +224,46 @@ static int show_pid(void) {
   return 0;
 }
 
+/* A file that was executed before is looked at anew when it changed, by whatever way. */
+static void changes(void) {
+  SECTION("the file changes between two executions");
+  char script[300];
+  char *const argv[] = {"zero", NULL};
+  snprintf(script, sizeof script, "#!%s arguments1\n", self);
+  put_file("changing", script, 0755);
+  run("./changing", argv, empty);
+  int fd = (int)MUST(open("changing", O_RDWR));
+  MUST(pwrite(fd, "2", 1, (off_t)strlen(script) - 2));
+  SHOW(execve("./changing", argv, empty));
+  close(fd);
+  run("./changing", argv, empty);
+  fd = (int)MUST(open("changing", O_RDWR));
+  char *bytes = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  close(fd);
+  bytes[strlen(script) - 2] = '3';
+  SHOW(execve("./changing", argv, empty));
+  munmap(bytes, 4096);
+  run("./changing", argv, empty);
+  MUST(truncate("changing", (off_t)strlen(script) - 2));
+  run("./changing", argv, empty);
+  MUST(truncate("changing", 0));
+  run("./changing", argv, empty);
+  put_file("other", "#!./self arguments4\n", 0755);
+  MUST(link("other", "name"));
+  run("./name", argv, empty);
+  fd = (int)MUST(open("other", O_WRONLY | O_TRUNC));
+  MUST(write(fd, "#!./self arguments5\n", 20));
+  close(fd);
+  run("./name", argv, empty);
+  fd = (int)MUST(dup2((int)MUST(memfd_create("program", 0)), 30));
+  for (char version = '6'; version < '8'; version++) {
+    MUST(pwrite(fd, "#!./self arguments6\n", 20, 0));
+    MUST(pwrite(fd, &version, 1, 18));
+    run("/proc/self/fd/30", argv, empty);
+  }
+  close(fd);
+}
+
 int main(int argc, char **argv, char **envp) {
   if (argc > 1 && strcmp(argv[1], "executed") == 0) return say("this should not have been executed\n"), 1;
   if (argc > 1 && strncmp(argv[1], "arguments", 9) == 0) return show_arguments(argc, argv, envp);
@@ -244,5 +285,6 @@ int main(int argc, char **argv, char **envp) {
   at_family();
   state();
   from_a_thread();
+  changes();
   return 0;
 }

@@ -37,6 +37,52 @@ static void sharing(void) {
   SHOW(msync(one, 3 * PAGE, MS_ASYNC));
 }
 
+/* A shared mapping that can never be written to shows what others write, wherever it is moved and whoever inherits it. */
+static void readers(void) {
+  SECTION("shared, for reading only");
+  int fd = (int)MUST(open("file", O_RDWR | O_CREAT | O_TRUNC, 0644)), reader = (int)MUST(open("file", O_RDONLY));
+  MUST(ftruncate(fd, 4 * PAGE));
+  char *writable = mmap(NULL, 4 * PAGE, RW, MAP_SHARED, fd, 0), *view = mmap(NULL, 2 * PAGE, PROT_READ, MAP_SHARED, reader, 0);
+  SHOW(view[0]);
+  writable[0] = 'm', writable[PAGE] = 'n';
+  SHOW(view[0] == 'm' && view[PAGE] == 'n');
+  SHOW(pwrite(fd, "w", 1, 0));
+  SHOW(view[0] == 'w');
+  SHOW(mprotect(view, PAGE, RW));
+  SHOW(mprotect(view, PAGE, PROT_WRITE));
+  SHOW(mprotect(view, PAGE, PROT_NONE));
+  SHOW(mprotect(view, PAGE, PROT_READ));
+  SHOW(madvise(view, PAGE, MADV_DONTNEED));
+  SHOW(madvise(view, PAGE, MADV_REMOVE));
+  SHOW(view[0] == 'w');
+  char *second = mremap(view, 0, PAGE, MREMAP_MAYMOVE);
+  SHOW(second == MAP_FAILED ? -1 : 0);
+  char *longer = mremap(view, 2 * PAGE, 4 * PAGE, MREMAP_MAYMOVE);
+  SHOW(longer == MAP_FAILED ? -1 : 0);
+  writable[0] = 'x', writable[3 * PAGE] = 'y';
+  SHOW(second[0] == 'x' && longer[0] == 'x' && longer[3 * PAGE] == 'y');
+  SHOW(mprotect(second, PAGE, RW));
+  SHOW(mprotect(longer, 4 * PAGE, RW));
+  CHILD_BEGIN
+  writable[0] = 'c';
+  SHOW(longer[0] == 'c');
+  SHOW(mprotect(longer, PAGE, RW));
+  CHILD_END("child");
+  SHOW(longer[0] == 'c' && second[0] == 'c');
+  close(fd), close(reader);
+  int sealed = memfd_create("sealed", MFD_ALLOW_SEALING);
+  MUST(ftruncate(sealed, PAGE));
+  char *before = mmap(NULL, PAGE, RW, MAP_SHARED, sealed, 0);
+  SHOW(fcntl(sealed, F_ADD_SEALS, F_SEAL_FUTURE_WRITE));
+  char *after = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, sealed, 0);
+  before[0] = 's';
+  SHOW(after[0] == 's');
+  SHOW(mprotect(after, PAGE, RW));
+  SHOW(mprotect(before, PAGE, PROT_READ));
+  SHOW(mprotect(before, PAGE, RW));
+  close(sealed);
+}
+
 static void private(void) {
   char byte = 0;
   SECTION("private");
@@ -196,6 +242,7 @@ int main(void) {
   begin();
   scratch();
   sharing();
+  readers();
   private();
   permissions();
   sizes();

@@ -1,6 +1,8 @@
 /**
  * Reads ELF executables: header and program headers, checked as fs/binfmt_elf.c checks them. Nothing is mapped here. Every number comes from
  * a hostile file.
+ *
+ * The caller has read the beginning of the file already; nearly always that is all it takes.
  */
 import { EINVAL, ENOEXEC } from '#sentry/abi/errno.ts';
 import {
@@ -20,10 +22,7 @@ import {
 } from '#sentry/abi/elf.ts';
 import { PATH_MAX } from '#sentry/abi/fs.ts';
 import { PAGE_SIZE, PROT_EXEC, PROT_READ, PROT_WRITE } from '#sentry/abi/mman.ts';
-import type { HostMemory } from '#platform/contract/host.ts';
-import { KernelIo } from '../../mm/io.ts';
-import type { FileDescription } from '../../vfs/file-description.ts';
-import type { Caller } from '../../vfs/inode.ts';
+import type { FileHead } from './file-head.ts';
 
 /** Linux allows 64 KiB of program headers; real files have about a dozen. */
 const PROGRAM_HEADERS_BYTES_MAX = 65536;
@@ -36,8 +35,14 @@ export interface Segment {
   readonly protection: number;
 }
 
-export interface Executable {
-  readonly file: FileDescription;
+/** Addresses as the file has them, end exclusive. */
+export interface ImageRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+export interface ElfImage {
+  readonly kind: 'elf';
   readonly isDynamic: boolean;
   readonly entry: number;
   readonly programHeaderOffset: number;
@@ -49,40 +54,31 @@ export interface Executable {
   readonly executableStack: boolean;
   /** Largest PT_LOAD alignment, at least a page. */
   readonly alignment: number;
+  /** What lies in executable and in writable segments, for /proc/PID/stat. */
+  readonly code: ImageRange;
+  readonly data: ImageRange;
 }
 
-/** Reads up to `length` bytes of `file` at `position` to the start of `memory`. Bytes read or -errno. */
-export function readFile(file: FileDescription, memory: HostMemory, position: number, length: number, caller: Caller): number {
-  const io = new KernelIo(memory, 0, length);
-  while (io.remaining > 0) {
-    const got = file.read(io, position + length - io.remaining, caller);
-    if (got < 0) return got;
-    if (got === 0) break;
-  }
-  return length - io.remaining;
-}
-
-/** Parses `file`; -ENOEXEC when it is no ELF executable for this machine. Uses `scratch`. */
-export function readExecutable(file: FileDescription, scratch: HostMemory, caller: Caller): Executable | number {
-  const got = readFile(file, scratch, 0, ElfHeader.size, caller);
-  if (got < 0) return got;
-  if (got < ElfHeader.size) return -ENOEXEC;
-  const header = ElfHeader.decode(scratch.view, 0);
+/** -ENOEXEC when it is no ELF executable for this machine. */
+export function parseElf(head: FileHead): ElfImage | number {
+  if (head.length < ElfHeader.size) return -ENOEXEC;
+  const header = ElfHeader.decode(head.memory.view, 0);
   if (!isSupported(header)) return -ENOEXEC;
   const bytes = header.phnum * ProgramHeader.size;
   if (bytes === 0 || bytes > PROGRAM_HEADERS_BYTES_MAX) return -ENOEXEC;
-  const read = readFile(file, scratch, header.phoff, bytes, caller);
+  const at = head.find(header.phoff, bytes);
   // Linux: load_elf_phdrs tells no reason.
-  if (read < bytes) return -ENOEXEC;
-  const headers = Array.from({ length: header.phnum }, (_, i) => ProgramHeader.decode(scratch.view, i * ProgramHeader.size));
+  if (at < 0) return -ENOEXEC;
+  const { view } = head.memory;
+  const headers = Array.from({ length: header.phnum }, (_, i) => ProgramHeader.decode(view, at + i * ProgramHeader.size));
   const segments = headers.filter(({ type }) => type === PT_LOAD).map(toSegment);
   if (segments.length === 0 || !segments.every(isSane) || !isAscending(segments)) return -EINVAL;
-  const interpreter = readInterpreter(headers, file, scratch, caller);
+  const interpreter = readInterpreter(headers, head);
   if (typeof interpreter === 'number') return interpreter;
   const stack = headers.find(({ type }) => type === PT_GNU_STACK);
   const alignments = headers.filter(({ type, align }) => type === PT_LOAD && isPowerOfTwo(align)).map(({ align }) => align);
   return {
-    file,
+    kind: 'elf',
     isDynamic: header.type === ET_DYN,
     entry: header.entry,
     programHeaderOffset: header.phoff,
@@ -91,7 +87,15 @@ export function readExecutable(file: FileDescription, scratch: HostMemory, calle
     interpreter,
     executableStack: stack === undefined || (stack.flags & PF_X) !== 0,
     alignment: Math.max(PAGE_SIZE, ...alignments),
+    code: rangeOf(segments, PROT_EXEC),
+    data: rangeOf(segments, PROT_WRITE),
   };
+}
+
+/** From the first segment with `protection` to the end of the last one's contents. */
+function rangeOf(segments: readonly Segment[], protection: number): ImageRange {
+  const chosen = segments.filter((segment) => (segment.protection & protection) !== 0);
+  return { start: chosen[0]?.address ?? 0, end: Math.max(0, ...chosen.map(({ address, fileSize }) => address + fileSize)) };
 }
 
 function isSupported(header: ElfHeader): boolean {
@@ -122,17 +126,14 @@ function isPowerOfTwo(value: number): boolean {
   return value > 0 && value <= 2 ** 30 && 2 ** Math.round(Math.log2(value)) === value;
 }
 
-function readInterpreter(
-  headers: readonly ProgramHeader[],
-  file: FileDescription,
-  scratch: HostMemory,
-  caller: Caller,
-): string | null | number {
+function readInterpreter(headers: readonly ProgramHeader[], head: FileHead): string | null | number {
   const entry = headers.find(({ type }) => type === PT_INTERP);
   if (entry === undefined) return null;
   if (entry.filesz < 2 || entry.filesz > PATH_MAX) return -ENOEXEC;
-  const got = readFile(file, scratch, entry.offset, entry.filesz, caller);
-  if (got < 0) return got;
-  if (got < entry.filesz || scratch.bytes[entry.filesz - 1] !== 0) return -ENOEXEC;
-  return scratch.latin1(0, scratch.bytes.subarray(0, entry.filesz).indexOf(0));
+  const at = head.find(entry.offset, entry.filesz);
+  if (at < 0) return at;
+  const { memory } = head;
+  const end = at + entry.filesz;
+  if (memory.bytes[end - 1] !== 0) return -ENOEXEC;
+  return memory.latin1(at, memory.bytes.indexOf(0, at));
 }

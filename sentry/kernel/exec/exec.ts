@@ -18,17 +18,13 @@ import { clearChildTid, endSiblings, finishVfork } from '../exit.ts';
 import { unshareFiles } from '../fd-table.ts';
 import { exitRobustList } from '../futex/exit.ts';
 import type { Task } from '../task.ts';
-import { readExecutable, readFile } from './elf.ts';
-import type { Executable } from './elf.ts';
 import { credentialsAfterExec } from './exec-credentials.ts';
 import { openExecutable } from './open-executable.ts';
 import { load } from './load.ts';
-import type { Program } from './load.ts';
+import type { Executable, Program } from './load.ts';
 
 /** Interpreters of interpreters (Linux: BINPRM recursion limit). */
 const SCRIPT_DEPTH_MAX = 5;
-/** Bytes of a script's first line that count (BINPRM_BUF_SIZE). */
-const SCRIPT_LINE_MAX = 256;
 /** Bytes of comm without its terminator. */
 const NAME_LENGTH = 15;
 
@@ -46,75 +42,55 @@ export function execve(task: Task, request: ExecRequest): number {
   const resolved = followScripts(task, request);
   if (typeof resolved === 'number') return resolved;
   const result = replaceProgram(task, resolved);
-  resolved.image.file.release();
+  resolved.program.file.release();
   resolved.interpreter?.file.release();
   return result;
 }
 
-interface Resolved extends ExecRequest {
-  readonly image: Executable;
+interface Resolved {
+  readonly path: string;
+  readonly args: readonly string[];
+  readonly environment: readonly string[];
+  readonly program: Executable;
   readonly interpreter: Executable | null;
 }
 
 /** Follows `#!` lines to an ELF file, and opens its program interpreter. */
 function followScripts(task: Task, request: ExecRequest): Resolved | number {
+  const { path, environment } = request;
   let { file, args } = request;
-  let name = request.path;
+  let name = path;
   for (let depth = 0; ; depth++) {
-    const script = readScriptLine(task, file);
-    if (script === null) break;
+    const binary = task.kernel.knownBinaries.identify(file, task.scratch, task);
+    if (typeof binary !== 'number' && binary.kind === 'elf') {
+      const interpreter = binary.interpreter === null ? null : openInterpreter(task, binary.interpreter);
+      if (typeof interpreter !== 'number') return { path, args, environment, program: { file, image: binary }, interpreter };
+      file.release();
+      return interpreter;
+    }
     file.release();
-    if (typeof script === 'number') return script;
+    if (typeof binary === 'number') return binary;
     if (depth >= SCRIPT_DEPTH_MAX) return -ELOOP;
-    args = [script.interpreter, ...(script.argument === null ? [] : [script.argument]), name, ...args.slice(1)];
-    name = script.interpreter;
-    const next = openExecutable(task, null, script.interpreter, 0);
+    args = [binary.interpreter, ...(binary.argument === null ? [] : [binary.argument]), name, ...args.slice(1)];
+    name = binary.interpreter;
+    const next = openExecutable(task, null, name, 0);
     if (typeof next === 'number') return next;
     file = next;
   }
-  const image = readExecutable(file, task.scratch, task);
-  if (typeof image === 'number') {
-    file.release();
-    return image;
-  }
-  const interpreter = image.interpreter === null ? null : openInterpreter(task, image.interpreter);
-  if (typeof interpreter === 'number') {
-    file.release();
-    return interpreter;
-  }
-  return { ...request, path: request.path, file, args, image, interpreter };
 }
 
 function openInterpreter(task: Task, path: string): Executable | number {
   const file = openExecutable(task, null, path, 0);
   if (typeof file === 'number') return file;
-  const image = readExecutable(file, task.scratch, task);
-  if (typeof image !== 'number') return image;
+  const image = task.kernel.knownBinaries.identify(file, task.scratch, task);
+  if (typeof image !== 'number' && image.kind === 'elf') return { file, image };
   file.release();
-  return image === -ENOEXEC ? -ELIBBAD : image;
-}
-
-/** The `#!` line of a script; null when the file is none. */
-function readScriptLine(task: Task, file: FileDescription): { interpreter: string; argument: string | null } | null | number {
-  const got = readFile(file, task.scratch, 0, SCRIPT_LINE_MAX, task);
-  if (got < 0) return got;
-  const head = task.scratch.latin1(0, got);
-  if (!head.startsWith('#!')) return null;
-  const newline = head.indexOf('\n');
-  if (newline < 0 && got === SCRIPT_LINE_MAX && !/^#![ \t]*[^ \t]+[ \t]/.test(head)) return -ENOEXEC;
-  const line = head
-    .slice(2, newline < 0 ? got : newline)
-    .replace(/\0.*$/s, '')
-    .replace(/^[ \t]+|[ \t]+$/g, '');
-  if (line === '') return -ENOEXEC;
-  const space = line.search(/[ \t]/);
-  if (space < 0) return { interpreter: line, argument: null };
-  return { interpreter: line.slice(0, space), argument: line.slice(space).replace(/^[ \t]+/, '') };
+  return typeof image !== 'number' || image === -ENOEXEC ? -ELIBBAD : image;
 }
 
 function replaceProgram(task: Task, resolved: Resolved): number {
   const { kernel } = task;
-  const change = credentialsAfterExec(task.credentials, setIds(resolved.image.file));
+  const change = credentialsAfterExec(task.credentials, setIds(resolved.program.file));
   // The program says itself whether its stack is executable.
   const personality = task.personality & ~(change.secure ? PER_CLEAR_ON_SETID : READ_IMPLIES_EXEC);
   const thread = kernel.platform.createSpace();
@@ -124,7 +100,7 @@ function replaceProgram(task: Task, resolved: Resolved): number {
     kernel,
     thread,
     mm,
-    program: resolved.image,
+    program: resolved.program,
     interpreter: resolved.interpreter,
     path: resolved.path,
     args: resolved.args,

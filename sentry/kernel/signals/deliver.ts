@@ -34,8 +34,7 @@ const NR_RESTART_SYSCALL = 219;
 
 /** Whether the task must not simply go back to guest code. `result` is that of the call it was in, if any. */
 export function needsDelivery(task: Task, result: number | null): boolean {
-  const { signals } = task;
-  return signals.needsAttention || signals.hasSavedMask || signals.hasHeldResult || task.state === STOPPED || isRestart(result);
+  return task.signals.work !== 0 || isRestart(result);
 }
 
 /**

@@ -219,6 +219,7 @@ function continueGroup(group: ThreadGroup): void {
 
 function resume(task: Task): void {
   task.state = 'R';
+  task.signals.isStopped = false;
   task.signals.recalculate();
   task.kernel.makeRunnable(task);
 }

@@ -28,6 +28,7 @@ export function beginGroupStop(task: Task, signo: number): void {
 export function enterStop(task: Task): void {
   task.signals.stopPending = false;
   task.state = STOPPED;
+  task.signals.isStopped = true;
   completeStop(task.group);
 }
 
@@ -35,6 +36,7 @@ export function enterStop(task: Task): void {
 export function leaveSignals(task: Task): void {
   const { blocked, pending } = task.signals;
   pending.clear();
+  task.signals.hasEnded = true;
   retargetBlocked(task, ~blocked.low, ~blocked.high);
   if (!task.group.exiting) completeStop(task.group);
 }

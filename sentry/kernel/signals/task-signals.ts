@@ -1,6 +1,7 @@
 /**
  * Signal state of one task: its mask, the signals sent to it alone, its alternate stack.
  *
+ * `work` has a bit for each reason why the task cannot simply go back to guest code; it is the one word that every call looks at when it ends.
  * `needsAttention` says that a signal, a stop or the end of the process waits for this task; it ends an interruptible wait, and the kernel
  * loop looks at it (through `needsDelivery` of deliver.ts) on each way back to guest code. It may be true for nothing (another thread took
  * the signal), never false for something. Whoever changes mask or queues calls `recalculate`.
@@ -14,14 +15,18 @@ import type { Task } from '../task.ts';
 import { PendingQueue } from './pending-queue.ts';
 import { retargetBlocked } from './send.ts';
 
+/** Bits of `TaskSignals.work`. */
+const Work = { Attention: 1, SavedMask: 2, HeldResult: 4, Stopped: 8, Ended: 16 } as const;
+
 export class TaskSignals {
+  /** 0: nothing keeps the task from going on. */
+  work = 0;
+
   /** Signals this task does not take now. Change it through `setBlocked`. */
   readonly blocked = new SignalSet();
   readonly pending: PendingQueue;
   /** The mask to go back to, valid while `hasSavedMask`. */
   readonly savedMask = new SignalSet();
-  hasSavedMask = false;
-  needsAttention = false;
   /** A group stop is on and this task has not stopped yet. */
   stopPending = false;
   /** What sigtimedwait waits for; empty otherwise. Such signals wake the task although they are blocked. */
@@ -36,7 +41,6 @@ export class TaskSignals {
 
   // Result of the call that a stop cut short, to be dealt with after SIGCONT.
   heldResult = 0;
-  hasHeldResult = false;
 
   // The last CPU exception, for the signal frame (Linux thread_struct trap_nr, error_code, cr2).
   trapNumber = 0;
@@ -46,6 +50,38 @@ export class TaskSignals {
 
   private readonly task: Task;
   private readonly inverse = new SignalSet();
+
+  get needsAttention(): boolean {
+    return (this.work & Work.Attention) !== 0;
+  }
+  set needsAttention(value: boolean) {
+    this.setWork(Work.Attention, value);
+  }
+  get hasSavedMask(): boolean {
+    return (this.work & Work.SavedMask) !== 0;
+  }
+  set hasSavedMask(value: boolean) {
+    this.setWork(Work.SavedMask, value);
+  }
+  get hasHeldResult(): boolean {
+    return (this.work & Work.HeldResult) !== 0;
+  }
+  set hasHeldResult(value: boolean) {
+    this.setWork(Work.HeldResult, value);
+  }
+  /** The task is in a group stop: its state says so, too. */
+  set isStopped(value: boolean) {
+    this.setWork(Work.Stopped, value);
+  }
+  /** The task has no way back. */
+  set hasEnded(value: true) {
+    this.setWork(Work.Ended, value);
+  }
+
+  private setWork(bit: number, value: boolean): void {
+    if (value) this.work |= bit;
+    else this.work &= ~bit;
+  }
 
   constructor(task: Task) {
     this.task = task;

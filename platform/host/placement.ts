@@ -9,12 +9,20 @@
  * how many threads run, and chooses. The thresholds for entering and leaving lie apart, or it would flap. Threads learn of a change
  * at their next resume, running ones at once.
  */
-import type { HostEvents } from '../host/events.ts';
-import type { CpuLoad } from '../host/cpu-load.ts';
-import type { LinuxHost } from '../host/host.ts';
-import * as process from '../host/process.ts';
-import type { CpuSet } from '../host/process.ts';
-import type { Tracee } from './tracee.ts';
+import type { HostEvents } from './events.ts';
+import type { CpuLoad } from './cpu-load.ts';
+import type { LinuxHost } from './host.ts';
+import * as process from './process.ts';
+import type { CpuSet } from './process.ts';
+
+/** A host thread that is placed. */
+export interface Placed {
+  readonly tid: number;
+  /** Which placement it has; compared with `epoch` at each resume. */
+  placement: number;
+  /** The CPUs its owner asked for; null leaves the choice to the placement. */
+  readonly affinity: CpuSet | null;
+}
 
 export const TICK_NS = 10_000_000;
 
@@ -55,10 +63,15 @@ export class Placement {
     this.#gather(process.currentCpu());
   }
 
+  /** Sentry and guests share one CPU. */
+  get together(): boolean {
+    return this.#together;
+  }
+
   /** Brings one thread to where it belongs now. */
-  place(tracee: Tracee): void {
-    tracee.placement = this.epoch;
-    process.setAffinity(tracee.tid, tracee.affinity ?? this.#current);
+  place(thread: Placed): void {
+    thread.placement = this.epoch;
+    process.setAffinity(thread.tid, thread.affinity ?? this.#current);
   }
 
   /** The CPUs that `words` names, bit n for the n-th allowed one. */
@@ -80,14 +93,14 @@ export class Placement {
   }
 
   /** Decides anew. `running`: the threads that are running guest code. True when another tick is wanted. */
-  tick(running: readonly Tracee[]): boolean {
+  tick(running: readonly Placed[]): boolean {
     const now = this.#events.monotonicNs();
     const busyNs = now - this.#lastTickNs - this.#idleNs;
     const wasIdle = this.stops === 0;
     if (busyNs >= ENOUGH_NS && this.#all.cpus.length > 1) this.#decide((this.stops * 1_000_000) / busyNs, running.length, now);
     this.#begin(now);
-    for (const tracee of running) {
-      if (tracee.placement !== this.epoch) this.place(tracee);
+    for (const thread of running) {
+      if (thread.placement !== this.epoch) this.place(thread);
     }
     return !wasIdle;
   }

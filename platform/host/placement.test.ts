@@ -1,9 +1,8 @@
 /** When guests share the sentry's CPU and when they do not. The clock and the load are the test's; affinities are really set, on this thread. */
 import { afterEach, describe, expect, test } from 'vitest';
-import type { LinuxHost } from '../host/host.ts';
-import { allowedCpus } from '../host/process.ts';
+import type { LinuxHost } from './host.ts';
+import { allowedCpus } from './process.ts';
 import { Placement, TICK_NS } from './placement.ts';
-import type { Tracee } from './tracee.ts';
 
 const cpus = allowedCpus().cpus;
 const placements: Placement[] = [];
@@ -32,7 +31,7 @@ function create(): Trial {
       now += TICK_NS;
       placement.stops = stops;
       placement.idled(idleNs);
-      return placement.tick(Array.from({ length: running }, () => ({ tid: 0, placement: placement.epoch }) as Tracee));
+      return placement.tick(Array.from({ length: running }, () => ({ tid: 0, placement: placement.epoch, affinity: null })));
     },
     together: () => allowedCpus().cpus.length === 1,
   };

@@ -1,0 +1,42 @@
+/**
+ * Which platform runs the guests: the one asked for, or the first in the order of preference that the host allows.
+ */
+import type { Platform } from '#platform/contract/platform.ts';
+import { PlatformUnavailable } from '#platform/host/errors.ts';
+import type { LinuxHost } from '#platform/host/host.ts';
+import { createPtracePlatform } from '#platform/ptrace/ptrace-platform.ts';
+import { createSeccompPlatform } from '#platform/seccomp/platform.ts';
+
+export type PlatformName = 'seccomp' | 'ptrace';
+export const PLATFORM_NAMES: readonly PlatformName[] = ['seccomp', 'ptrace'];
+const PREFERENCE: readonly PlatformName[] = ['ptrace'];
+
+const CREATE: Readonly<Record<PlatformName, (host: LinuxHost) => Platform>> = {
+  seccomp: (host) => createSeccompPlatform(host),
+  ptrace: createPtracePlatform,
+};
+
+/** Throws PlatformUnavailable, with the reason of the last that was tried. */
+export function createPlatform(name: PlatformName | null, host: LinuxHost): Platform {
+  const wanted = name === null ? PREFERENCE : [name];
+  for (const [index, candidate] of wanted.entries()) {
+    try {
+      return CREATE[candidate](host);
+    } catch (error) {
+      if (!(error instanceof PlatformUnavailable) || index === wanted.length - 1) throw error;
+      host.log(`platform ${candidate} is not available: ${error.message}; trying ${wanted[index + 1]!}`);
+    }
+  }
+  throw new Error('no platform to choose from');
+}
+
+/** Why the platform cannot be used here, or null when it can: it is tried. */
+export function platformRefusal(name: PlatformName, host: LinuxHost): string | null {
+  try {
+    CREATE[name](host).destroy();
+    return null;
+  } catch (error) {
+    if (error instanceof PlatformUnavailable) return error.message;
+    throw error;
+  }
+}

@@ -1,0 +1,99 @@
+/**
+ * The filter of guest processes on the seccomp platform: what becomes of a system call, by its number and the code that makes it.
+ *
+ * Guest code: every call is the sentry's. Those that need more of the thread than number, arguments and result trap into the stub's
+ * handler (SIGSYS); the rest go to the filter's listener. None reaches the host.
+ *
+ * Stub code (any `syscall` in the stub's pages): the few calls the stub makes. A guest may jump there with any registers, so each
+ * rule says why the call is harmless in a guest's hands. Where it might not be, the listener is asked and continues the call only if the
+ * sentry ordered exactly it, number and all six arguments, of this very thread. Everything is in registers: nothing to change in between.
+ * Everything else fails with EPERM.
+ */
+import type { Condition, Filter, Rule } from './assembler.ts';
+
+/** Calls that read or change registers, memory mappings or the life of the thread. */
+const TRAPPED: ReadonlyArray<readonly [number, string]> = [
+  [9, 'mmap'],
+  [10, 'mprotect'],
+  [11, 'munmap'],
+  [12, 'brk'],
+  [15, 'rt_sigreturn'],
+  [25, 'mremap'],
+  [26, 'msync'],
+  [28, 'madvise'],
+  [56, 'clone'],
+  [57, 'fork'],
+  [58, 'vfork'],
+  [59, 'execve'],
+  [60, 'exit'],
+  [158, 'arch_prctl'],
+  [231, 'exit_group'],
+  [322, 'execveat'],
+  [435, 'clone3'],
+];
+
+const MAP_NEEDED = 0x32; // MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS
+/** MAP_NORESERVE, MAP_STACK, MAP_POPULATE, MAP_DENYWRITE and MAP_EXECUTABLE change nothing that matters here. */
+const MAP_HARMLESS = 0x2_0000 | 0x4000 | 0x8000 | 0x0800 | 0x1000;
+/** Flags of a mapping that the stub may make without being asked. */
+export function isPrivateMemory(flags: number): boolean {
+  return (flags & MAP_NEEDED) === MAP_NEEDED && (flags & ~(MAP_NEEDED | MAP_HARMLESS)) === 0;
+}
+
+const MADV_DONTFORK = 10;
+const PR_SET_PDEATHSIG = 1;
+const SIGKILL = 9;
+
+export interface GuestFilterOptions {
+  readonly guestEnd: number;
+  readonly stub: { readonly start: number; readonly size: number };
+  /** The doorbell's number. */
+  readonly doorbell: number;
+}
+
+function stubRules({ guestEnd, doorbell }: GuestFilterOptions): Rule[] {
+  const inGuest: Condition = { argument: 0, below: guestEnd };
+  const privateMemory: readonly Condition[] = [
+    inGuest,
+    { argument: 3, bitsSet: MAP_NEEDED },
+    { argument: 3, bitsClear: ~(MAP_NEEDED | MAP_HARMLESS) },
+  ];
+  return [
+    { nr: doorbell, name: 'doorbell', action: 'notify', reason: 'a thread has stopped; no call of the host' },
+    { nr: 15, name: 'rt_sigreturn', reason: 'back to the guest; sets only what a guest can set, and its own signal mask' },
+    { nr: 9, name: 'mmap', when: privateMemory, reason: 'private memory of its own, without a file' },
+    { nr: 9, name: 'mmap', action: 'notify', reason: 'files, and the slots of threads: as ordered' },
+    { nr: 10, name: 'mprotect', when: [inGuest], reason: 'its own pages; files it may not write are mapped private' },
+    { nr: 11, name: 'munmap', when: [inGuest], reason: 'its own pages; without the stub or a slot it dies' },
+    { nr: 28, name: 'madvise', when: [inGuest], reason: 'its own pages, and no right to more than hints' },
+    { nr: 28, name: 'madvise', when: [{ argument: 2, oneOf: [MADV_DONTFORK] }], reason: 'slots are not inherited; more missing pages kill only a child' },
+    { nr: 26, name: 'msync', when: [inGuest], reason: 'write-back of files it has mapped' },
+    { nr: 25, name: 'mremap', action: 'notify', reason: 'could enlarge the mapping of a file: as ordered' },
+    { nr: 56, name: 'clone', action: 'notify', reason: 'processes and threads: as ordered' },
+    { nr: 60, name: 'exit', action: 'notify', reason: 'the end of one thread, which the host tells nobody: as ordered' },
+    { nr: 231, name: 'exit_group', reason: 'its own end' },
+    { nr: 158, name: 'arch_prctl', reason: 'segment bases on hosts without the instructions; its own' },
+    { nr: 110, name: 'getppid', reason: 'whether the sentry lives; tells one number' },
+    {
+      nr: 157,
+      name: 'prctl',
+      when: [
+        { argument: 0, oneOf: [PR_SET_PDEATHSIG] },
+        { argument: 1, oneOf: [SIGKILL] },
+      ],
+      reason: 'dies with the sentry',
+    },
+    { nr: 24, name: 'sched_yield', reason: 'waits for its turn' },
+  ];
+}
+
+export function guestFilter(options: GuestFilterOptions): Filter {
+  return {
+    name: 'guest',
+    rules: TRAPPED.map(([nr, name]) => ({ nr, name, action: 'trap', reason: 'served from the handler, where registers are at hand' })),
+    otherwise: 'notify',
+    foreign: 'trap',
+    x32: 'rules',
+    within: { ...options.stub, rules: stubRules(options), otherwise: 'eperm' },
+  };
+}

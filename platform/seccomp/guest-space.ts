@@ -1,0 +1,89 @@
+/**
+ * A guest address space: one host process and its threads.
+ *
+ * Guest memory is read and written with process_vm_readv and process_vm_writev, which honour page protection and stop exactly at
+ * the first inaccessible page.
+ *
+ * Slots of threads lie at CONTEXT_BASE, one place for each index. A place whose thread has ended stays mapped and is used again. The first
+ * thread of the process is never ended, since the process would then have no name: it waits in `idle`, as a few others do.
+ */
+import type { GuestSpace, GuestThread } from '../contract/platform.ts';
+import type { HostMemory } from '../contract/host.ts';
+import * as process from '../host/process.ts';
+import { SLOT_SIZE } from '../stub/context-layout.ts';
+import { CONTEXT_BASE, CONTEXT_END } from '../stub/layout.ts';
+import type { Context } from './context.ts';
+import type { SeccompPlatform } from './platform.ts';
+import type { SeccompThread } from './guest-thread.ts';
+import type { AddressRange } from './zygote.ts';
+
+export const SLOTS_MAX = (CONTEXT_END - CONTEXT_BASE) / SLOT_SIZE;
+
+/** A slot mapped in the process that no thread uses. */
+export interface FreeSlot {
+  readonly context: Context;
+  readonly address: number;
+}
+
+export class SeccompSpace implements GuestSpace {
+  readonly platform: SeccompPlatform;
+  /** The host process; 0 until its first sign of life. */
+  pid = 0;
+  readonly vdso: { readonly vvar: AddressRange; readonly code: AddressRange } | null;
+  readonly threads = new Set<SeccompThread>();
+  /** Host threads without a guest thread, waiting in the handler. */
+  readonly idle: SeccompThread[] = [];
+  readonly freeSlots: FreeSlot[] = [];
+  /** Every slot that is or was mapped in the process: returned when the process has ended. */
+  readonly contexts: Context[] = [];
+  /** The lowest index that was never used; a fork begins at its parent's. */
+  nextIndex: number;
+  readonly #firstIndex: number;
+  /** The process was told to end or has ended: it reads and writes nothing any more. */
+  ended = false;
+
+  constructor(platform: SeccompPlatform, vdso: SeccompSpace['vdso'], slotAddress: number) {
+    this.platform = platform;
+    this.vdso = vdso;
+    this.#firstIndex = (slotAddress - CONTEXT_BASE) / SLOT_SIZE;
+    this.nextIndex = (this.#firstIndex + 1) % SLOTS_MAX;
+  }
+
+  /** Where a new thread's slot may lie, or 0 when there is no more room. */
+  nextSlotAddress(): number {
+    if (this.nextIndex === this.#firstIndex) return 0;
+    const address = CONTEXT_BASE + this.nextIndex * SLOT_SIZE;
+    this.nextIndex = (this.nextIndex + 1) % SLOTS_MAX;
+    return address;
+  }
+
+  read(address: number, memory: HostMemory, offset: number, length: number): number {
+    if (!fits(memory, offset, length)) throw new RangeError('guest read: range outside of the host memory');
+    if (length === 0 || this.ended) return 0;
+    const result = process.readRemote(this.pid, address, memory, offset, length);
+    return result < 0 ? 0 : result;
+  }
+
+  write(address: number, memory: HostMemory, offset: number, length: number): number {
+    if (!fits(memory, offset, length)) throw new RangeError('guest write: range outside of the host memory');
+    if (length === 0 || this.ended) return 0;
+    const result = process.writeRemote(this.pid, address, memory, offset, length);
+    return result < 0 ? 0 : result;
+  }
+
+  compareExchange(thread: GuestThread, address: number, expected: number, desired: number): number {
+    return (thread as SeccompThread).compareExchange(address, expected, desired);
+  }
+
+  cpuTimeNs(): number {
+    return this.ended ? 0 : process.cpuTimeNs(this.pid);
+  }
+
+  kill(): void {
+    this.platform.killSpace(this);
+  }
+}
+
+function fits(memory: HostMemory, offset: number, length: number): boolean {
+  return offset >= 0 && length >= 0 && offset + length <= memory.bytes.length;
+}
