@@ -153,20 +153,22 @@ static void orphans(void) {
   SHOW(prctl(PR_GET_CHILD_SUBREAPER, &value));
   SHOW(value);
   pid_t reaper = getpid();
+  int reaped[2];
+  MUST(pipe(reaped));
   pid_t middle = (pid_t)MUST(fork());
   if (middle == 0) {
     pid_t leaf = fork();
     if (leaf == 0) {
-      pid_t own_parent = getppid();
-      for (int i = 0; i < 1000 && getppid() == own_parent; i++) sleep_ms(1);
+      char go;
+      MUST(read(reaped[0], &go, 1));
       say("the orphan's parent is the subreaper: %s\n", getppid() == reaper ? "yes" : "no");
       MUST(write(report[1], &(pid_t){getpid()}, sizeof(pid_t)));
       _exit(7);
     }
-    sleep_ms(5);
     _exit(0);
   }
   reap("middle", middle);
+  MUST(write(reaped[1], "g", 1));
   pid_t orphan;
   MUST(read(report[0], &orphan, sizeof orphan));
   reap("orphan", orphan);
