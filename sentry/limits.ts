@@ -38,8 +38,15 @@ export const TMPFS_METADATA_BYTES_MAX = 32 * 1024 * 1024;
 
 /** Descriptors donated by a gofer that stay open after the last guest descriptor of their file was closed. */
 export const GOFER_IDLE_DESCRIPTORS_MAX = 512;
-/** Entries of directories that are known completely, over all of them, so that names in them need no question to the gofer. */
-export const GOFER_LISTED_ENTRIES_MAX = 16_384;
+/** Entries of directories that are known completely, over all of them, so that names in them need no question to the gofer (about 300 bytes each). */
+export const GOFER_LISTED_ENTRIES_MAX = 32_768;
+/** Directories that one message asks to list ahead of time, and files to read. */
+export const GOFER_AHEAD_DIRECTORIES_MAX = 64;
+export const GOFER_AHEAD_FILES_MAX = 128;
+/** Bytes of contents one message may bring; less than half of the window (gofer/protocol/limits.ts). */
+export const GOFER_AHEAD_BYTES_MAX = 1024 * 1024;
+/** Largest file whose contents are kept in the window. */
+export const GOFER_CONTENT_MAX = 64 * 1024;
 /** How long the sentry waits for a gofer's reply (a host file system may hang) before it gives the sandbox up. */
 export const GOFER_TIMEOUT_MS = 120_000;
 

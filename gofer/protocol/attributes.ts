@@ -12,6 +12,9 @@ import type { WireField } from './codec.ts';
 /** What is sent ends where the mount id, which means nothing to the sentry, begins. */
 export const ATTRIBUTES_SIZE: number = Statx.offsets.mntId;
 
+/** What statx(2) stores: the host writes this much where attributes go. */
+export const STATX_SIZE: number = Statx.size;
+
 /** `mask` bits of the fields below (STATX_BASIC_STATS). */
 export const BASIC_ATTRIBUTES = 0x7ff;
 

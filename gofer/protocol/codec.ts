@@ -16,6 +16,8 @@ import { getI64, putI64 } from '#sentry/abi/layout.ts';
 
 /** Memory that holds messages; `HostMemory` satisfies it. */
 export interface WireMemory {
+  /** Where it lies, for host calls that store something in a message. */
+  readonly address: number;
   readonly bytes: Uint8Array;
   readonly view: DataView;
   latin1(start: number, end: number): string;
@@ -45,6 +47,12 @@ export class Writer {
     const start = this.at;
     this.at += bytes;
     return start;
+  }
+
+  /** Takes back what was appended from `at` on, and the overflow that it may have led to. */
+  rewind(at: number): void {
+    this.at = at;
+    this.overflow = false;
   }
 
   get room(): number {

@@ -21,3 +21,11 @@ export const MOUNTS_MAX = 256;
 /** Lines in the hello that say how the gofer is confined, and their length. */
 export const REPORT_LINES_MAX = 64;
 export const REPORT_LINE_MAX = 400;
+/** Bytes of the memory that sentry and gofer share, into which the gofer reads small files. */
+export const WINDOW_SIZE: number = 8 * 1024 * 1024;
+/** Files that one message may ask to read. */
+export const FETCHED_MAX = 128;
+/** Descriptors of larger files that come along with them (what the host's `receive` takes at once). */
+export const FETCHED_DESCRIPTORS_MAX = 8;
+/** `st_size` from which on a directory is not listed ahead of being asked for: it would not fit a message. */
+export const TREE_DIRECTORY_SIZE_MAX = 32_768;

@@ -13,9 +13,11 @@
  */
 import { PATH_MAX } from '#sentry/abi/fs.ts';
 import { attributes } from './attributes.ts';
+import type { Attributes } from './attributes.ts';
 import { cText, i64, list, name, record, text, u16, u32, words } from './codec.ts';
 import type { WireField } from './codec.ts';
 import {
+  FETCHED_MAX,
   FIDS_MAX,
   LINK_TARGET_MAX,
   NAMES_MAX,
@@ -26,7 +28,7 @@ import {
   XATTR_VALUE_MAX,
 } from './limits.ts';
 
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
 
 export const HEADER_SIZE = 8;
 /** Header and errno. */
@@ -54,12 +56,15 @@ export const MOUNT_READ_ONLY = 1;
 /** The root is a file, not a directory. */
 export const MOUNT_FILE = 2;
 
-/** The server's first message. `report`: what was done to confine it, and what could not be. */
+/**
+ * The server's first message. `report`: what was done to confine it, and what could not be. `window`: bytes of the memory that both sides
+ * share, whose descriptor comes along; 0: there is none.
+ */
 export const Hello = message(
   0,
   'hello',
   nothing,
-  record({ version: u32, fids: u32, mounts: u32, report: list(text(REPORT_LINE_MAX), REPORT_LINES_MAX) }),
+  record({ version: u32, fids: u32, mounts: u32, window: u32, report: list(text(REPORT_LINE_MAX), REPORT_LINES_MAX) }),
 );
 
 /** Binds `fid` to the root of mount `mount`. */
@@ -149,26 +154,44 @@ export const Statfs = message(
   record({ type: u32, blockSize: u32, blocks: i64, blocksFree: i64, blocksAvailable: i64, files: i64, filesFree: i64, nameLength: u32 }),
 );
 
-export const DirectoryEntry: WireField<{
-  readonly cookie: readonly [number, number];
-  readonly type: number;
-  readonly name: string;
-  readonly attributes: ReturnType<typeof attributes.read>;
-}> = record({ cookie: words, type: u16, name, attributes });
+/** Entries of a directory: names[i] has attributes[i]. Arrays of their own, for there are hundreds of them in a message. */
+export interface DirectoryEntries {
+  readonly names: readonly string[];
+  readonly attributes: readonly Attributes[];
+}
+
+/** A count, then name and attributes of each. */
+const directoryEntries: WireField<DirectoryEntries> = {
+  write(writer, value) {
+    u16.write(writer, value.names.length);
+    value.names.forEach((entry, i) => {
+      name.write(writer, entry);
+      attributes.write(writer, value.attributes[i]!);
+    });
+  },
+  read(reader) {
+    const count = u16.read(reader);
+    const entries: { names: string[]; attributes: Attributes[] } = { names: [], attributes: [] };
+    for (let i = 0; i < count && !reader.malformed; i++) {
+      entries.names.push(name.read(reader));
+      entries.attributes.push(attributes.read(reader));
+    }
+    return entries;
+  },
+};
 
 /** End of a directory: `end` of a Readdir reply. */
 export const READDIR_END = 1;
 
 /**
- * Entries of the directory that `names` lead to from `fid` (bound to `newFid`, unless that is 0), from `cookie` on ([0, 0]: the beginning), without '.' and '..', each with its attributes; as many as fit a message. Go on with the
- * last entry's cookie until `end` is READDIR_END. An entry that vanished meanwhile is left out, so a reply may be empty without being the end;
- * `next` is where to go on.
+ * Entries of the directory that `names` lead to from `fid` (bound to `newFid`, unless that is 0), from `cookie` on ([0, 0]: the beginning), without '.' and '..', each with its attributes; as many as fit a message. Go on at
+ * `next` until `end` is READDIR_END. An entry that vanished meanwhile is left out, so a reply may be empty without being the end.
  */
 export const Readdir = message(
   15,
   'readdir',
   record({ fid: u32, newFid: u32, names, cookie: words }),
-  record({ attributes, entries: list(DirectoryEntry, 0xffff), end: u16, next: words }),
+  record({ attributes, entries: directoryEntries, end: u16, next: words }),
 );
 
 const xattrName = cText(XATTR_NAME_MAX);
@@ -185,3 +208,91 @@ export const Fsync = message(20, 'fsync', record({ fid: u32, dataOnly: u32 }), n
 
 /** Lets go of fids. No reply. */
 export const Release = message(21, 'release', record({ fids: list(u32, Math.min(RELEASES_MAX, FIDS_MAX)) }), nothing);
+
+/** One directory of a tree: it is called `name` in the directory of section `parent` - 1; 0: in the one the request named. */
+export interface TreeSection {
+  readonly parent: number;
+  readonly name: string;
+  readonly attributes: Attributes;
+  readonly entries: DirectoryEntries;
+}
+
+const treeSection: WireField<TreeSection> = {
+  write(writer, value) {
+    u16.write(writer, value.parent);
+    name.write(writer, value.name);
+    attributes.write(writer, value.attributes);
+    directoryEntries.write(writer, value.entries);
+  },
+  read(reader) {
+    return {
+      parent: u16.read(reader),
+      name: name.read(reader),
+      attributes: attributes.read(reader),
+      entries: directoryEntries.read(reader),
+    };
+  },
+};
+
+/**
+ * Lists directories that lie in the one that `names` lead to from `fid`, and what lies below each of them, depth first, for as long as the
+ * reply has `room`: what somebody who searches the tree will ask for next. Only complete directories are told. One that cannot be listed is left
+ * out; so is one that lies on another file system or is large, and the list ends with the first that does not fit.
+ */
+export const Tree = message(
+  22,
+  'tree',
+  record({ fid: u32, names, directories: list(name, NAMES_MAX), room: u32 }),
+  record({ sections: list(treeSection, 0xffff) }),
+);
+
+/** What became of one file of a Fetch. */
+export const FETCH_FAILED = 0;
+/** Its bytes lie in the window, `length` of them. */
+export const FETCH_CONTENT = 1;
+/** It is larger than wanted: a descriptor for reading comes along, one for each such file, in their order. */
+export const FETCH_DESCRIPTOR = 2;
+
+export interface Fetched {
+  readonly kind: number;
+  readonly length: number;
+  readonly attributes: Attributes;
+}
+
+const fetched: WireField<Fetched> = {
+  write(writer, value) {
+    u16.write(writer, value.kind);
+    u32.write(writer, value.length);
+    attributes.write(writer, value.attributes);
+  },
+  read(reader) {
+    return { kind: u16.read(reader), length: u32.read(reader), attributes: attributes.read(reader) };
+  },
+};
+
+/** Files of the directory that `names` lead to from `fid`. */
+export interface FetchGroup {
+  readonly fid: number;
+  readonly names: readonly string[];
+  readonly files: readonly string[];
+}
+
+const fetchGroup: WireField<FetchGroup> = record({ fid: u32, names, files: list(name, FETCHED_MAX) });
+
+/**
+ * Reads regular files of some directories: those of at most `limit` bytes whole into the window, one behind the
+ * other (`fetchedExtent`) in the `room` bytes from `at` on; of larger ones it opens the first few. The reply tells of
+ * the first of all files, as many as were got through. Nothing but regular files is touched.
+ */
+export const Fetch = message(
+  23,
+  'fetch',
+  record({ groups: list(fetchGroup, FETCHED_MAX), at: u32, room: u32, limit: u32 }),
+  record({ files: list(fetched, FETCHED_MAX) }),
+);
+
+/** How far behind the beginning of a file of `length` bytes the next one begins. A byte more than the file has is read, to see its end. */
+export function fetchedExtent(length: number): number {
+  return Math.ceil((length + 1) / FETCH_ALIGNMENT) * FETCH_ALIGNMENT;
+}
+const FETCH_ALIGNMENT = 64;

@@ -4,15 +4,15 @@
  * Nothing is kept between two messages: the directory is opened anew and positioned by the cookie of the last entry (its `d_off`,
  * getdents64(2)), which the client returns as it came. An invented cookie lists from somewhere else, or nothing.
  */
-import { ENOENT, ENOTDIR } from '#sentry/abi/errno.ts';
+import { ENOTDIR } from '#sentry/abi/errno.ts';
 import { NAME_MAX, O_DIRECTORY, O_RDONLY, S_IFDIR, S_IFMT } from '#sentry/abi/fs.ts';
-import { ATTRIBUTES_SIZE } from '#gofer/protocol/attributes.ts';
-import { Statx } from '#sentry/abi/stat.ts';
+import { ATTRIBUTES_SIZE, STATX_SIZE } from '#gofer/protocol/attributes.ts';
 import { u16, words } from '#gofer/protocol/codec.ts';
 import type { ValueOf, Writer } from '#gofer/protocol/codec.ts';
 import { READDIR_END } from '#gofer/protocol/messages.ts';
 import type { Readdir } from '#gofer/protocol/messages.ts';
 import { close, getdents64, seekTo } from '#platform/host/files.ts';
+import { EntryReader } from './entries.ts';
 import { BULK } from './server.ts';
 import type { Server } from './server.ts';
 import { leave, reach, settle } from './walk.ts';
@@ -20,13 +20,8 @@ import type { Position } from './walk.ts';
 
 /** As many bytes of directory entries as describe about one reply's worth of files. */
 const DENTS_SIZE = 12_288;
-/** Offsets in `struct linux_dirent64`. */
-const D_OFF = 8;
-const D_RECLEN = 16;
-const D_TYPE = 18;
-const D_NAME = 19;
 /** Room the longest entry and the end of the reply take. */
-const ENTRY_MAX = 8 + 2 + 2 + NAME_MAX + ATTRIBUTES_SIZE + 16;
+const ENTRY_MAX = 2 + NAME_MAX + ATTRIBUTES_SIZE + STATX_SIZE;
 
 export function readdir(server: Server, request: ValueOf<typeof Readdir.request>, reply: Writer): number {
   const { fid, newFid, names, cookie } = request;
@@ -59,6 +54,7 @@ class Listing {
   private readonly server: Server;
   private readonly reply: Writer;
   private readonly countAt: number;
+  private readonly entries: EntryReader;
   private count = 0;
   private cookieLow: number;
   private cookieHigh: number;
@@ -68,6 +64,7 @@ class Listing {
     this.server = server;
     this.reply = reply;
     this.countAt = reply.reserve(2);
+    this.entries = new EntryReader(server);
     [this.cookieLow, this.cookieHigh] = cookie;
   }
 
@@ -88,42 +85,19 @@ class Listing {
 
   /** Adds the entries at [from, to) of the scratch memory; false when the reply is full. */
   private takeAll(fd: number, from: number, to: number): boolean {
-    const { view } = this.server.memory;
-    for (let at = from; at < to; at += view.getUint16(at + D_RECLEN, true)) {
-      if (this.reply.room < ENTRY_MAX) return false;
-      this.take(fd, at);
-      this.cookieLow = view.getUint32(at + D_OFF, true);
-      this.cookieHigh = view.getUint32(at + D_OFF + 4, true);
+    const { entries, reply } = this;
+    entries.begin(fd, from, to);
+    while (reply.room >= ENTRY_MAX) {
+      if (!entries.advance()) return true;
+      if (entries.isFile) this.take();
+      this.cookieLow = entries.cookieLow;
+      this.cookieHigh = entries.cookieHigh;
     }
-    return true;
+    return entries.isAtEnd;
   }
 
-  private take(fd: number, at: number): void {
-    const { server, reply } = this;
-    const { view, bytes, address } = server.memory;
-    const nameAt = at + D_NAME;
-    const length = bytes.indexOf(0, nameAt) - nameAt;
-    if (length > NAME_MAX || isDots(bytes, nameAt, length)) return;
-    const error = server.statEntry(fd, address + nameAt);
-    if (error === -ENOENT) return; // removed meanwhile
-    words.write(reply, [view.getUint32(at + D_OFF, true), view.getUint32(at + D_OFF + 4, true)]);
-    u16.write(reply, bytes[at + D_TYPE]!);
-    u16.write(reply, length);
-    reply.memory!.bytes.set(bytes.subarray(nameAt, nameAt + length), reply.reserve(length));
-    if (error < 0) this.putUnknown(at);
-    else server.putStat(reply);
-    this.count++;
-  }
-
-  /** Attributes of an entry that cannot be asked for: its inode number and type. */
-  private putUnknown(at: number): void {
-    const { view } = this.server.memory;
-    const memory = this.reply.memory!;
-    const start = this.reply.reserve(ATTRIBUTES_SIZE);
-    memory.bytes.fill(0, start, start + ATTRIBUTES_SIZE);
-    memory.view.setUint16(start + Statx.offsets.mode, view.getUint8(at + D_TYPE) << 12, true);
-    memory.view.setUint32(start + Statx.offsets.ino, view.getUint32(at, true), true);
-    memory.view.setUint32(start + Statx.offsets.ino + 4, view.getUint32(at + 4, true), true);
+  private take(): void {
+    if (this.entries.put(this.reply)) this.count++;
   }
 
   finish(): void {
@@ -131,10 +105,4 @@ class Listing {
     u16.write(this.reply, this.end);
     words.write(this.reply, [this.cookieLow, this.cookieHigh]);
   }
-}
-
-const DOT = 0x2e;
-
-function isDots(bytes: Uint8Array, at: number, length: number): boolean {
-  return bytes[at] === DOT && (length === 1 || (length === 2 && bytes[at + 1] === DOT));
 }

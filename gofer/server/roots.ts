@@ -13,6 +13,8 @@ import { allocateMemory } from '#platform/host/memory.ts';
 import { systemCall } from '#platform/host/setup-calls.ts';
 import type { MountConfig } from './config.ts';
 import type { Root } from './server.ts';
+import { openWindow } from './window.ts';
+import type { Window } from './window.ts';
 
 const SYS_OPEN_TREE = 428;
 const SYS_MOUNT_SETATTR = 442;
@@ -40,6 +42,7 @@ export interface OpenedRoots {
   readonly detached: boolean;
   /** Devices of the host's /dev, which are not to be walked into. Its file system cannot be told from a tmpfs by its magic number. */
   readonly sealed: readonly Device[];
+  readonly window: Window | null;
 }
 
 export interface Device {
@@ -64,7 +67,9 @@ export function openRoots(mounts: readonly MountConfig[]): OpenedRoots | { reado
     served.push(lastDevice());
   }
   const self = openSelf();
-  return self < 0 ? { errno: -self, path: '/proc/self/fd' } : { roots, selfFd: self, detached, sealed: devicesOfDev(served) };
+  return self < 0
+    ? { errno: -self, path: '/proc/self/fd' }
+    : { roots, selfFd: self, detached, sealed: devicesOfDev(served), window: openWindow() };
 }
 
 /** The device of the last statx. */

@@ -81,8 +81,8 @@ import {
   Unlink,
   Walk,
 } from '#gofer/protocol/messages.ts';
-import type { DirectoryEntry } from '#gofer/protocol/messages.ts';
-import type { ValueOf } from '#gofer/protocol/codec.ts';
+import type { Attributes } from '#gofer/protocol/attributes.ts';
+import { WINDOW_SIZE } from '#gofer/protocol/limits.ts';
 import { TestGofer } from './testing.ts';
 
 let root: string;
@@ -121,13 +121,18 @@ function walkTo(path: string, newFid: number, from = RW): number {
   return errno !== 0 ? errno : body.stop;
 }
 
-function listAll(fid: number): ValueOf<typeof DirectoryEntry>[] {
-  const entries: ValueOf<typeof DirectoryEntry>[] = [];
+interface Entry {
+  readonly name: string;
+  readonly attributes: Attributes;
+}
+
+function listAll(fid: number): Entry[] {
+  const entries: Entry[] = [];
   let cookie: readonly [number, number] = [0, 0];
   for (;;) {
     const { errno, body } = gofer.ask(Readdir, { fid, newFid: 0, names: [], cookie });
     expect(errno).toBe(0);
-    entries.push(...body.entries);
+    entries.push(...body.entries.names.map((name, i) => ({ name, attributes: body.entries.attributes[i]! })));
     cookie = body.next;
     if (body.end === READDIR_END) return entries;
   }
@@ -136,7 +141,7 @@ function listAll(fid: number): ValueOf<typeof DirectoryEntry>[] {
 describe('finding files', () => {
   test('the hello tells version, fids and mounts', () => {
     const other = new TestGofer([{ path: root, readOnly: true }], 17);
-    expect(other.hello()).toEqual({ version: PROTOCOL_VERSION, fids: 17, mounts: 1, report: ['for tests'] });
+    expect(other.hello()).toEqual({ version: PROTOCOL_VERSION, fids: 17, mounts: 1, window: WINDOW_SIZE, report: ['for tests'] });
     other.close();
   });
 
@@ -210,7 +215,10 @@ describe('finding files', () => {
     host.ask(Attach, { mount: 0, fid: 1 });
     expect(host.ask(Walk, { fid: 1, newFid: 2, names: ['proc'] }).body).toMatchObject({ stop: 0, reached: [{}] });
     expect(host.ask(Walk, { fid: 1, newFid: 0, names: ['proc', 'self'] }).body).toMatchObject({ stop: ENOENT, reached: [{}] });
-    expect(host.ask(Readdir, { fid: 2, newFid: 0, names: [], cookie: [0, 0] }).body).toMatchObject({ end: READDIR_END, entries: [] });
+    expect(host.ask(Readdir, { fid: 2, newFid: 0, names: [], cookie: [0, 0] }).body).toMatchObject({
+      end: READDIR_END,
+      entries: { names: [] },
+    });
     expect(host.ask(Open, { fid: 2, newFid: 0, names: [], flags: O_RDONLY }).errno).toBe(EACCES);
     expect(host.ask(Open, { fid: 1, newFid: 0, names: ['sys', 'kernel', 'uevent_seqnum'], flags: O_RDONLY }).errno).toBe(ENOENT);
     host.close();
@@ -404,12 +412,14 @@ describe('listing', () => {
     walkTo('many', 5);
     const entries = listAll(5);
     expect(entries.map((entry) => entry.name).toSorted()).toEqual(names.toSorted());
-    expect(entries.every((entry) => entry.attributes.size === entry.name.length && entry.type === 8)).toBe(true);
+    expect(entries.every((entry) => entry.attributes.size === entry.name.length && (entry.attributes.mode & S_IFMT) === S_IFREG)).toBe(
+      true,
+    );
   });
 
   test('a path can be listed in one message', () => {
     const { body } = gofer.ask(Readdir, { fid: RW, newFid: 5, names: ['dir', 'sub'], cookie: [0, 0] });
-    expect([body.entries.map((entry) => entry.name), body.end, body.attributes.mode & S_IFMT]).toEqual([['file'], READDIR_END, S_IFDIR]);
+    expect([body.entries.names, body.end, body.attributes.mode & S_IFMT]).toEqual([['file'], READDIR_END, S_IFDIR]);
     expect(gofer.ask(Walk, { fid: 5, newFid: 0, names: ['file'] }).body.stop).toBe(0);
     expect(gofer.ask(Readdir, { fid: RW, newFid: 6, names: ['link'], cookie: [0, 0] }).errno).toBe(ENOTDIR);
     expect(gofer.ask(Readdir, { fid: RW, newFid: 6, names: ['dir', 'none'], cookie: [0, 0] }).errno).toBe(ENOENT);

@@ -20,7 +20,9 @@ import { allocateMemory } from '#platform/host/memory.ts';
 import { sendMessage } from '#platform/host/messages.ts';
 import { create, fsync, link, mkdir, mknod, rename, setAttributes, symlink, unlink } from './change.ts';
 import { readdir } from './directory.ts';
+import { fetch } from './fetch.ts';
 import type { Server } from './server.ts';
+import { tree } from './tree.ts';
 import { attach, getAttributes, open, readlink, statfs, walk } from './walk.ts';
 import { getxattr, listxattr, removexattr, setxattr } from './xattr.ts';
 
@@ -58,6 +60,8 @@ serveBy(messages.Setxattr, setxattr);
 serveBy(messages.Listxattr, listxattr);
 serveBy(messages.Removexattr, removexattr);
 serveBy(messages.Fsync, fsync);
+serveBy(messages.Tree, tree);
+serveBy(messages.Fetch, fetch);
 
 /** Requests begin here in the connection's memory, replies there. */
 const REQUEST = 0;
@@ -90,14 +94,19 @@ export class Connection {
 
   sayHello(report: readonly string[]): boolean {
     const lines = report.slice(0, REPORT_LINES_MAX).map((line) => line.slice(0, REPORT_LINE_MAX));
+    const { window } = this.server;
     this.beginReply();
     Hello.reply.write(this.writer, {
       version: PROTOCOL_VERSION,
       fids: this.server.table.size,
       mounts: this.server.roots.length,
+      window: window?.size ?? 0,
       report: lines,
     });
-    return this.sendReply(Hello.type, 0, 0);
+    if (window !== null) this.server.donate(window.fd);
+    const sent = this.sendReply(Hello.type, 0, 0);
+    this.server.dropDonations();
+    return sent;
   }
 
   /** One request. False ends the connection. */
@@ -112,7 +121,7 @@ export class Connection {
     this.beginReply();
     const result = this.perform(operations[type]);
     const sent = this.sendReply(type, tag, this.writer.overflow ? E2BIG : -result);
-    server.dropDonation();
+    server.dropDonations();
     return sent;
   }
 
@@ -138,7 +147,7 @@ export class Connection {
     const { memory, server } = this;
     const length = errno === 0 ? this.writer.at - REPLY_AT : REPLY_HEADER_SIZE;
     writeReplyHeader(memory, REPLY_AT, length, type | REPLY, tag, errno);
-    const passed = errno === 0 && server.donated >= 0 ? [server.donated] : [];
+    const passed = errno === 0 ? server.donated : [];
     for (;;) {
       const sent = sendMessage(this.socket, memory, REPLY_AT, length, passed);
       if (sent === -EINTR) continue;

@@ -16,19 +16,32 @@ import {
   AT_NO_AUTOMOUNT,
   AT_SYMLINK_NOFOLLOW,
   O_CLOEXEC,
+  O_DIRECTORY,
   O_NOCTTY,
   O_NOFOLLOW,
   O_NONBLOCK,
   O_PATH,
+  O_RDONLY,
 } from '#sentry/abi/fs.ts';
+import { getU64 } from '#sentry/abi/layout.ts';
 import { Statx } from '#sentry/abi/stat.ts';
 import { ATTRIBUTES_SIZE, BASIC_ATTRIBUTES } from '#gofer/protocol/attributes.ts';
 import type { Writer } from '#gofer/protocol/codec.ts';
 import type { HostMemory } from '#platform/contract/host.ts';
-import { close, openat, openat2, RESOLVE_BENEATH, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, statx } from '#platform/host/files.ts';
+import {
+  close,
+  openat,
+  openat2,
+  RESOLVE_BENEATH,
+  RESOLVE_NO_MAGICLINKS,
+  RESOLVE_NO_SYMLINKS,
+  RESOLVE_NO_XDEV,
+  statx,
+} from '#platform/host/files.ts';
 import { allocateMemory } from '#platform/host/memory.ts';
 import { FidTable } from './fid-table.ts';
 import { FileSystems, STATFS_SIZE } from './file-systems.ts';
+import type { Window } from './window.ts';
 
 export interface Root {
   /** O_PATH descriptor of the root directory or file. */
@@ -45,6 +58,7 @@ export interface ServerOptions {
   readonly fids: number;
   /** File systems that are not served, by device (file-systems.ts). */
   readonly sealed: readonly { readonly major: number; readonly minor: number }[];
+  readonly window: Window | null;
   /** Whether this process may give files away (CAP_CHOWN); otherwise what is created belongs to it. */
   readonly mayChown: boolean;
   /** The effective user id: who owns what has just been created. */
@@ -55,7 +69,8 @@ export interface ServerOptions {
 const FIRST_NAME = 0; // names are shorter than PATH_MAX
 const SECOND_NAME = 4_352;
 const OPEN_HOW = 8_704;
-const STATX = 8_736;
+const OPEN_HOW_BELOW = 8_736;
+const STATX = 8_768;
 const STATFS = STATX + 256;
 const TIMES = STATFS + STATFS_SIZE;
 const EMPTY_NAME = TIMES + 32;
@@ -71,13 +86,16 @@ export class Server {
   readonly mayChown: boolean;
   readonly uid: number;
   readonly memory: HostMemory;
-  /** A descriptor to send with the reply, closed afterwards; -1: none. */
-  donated = -1;
+  /** Descriptors to send with the reply, closed afterwards. */
+  readonly donated: number[] = [];
+  /** Memory shared with the sentry; null: there is none. */
+  readonly window: Window | null;
   private haveOpenat2 = true;
 
   constructor(options: ServerOptions) {
     this.roots = options.roots;
     this.selfFd = options.selfFd;
+    this.window = options.window;
     this.table = new FidTable(options.fids);
     this.mayChown = options.mayChown;
     this.uid = options.uid;
@@ -88,7 +106,10 @@ export class Server {
     for (const { major, minor } of options.sealed) this.fileSystems.decide(major, minor, true);
     memory.view.setUint8(EMPTY_NAME, 0);
     memory.view.setBigUint64(OPEN_HOW, BigInt(O_PATH | O_NOFOLLOW | O_CLOEXEC), true);
-    memory.view.setBigUint64(OPEN_HOW + 16, BigInt(RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS), true);
+    const beneath = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS;
+    memory.view.setBigUint64(OPEN_HOW + 16, BigInt(beneath), true);
+    memory.view.setBigUint64(OPEN_HOW_BELOW, BigInt(O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), true);
+    memory.view.setBigUint64(OPEN_HOW_BELOW + 16, BigInt(beneath | RESOLVE_NO_XDEV), true);
   }
 
   /** Stores a name where a host call can read it; valid until the next call. Returns its address. */
@@ -127,6 +148,14 @@ export class Server {
     return openat(directory, at, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
   }
 
+  /**
+   * A readable directory, found in the same manner; nothing else is opened. For what nobody asked for yet, so only on the same mount: reading
+   * ahead triggers no automount. Hosts without openat2 are not read ahead on.
+   */
+  openDirectoryBelow(directory: number, name: string): number {
+    return this.haveOpenat2 ? openat2(directory, this.nameAt(name), this.memory.address + OPEN_HOW_BELOW) : -ENOSYS;
+  }
+
   /** For tests: go component by component with openat(2), as on hosts without openat2. */
   withoutOpenat2(): void {
     this.haveOpenat2 = false;
@@ -151,6 +180,9 @@ export class Server {
   get statMode(): number {
     return this.memory.view.getUint16(STATX + Statx.offsets.mode, true);
   }
+  get statSize(): number {
+    return getU64(this.memory.view, STATX + Statx.offsets.size);
+  }
   get statUid(): number {
     return this.memory.view.getUint32(STATX + Statx.offsets.uid, true);
   }
@@ -165,9 +197,9 @@ export class Server {
     const at = reply.reserve(ATTRIBUTES_SIZE);
     if (at >= 0) reply.memory!.bytes.set(this.memory.bytes.subarray(STATX, STATX + ATTRIBUTES_SIZE), at);
   }
-  /** Attributes of an entry of a directory into scratch memory, without opening it; for `putStat`. */
-  statEntry(directory: number, nameAt: number): number {
-    return statx(directory, nameAt, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, BASIC_ATTRIBUTES, this.memory.address + STATX);
+  /** Attributes of an entry of a directory, without opening it, to an address with room for STATX_SIZE bytes. */
+  statEntryTo(directory: number, nameAt: number, intoAt: number): number {
+    return statx(directory, nameAt, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, BASIC_ATTRIBUTES, intoAt);
   }
 
   /** `stat` and `putStat` of a descriptor. */
@@ -211,11 +243,9 @@ export class Server {
 
   /** What a reply donates besides its body. */
   donate(fd: number): void {
-    this.dropDonation();
-    this.donated = fd;
+    this.donated.push(fd);
   }
-  dropDonation(): void {
-    if (this.donated >= 0) close(this.donated);
-    this.donated = -1;
+  dropDonations(): void {
+    for (let fd = this.donated.pop(); fd !== undefined; fd = this.donated.pop()) close(fd);
   }
 }

@@ -24,6 +24,8 @@ export interface Answer<P> {
   readonly body: P;
   /** The donated descriptor, or -1. */
   readonly fd: number;
+  /** All of them. */
+  readonly fds: readonly number[];
 }
 
 /** The body of an error reply is not there: asking for it is a mistake of the test. */
@@ -59,7 +61,14 @@ export class TestGofer {
   }
 
   hello(): ReturnType<typeof Hello.reply.read> {
-    return this.takeReply(Hello, 0).body;
+    const { body, fds } = this.takeReply(Hello, 0);
+    for (const fd of fds) close(fd);
+    return body;
+  }
+
+  /** The descriptors that came with it, the caller's now. */
+  helloWithDescriptors(): readonly number[] {
+    return this.takeReply(Hello, 0).fds;
   }
 
   /** One request and its reply. */
@@ -98,14 +107,15 @@ export class TestGofer {
     const at = 65_536;
     const { length } = receiveMessage(this.socket, this.memory, at, 65_536, this.descriptors, 1_000);
     if (!isReplyTo(this.memory, at, length, message.type | REPLY, tag)) throw new Error(`no reply to ${message.name}: ${length}`);
-    const fd = received.descriptors > 0 ? this.descriptors[0]! : -1;
+    const fds = Array.from(this.descriptors.subarray(0, received.descriptors));
+    const fd = fds[0] ?? -1;
     const errno = replyErrno(this.memory, at);
-    if (errno !== 0) return { errno, body: NO_BODY as P, fd };
+    if (errno !== 0) return { errno, body: NO_BODY as P, fd, fds };
     const reader = new Reader();
     reader.begin(this.memory, at + REPLY_HEADER_SIZE, length - REPLY_HEADER_SIZE);
     const body = message.reply.read(reader);
     if (!reader.complete) throw new Error(`malformed reply to ${message.name}`);
-    return { errno, body, fd };
+    return { errno, body, fd, fds };
   }
 
   close(): void {

@@ -40,6 +40,7 @@ export function isPrivateMemory(flags: number): boolean {
   return (flags & MAP_NEEDED) === MAP_NEEDED && (flags & ~(MAP_NEEDED | MAP_HARMLESS)) === 0;
 }
 
+const FUTEX_WAIT = 0;
 const MADV_DONTFORK = 10;
 const PR_SET_PDEATHSIG = 1;
 const SIGKILL = 9;
@@ -82,6 +83,15 @@ function stubRules({ guestEnd, doorbell }: GuestFilterOptions): Rule[] {
         { argument: 1, oneOf: [SIGKILL] },
       ],
       reason: 'dies with the sentry',
+    },
+    {
+      nr: 202,
+      name: 'futex',
+      when: [
+        { argument: 1, oneOf: [FUTEX_WAIT] },
+        { argument: 3, oneOf: [0] },
+      ],
+      reason: 'a posted call sleeps on its slot until it is answered; a guest can only put itself to sleep',
     },
     { nr: 24, name: 'sched_yield', reason: 'waits for its turn' },
   ];

@@ -12,7 +12,7 @@ import koffi from 'koffi';
 import { EINTR } from '#sentry/abi/errno.ts';
 import { checked } from './libc.ts';
 
-export { close, fdatasync, fsync } from './libc.ts';
+export { close, fdatasync, fsync, read } from './libc.ts';
 
 type N2 = (a: number, b: number) => number;
 type N3 = (a: number, b: number, c: number) => number;
@@ -90,6 +90,7 @@ export function seekTo(fd: number, low: number, high: number): number {
   return result === -1 ? checked(-1) : 0;
 }
 
+export const RESOLVE_NO_XDEV = 0x01;
 export const RESOLVE_NO_MAGICLINKS = 0x02;
 export const RESOLVE_NO_SYMLINKS = 0x04;
 export const RESOLVE_BENEATH = 0x08;

@@ -14,7 +14,7 @@ import type { Host, HostFd, HostMemory, HostStat, Timestamp } from '../contract/
 import * as libc from './libc.ts';
 import { CpuLoad } from './cpu-load.ts';
 import { HostEvents } from './events.ts';
-import { allocateMemory, mapSharedMemory } from './memory.ts';
+import { addressOf, allocateMemory, mapSharedMemory } from './memory.ts';
 import { received, receiveMessage, sendMessage } from './messages.ts';
 import { readHostFacts } from './proc.ts';
 import type { HostFacts } from './proc.ts';
@@ -33,7 +33,6 @@ const NO_DESCRIPTORS: readonly HostFd[] = [];
 
 // Offsets in the host's page of memory.
 const STAT = 0;
-const CLOCK = 256;
 const POLLFD = 288;
 const OFFSETS = 304;
 
@@ -48,6 +47,8 @@ export class LinuxHost implements Host {
   readonly cpuCount: number;
   readonly #page = allocateMemory(4096);
   readonly #view = this.#page.view;
+  /** A timespec at an address of its own: the clock is read on every write. */
+  readonly #clock = allocateMemory(16);
   readonly #debugLog: ((line: string) => void) | undefined;
 
   constructor(options: HostOptions) {
@@ -69,25 +70,25 @@ export class LinuxHost implements Host {
   pread(fd: HostFd, memory: HostMemory, offset: number, length: number, position: number): number {
     if (outside(memory, offset, length)) return -EFAULT;
     // SAFETY: the range lies within a permanent mapping.
-    return libc.checked(libc.pread(fd, memory.address + offset, length, position));
+    return libc.checked(libc.pread(fd, addressOf(memory, offset), length, position));
   }
 
   pwrite(fd: HostFd, memory: HostMemory, offset: number, length: number, position: number): number {
     if (outside(memory, offset, length)) return -EFAULT;
     // SAFETY: the range lies within a permanent mapping.
-    return libc.checked(libc.pwrite(fd, memory.address + offset, length, position));
+    return libc.checked(libc.pwrite(fd, addressOf(memory, offset), length, position));
   }
 
   read(fd: HostFd, memory: HostMemory, offset: number, length: number): number {
     if (outside(memory, offset, length)) return -EFAULT;
     // SAFETY: the range lies within a permanent mapping.
-    return libc.checked(libc.read(fd, memory.address + offset, length));
+    return libc.checked(libc.read(fd, addressOf(memory, offset), length));
   }
 
   write(fd: HostFd, memory: HostMemory, offset: number, length: number): number {
     if (outside(memory, offset, length)) return -EFAULT;
     // SAFETY: the range lies within a permanent mapping.
-    return libc.checked(libc.write(fd, memory.address + offset, length));
+    return libc.checked(libc.write(fd, addressOf(memory, offset), length));
   }
 
   ftruncate(fd: HostFd, length: number): number {
@@ -182,9 +183,9 @@ export class LinuxHost implements Host {
 
   clock(clock: number, into: Timestamp): void {
     // SAFETY: one timespec in our own page.
-    libc.clockGettime(clock, this.#page.address + CLOCK);
-    into.sec = getU64(this.#view, CLOCK);
-    into.nsec = this.#view.getUint32(CLOCK + 8, true);
+    libc.clockGettime(clock, this.#clock.address);
+    into.sec = getU64(this.#clock.view, 0);
+    into.nsec = this.#clock.view.getUint32(8, true);
   }
 
   random(memory: HostMemory, offset: number, length: number): void {

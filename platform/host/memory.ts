@@ -29,6 +29,9 @@ export class LinuxMemory implements HostMemory {
   constructor(address: number, length: number) {
     // SAFETY: `address` starts a mapping of at least `length` bytes that is never unmapped (the two functions below).
     const memory = viewMemory(address, length);
+    // First nothing, then a number: V8 then keeps one boxed number here that can be passed on. A field that only ever held numbers is boxed
+    // anew, 16 bytes of garbage, each time it becomes the argument of a host call.
+    this.address = undefined as unknown as number;
     this.address = address;
     this.#buffer = Buffer.from(memory) as Latin1Buffer;
     this.bytes = this.#buffer;
@@ -42,6 +45,11 @@ export class LinuxMemory implements HostMemory {
   writeLatin1(text: string, offset: number): number {
     return this.#buffer.latin1Write(text, offset);
   }
+}
+
+/** The address of byte `offset`, as an argument of a host call; without garbage if the offset is 0. */
+export function addressOf(memory: HostMemory, offset: number): number {
+  return offset === 0 ? memory.address : memory.address + offset;
 }
 
 export function pageAligned(bytes: number): number {

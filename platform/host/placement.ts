@@ -50,6 +50,7 @@ export class Placement {
   #current: CpuSet;
   readonly #followers: number[] = [];
   #together = false;
+  #separate = false;
   #lastTickNs: number;
   #idleNs = 0;
 
@@ -97,7 +98,7 @@ export class Placement {
     const now = this.#events.monotonicNs();
     const busyNs = now - this.#lastTickNs - this.#idleNs;
     const wasIdle = this.stops === 0;
-    if (busyNs >= ENOUGH_NS && this.#all.cpus.length > 1) this.#decide((this.stops * 1_000_000) / busyNs, running.length, now);
+    if (busyNs >= ENOUGH_NS && this.#all.cpus.length > 1 && !this.#separate) this.#decide((this.stops * 1_000_000) / busyNs, running.length, now);
     this.#begin(now);
     for (const thread of running) {
       if (thread.placement !== this.epoch) this.place(thread);
@@ -113,6 +114,27 @@ export class Placement {
   /** No guest ran for so long: that says nothing about whether guests compute or call. */
   idled(nanoseconds: number): void {
     this.#idleNs += nanoseconds;
+  }
+
+  /** From now on, until `rejoin`, guests run on the CPUs that the sentry does not use. False when there is only one. */
+  separate(): boolean {
+    const cpu = this.#together ? this.#current.cpus[0]! : this.#load.idlestCpu(process.currentCpu());
+    const others = this.#all.cpus.filter((other) => other !== cpu);
+    if (others.length === 0) return false;
+    this.#gather(cpu);
+    const key = -1 - cpu;
+    let set = this.#single.get(key);
+    if (set === undefined) this.#single.set(key, (set = process.cpuSet(others)));
+    this.#separate = true;
+    this.#current = set;
+    return true;
+  }
+
+  /** Sentry and guests share one CPU again, for as long as they call. */
+  rejoin(): void {
+    if (!this.#separate) return;
+    this.#separate = false;
+    this.#gather(process.currentCpu());
   }
 
   /** Gives the calling thread back the CPUs it had. */

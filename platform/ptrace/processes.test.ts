@@ -11,17 +11,17 @@ const NOBODY = 65534;
 
 test('works as an ordinary user', () => {
   const user = process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {};
-  const result = spawnSync(process.execPath, [SENTRY, 'serve', '50'], { ...user, encoding: 'utf8', timeout: 15_000 });
+  const result = spawnSync(process.execPath, [SENTRY, 'ptrace', 'serve', '50'], { ...user, encoding: 'utf8', timeout: 15_000 });
   expect([result.stderr, result.status]).toEqual(['', 0]);
 });
 
 test('works in a process that confined itself', () => {
-  const result = spawnSync(process.execPath, [CONFINED], { encoding: 'utf8', timeout: 15_000 });
+  const result = spawnSync(process.execPath, [CONFINED, 'ptrace'], { encoding: 'utf8', timeout: 15_000 });
   expect([result.stdout, result.stderr, result.status]).toEqual(['confined\n', '', 0]);
 });
 
 test('a host that forbids ptrace is told in one sentence', () => {
-  const result = spawnSync(process.execPath, [FORBIDDEN], { encoding: 'utf8', timeout: 15_000 });
+  const result = spawnSync(process.execPath, [FORBIDDEN, 'ptrace', '101'], { encoding: 'utf8', timeout: 15_000 });
   expect([result.stderr, result.status]).toEqual(['', 0]);
   expect(result.stdout).toMatch(/^this host forbids ptrace \(EPERM .*\)\n$/);
 });
@@ -30,14 +30,14 @@ test('two platforms at once', async () => {
   const exits = [1, 2].map(
     () =>
       new Promise((resolve) => {
-        spawn(process.execPath, [SENTRY, 'serve', '2000'], { stdio: 'ignore' }).on('exit', resolve);
+        spawn(process.execPath, [SENTRY, 'ptrace', 'serve', '2000'], { stdio: 'ignore' }).on('exit', resolve);
       }),
   );
   expect(await Promise.all(exits)).toEqual([0, 0]);
 });
 
 test('no guest outlives a sentry that is killed', async () => {
-  const sentry = spawn(process.execPath, [SENTRY, 'spin'], { stdio: ['ignore', 'pipe', 'ignore'] });
+  const sentry = spawn(process.execPath, [SENTRY, 'ptrace', 'spin'], { stdio: ['ignore', 'pipe', 'ignore'] });
   const line = await new Promise<string>((resolve) => sentry.stdout.once('data', (data: Buffer) => resolve(data.toString())));
   const pids = line.trim().split(' ').map(Number);
   expect(pids).toHaveLength(2);

@@ -15,6 +15,7 @@ import { CONTEXT_BASE, CONTEXT_END } from '../stub/layout.ts';
 import type { Context } from './context.ts';
 import type { SeccompPlatform } from './platform.ts';
 import type { SeccompThread } from './guest-thread.ts';
+import { SpacePatches } from './patching/patcher.ts';
 import type { AddressRange } from './zygote.ts';
 
 export const SLOTS_MAX = (CONTEXT_END - CONTEXT_BASE) / SLOT_SIZE;
@@ -42,11 +43,21 @@ export class SeccompSpace implements GuestSpace {
   /** The process was told to end or has ended: it reads and writes nothing any more. */
   ended = false;
 
-  constructor(platform: SeccompPlatform, vdso: SeccompSpace['vdso'], slotAddress: number) {
+  readonly patches: SpacePatches;
+
+  /** `patches`: what is known of the space it is a copy of. */
+  constructor(platform: SeccompPlatform, vdso: SeccompSpace['vdso'], slotAddress: number, patches: SpacePatches | null) {
     this.platform = platform;
+    this.patches = patches === null ? new SpacePatches() : patches.copy();
     this.vdso = vdso;
     this.#firstIndex = (slotAddress - CONTEXT_BASE) / SLOT_SIZE;
     this.nextIndex = (this.#firstIndex + 1) % SLOTS_MAX;
+  }
+
+  /** As `read`; stops behind the NUL of a string that came along with the call being served. */
+  readString(address: number, memory: HostMemory, offset: number, length: number): number {
+    const carried = this.platform.patchedCalls.serving(this)?.posted.carriedString(address, memory, offset, length) ?? -1;
+    return carried >= 0 ? carried : this.read(address, memory, offset, length);
   }
 
   /** Where a new thread's slot may lie, or 0 when there is no more room. */
@@ -60,6 +71,11 @@ export class SeccompSpace implements GuestSpace {
   read(address: number, memory: HostMemory, offset: number, length: number): number {
     if (!fits(memory, offset, length)) throw new RangeError('guest read: range outside of the host memory');
     if (length === 0 || this.ended) return 0;
+    const caller = this.platform.patchedCalls.serving(this);
+    if (caller !== null) {
+      if (caller.posted.carried(address, memory, offset, length)) return length;
+      caller.deliver();
+    }
     const result = process.readRemote(this.pid, address, memory, offset, length);
     return result < 0 ? 0 : result;
   }
@@ -67,6 +83,11 @@ export class SeccompSpace implements GuestSpace {
   write(address: number, memory: HostMemory, offset: number, length: number): number {
     if (!fits(memory, offset, length)) throw new RangeError('guest write: range outside of the host memory');
     if (length === 0 || this.ended) return 0;
+    const caller = this.platform.patchedCalls.serving(this);
+    if (caller !== null) {
+      if (caller.posted.bring(address, memory, offset, length)) return length;
+      caller.deliver();
+    }
     const result = process.writeRemote(this.pid, address, memory, offset, length);
     return result < 0 ? 0 : result;
   }

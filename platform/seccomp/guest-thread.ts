@@ -14,14 +14,18 @@ import type { Fault, GuestThread } from '../contract/platform.ts';
 import type { HostFd, HostMemory } from '../contract/host.ts';
 import type { Notifications } from '../host/notifications.ts';
 import { isPrivateMemory } from '../bpf/guest-filter.ts';
+import { allocateMemory } from '../host/memory.ts';
 import * as process from '../host/process.ts';
 import type { CpuSet } from '../host/process.ts';
 import * as slot from '../stub/context-layout.ts';
 import { Reply } from '../stub/guest-code.ts';
 import { GUEST_END } from '../stub/layout.ts';
+import { CARRIED_MAX } from '../stub/trampoline-layout.ts';
 import type { Context } from './context.ts';
 import { readRegisters, readState, registerWord, writeRegisters, writeState } from './frame.ts';
 import type { SeccompSpace } from './guest-space.ts';
+import { PostedCall } from './patching/posted-call.ts';
+import { Rescue } from './patching/rescue.ts';
 import * as nr from './host-syscalls.ts';
 import { ESRCH, State, StubThread } from './stub-thread.ts';
 import type { Switchboard } from './switchboard.ts';
@@ -48,6 +52,7 @@ export class SeccompThread extends StubThread implements GuestThread {
   readonly space: SeccompSpace;
   stop: StopKind = StopKind.Idle;
   readonly call = new Uint32Array(14);
+  readonly posted: PostedCall;
   readonly fault: Fault = { signo: 0, code: 0, addressLow: 0, addressHigh: 0, trapNumber: 0, errorCode: 0 };
   #running = false;
   /** `interrupt` was called and no stop has answered it yet. */
@@ -66,6 +71,7 @@ export class SeccompThread extends StubThread implements GuestThread {
   constructor(board: Switchboard, space: SeccompSpace, context: Context, slotAddress: number) {
     super(board, context, slotAddress);
     this.space = space;
+    this.posted = new PostedCall(context, slotAddress);
   }
 
   get pid(): number {
@@ -81,6 +87,7 @@ export class SeccompThread extends StubThread implements GuestThread {
     if (running === this.#running) return;
     this.#running = running;
     this.space.platform.running += running ? 1 : -1;
+    this.space.platform.patchedCalls.ran(this, running);
   }
 
   setResult(value: number): void {
@@ -129,6 +136,12 @@ export class SeccompThread extends StubThread implements GuestThread {
       this.state = State.Running;
       this.#resultPending = false;
       this.board.listener.answer(this.idLow, this.idHigh, this.#resultLow, this.#resultHigh);
+      return;
+    }
+    if (this.state === State.Posted) {
+      this.state = State.Running;
+      this.#resultPending = false;
+      this.posted.answer(this.#resultLow, this.#resultHigh, 0);
       return;
     }
     this.#storeRegisters();
@@ -189,11 +202,27 @@ export class SeccompThread extends StubThread implements GuestThread {
   #memoryCall(number: number, a0: number, a1: number, a2: number, a3: number, a4: number, a5: number): number {
     if (!this.enterHandler()) return -ESRCH;
     const { context } = this;
+    this.#notePatches(number, a0, a1, a2, a3, a4);
     const result = context.isFull ? this.#performCollected() : 0;
     if (result < 0) return result;
     context.addCommand(number, a0, a1, a2, a3, a4, a5);
     if (isAskedFor(number, a3)) this.orders.add(number, a0, a1, a2, a3, a4, a5);
     return this.#collecting ? 0 : this.#performCollected();
+  }
+
+  /** Guest memory is about to change: patched sites in it are put back, or are no longer known. */
+  #notePatches(number: number, address: number, length: number, protection: number, flags: number, to: number): void {
+    const { patches, platform } = this.space;
+    if (number === nr.SYS_MSYNC) return;
+    const { patcher } = platform.patchedCalls;
+    // What is replaced or unmapped needs no restoring, unless it is what the sites lead to.
+    const keepsBytes = number === nr.SYS_MPROTECT || number === nr.SYS_MREMAP;
+    patcher.aboutToChange(this, address, length, keepsBytes);
+    patches.changed(address, length);
+    if (number === nr.SYS_MMAP) patches.text.mapped(address, length, protection, flags);
+    if (number !== nr.SYS_MREMAP) return;
+    patcher.aboutToChange(this, to, protection, false);
+    patches.changed(to, protection);
   }
 
   #performCollected(): number {
@@ -248,18 +277,85 @@ export class SeccompThread extends StubThread implements GuestThread {
     return this.#stopped(StopKind.Syscall);
   }
 
+  /** The address behind the `syscall` instruction of the call it is parked in. */
+  get callAddress(): number {
+    return this.ipLow + this.ipHigh * 0x1_0000_0000;
+  }
+
+  /** Takes the call it has posted: a stop. False: there is none, or an interruption on its way shall find the thread before it. */
+  takePosted(): boolean {
+    if (this.state !== State.Running || this.interruptWanted || !this.posted.take(this.call)) return false;
+    this.state = State.Posted;
+    return this.#stopped(StopKind.Syscall);
+  }
+
+  /** Writes the bytes that are on their way with an answer to guest memory now. */
+  deliver(): boolean {
+    const { posted } = this;
+    if (!posted.bringsBytes) return true;
+    const { outBytes } = posted;
+    posted.outTo(deliveries);
+    posted.forgetOut();
+    return process.writeRemote(this.pid, posted.outAddress, deliveries, 0, outBytes) === outBytes;
+  }
+
+  protected override rangWhilePosted(): boolean {
+    // An interruption that came too late: the stop has answered it.
+    if (this.signal !== this.board.interruptSignal) return this.board.condemn(this, 'rings while its call is being served');
+    this.reply(Reply.Return);
+    this.state = State.Posted;
+    return false;
+  }
+
+  protected override leavePosted(): boolean {
+    const { frames } = this.space.platform.patchedCalls;
+    const isWaiting = frames.isWaiting(this.context);
+    this.deliver();
+    this.posted.abandon();
+    if (isWaiting) frames.leave(this.context, this.call);
+    return isWaiting;
+  }
+
+  /** A fault or an interruption in the code around a patched site is not the guest's to see. True: the thread has been sent on. */
+  #rescued(isFault: boolean): boolean {
+    const { frames } = this.space.platform.patchedCalls;
+    switch (frames.rescue(this.context, this.posted, this.space.patches.region)) {
+      case Rescue.NotOurs:
+        return false;
+      case Rescue.Undone:
+        break;
+      case Rescue.Completed:
+        if (!this.deliver()) frames.fail(this.context);
+        break;
+      case Rescue.Underway:
+        if (isFault) return false;
+        frames.trapAfterCommands(this.context);
+        this.reply(Reply.Return);
+        return true;
+      case Rescue.Failed:
+        this.board.condemn(this, 'could not do what it was ordered');
+        return true;
+    }
+    if (!isFault) return false;
+    this.reply(Reply.Return);
+    return true;
+  }
+
   protected stoppedInHandler(): boolean {
     const { view } = this.context;
     const info = this.board.layout.frame + Frame.siginfo;
     const code = view.getInt32(info + SI_CODE, true);
     const { signal } = this;
     if (signal === SIGSYS && code === SYS_SECCOMP_CODE) return this.#trapped(info);
-    if (signal === this.board.interruptSignal && this.interruptWanted) return this.#stopped(StopKind.Interrupted);
+    if (signal === this.board.interruptSignal && this.interruptWanted) {
+      return this.#rescued(false) ? false : this.#stopped(StopKind.Interrupted);
+    }
     // Sent from outside, or an interruption that another stop has answered.
     if (signal > 31 || ((FAULT_SIGNALS >> signal) & 1) === 0 || code <= 0) {
       this.reply(Reply.Return);
       return false;
     }
+    if (this.#rescued(true)) return false;
     this.#decodeFault(info, code);
     return this.#stopped(StopKind.Fault);
   }
@@ -380,6 +476,9 @@ export class SeccompThread extends StubThread implements GuestThread {
     words[slot.LOAD_BASES / 4] = 1;
   }
 }
+
+/** For bytes on their way from a slot to guest memory. */
+const deliveries = allocateMemory(CARRIED_MAX);
 
 /** Whether the filter asks about the call. */
 function isAskedFor(number: number, flags: number): boolean {

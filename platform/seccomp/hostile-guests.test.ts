@@ -92,10 +92,10 @@ function results(thread: GuestThread, count: number): number[] {
 
 const stubUser = g.program((a) => {
   useStub(a);
+  a.label('loop');
   g.call(a, SYS_MARK);
   g.call(a, SYS_MUNMAP);
-  a.label('end');
-  a.jmp('end');
+  a.jmp('loop');
 });
 
 describe('the rights of the stub', () => {

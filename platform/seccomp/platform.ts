@@ -28,6 +28,8 @@ import { assembleSignalHandler } from '../stub/signal-handler.ts';
 import { Contexts } from './context.ts';
 import { SeccompSpace } from './guest-space.ts';
 import { SeccompThread } from './guest-thread.ts';
+import { PatchedCalls } from './patching/patched-calls.ts';
+import type { TransferTable } from './patching/patched-calls.ts';
 import * as nr from './host-syscalls.ts';
 import { Reply } from '../stub/guest-code.ts';
 import { State } from './stub-thread.ts';
@@ -45,6 +47,8 @@ const WAIT_OPTIONS = process.WCLONE | process.WNOTHREAD | process.WNOHANG;
 /** Host threads a process keeps for later, besides its first. */
 const IDLE_THREADS_MAX = 4;
 export interface SeccompOptions {
+  /** Patches call sites, and lets these bytes travel with calls; without it no site is patched. */
+  readonly patching?: TransferTable | null;
   /** After so long without a stop an interrupted thread is taken for hostile. */
   readonly interruptPatienceNs?: number;
 }
@@ -68,6 +72,7 @@ export class SeccompPlatform implements Platform, SwitchboardOwner {
   readonly #interrupted = new Set<SeccompThread>();
   readonly #restoreSignal: () => void;
   readonly #placement: Placement;
+  readonly patchedCalls: PatchedCalls;
   #tickStarted = false;
   /** What the listener was told last. */
   #syncWakeUp = true;
@@ -76,7 +81,7 @@ export class SeccompPlatform implements Platform, SwitchboardOwner {
   #hungUp = false;
   #destroyed = false;
 
-  constructor(host: LinuxHost, { interruptPatienceNs = INTERRUPT_PATIENCE_NS }: SeccompOptions) {
+  constructor(host: LinuxHost, { interruptPatienceNs = INTERRUPT_PATIENCE_NS, patching = null }: SeccompOptions) {
     this.#host = host;
     this.#interruptPatienceNs = interruptPatienceNs;
     this.limits = { lowestAddress: host.facts.lowestAddress, highestAddress: GUEST_END };
@@ -94,6 +99,7 @@ export class SeccompPlatform implements Platform, SwitchboardOwner {
       contextsFd: this.#contexts.fd,
       exchangeAddress: STUB_BASE + code.exchange,
     });
+    this.patchedCalls = new PatchedCalls(host, this.#placement, layout, code.trampoline, patching);
     this.#zygote = new Zygote(this.#board, launched);
     this.#checkMemoryAccess();
   }
@@ -108,6 +114,9 @@ export class SeccompPlatform implements Platform, SwitchboardOwner {
     const { listener, stops } = this.#board;
     for (;;) {
       if (stops.length > 0) return stops.shift() as SeccompThread;
+      const posted = this.patchedCalls.next(this.running);
+      if (posted !== null) return posted;
+      if (stops.length > 0) continue;
       events.programAlarm();
       if (!this.#tickStarted && this.#placement.stops > 0) this.#startTick();
       const ready = this.running > 0 ? listener.poll(events.epollFd, this.#patience()) : this.#pollIdle();
@@ -120,13 +129,17 @@ export class SeccompPlatform implements Platform, SwitchboardOwner {
         this.#lookedAtEvents = false;
         const stopped = this.#board.take();
         this.#placement.stops += 1;
-        if (stopped !== null) return stopped as SeccompThread;
+        if (stopped !== null) {
+          this.patchedCalls.stopped(stopped as SeccompThread, this.running);
+          return stopped as SeccompThread;
+        }
       }
       if (this.#interrupted.size > 0) this.#checkInterrupted();
     }
   }
 
   #patience(): number {
+    if (this.patchedCalls.isWatching) return 0;
     return this.#interrupted.size > 0 ? this.#interruptPatienceNs : Infinity;
   }
 
@@ -176,7 +189,7 @@ export class SeccompPlatform implements Platform, SwitchboardOwner {
   #cloneProcess(parent: SeccompThread | Zygote): SeccompThread | number {
     const context = this.#contexts.take();
     if (typeof context === 'number') return context;
-    const space = new SeccompSpace(this, this.#vdso, parent.slotAddress);
+    const space = new SeccompSpace(this, this.#vdso, parent.slotAddress, parent instanceof SeccompThread ? parent.space.patches : null);
     space.contexts.push(context);
     const thread = new SeccompThread(this.#board, space, context, parent.slotAddress);
     parent.copyFrameTo(thread);
@@ -298,6 +311,7 @@ export class SeccompPlatform implements Platform, SwitchboardOwner {
   #forget(thread: SeccompThread): void {
     const { board } = thread;
     thread.running = false;
+    this.patchedCalls.gone(thread);
     thread.space.threads.delete(thread);
     this.#interrupted.delete(thread);
     if (thread.space.ended) {
@@ -337,6 +351,7 @@ export class SeccompPlatform implements Platform, SwitchboardOwner {
     }
     for (const thread of space.idle) thread.alive = false;
     space.idle.length = 0;
+    this.patchedCalls.patcher.release(space.patches);
     for (const context of space.contexts) this.#contexts.give(context);
   }
 

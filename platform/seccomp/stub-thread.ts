@@ -45,6 +45,8 @@ export const State = {
   Routine: 6,
   /** Cloned, not yet rung. */
   Starting: 7,
+  /** In a posted call that awaits its answer. */
+  Posted: 8,
 } as const;
 export type State = (typeof State)[keyof typeof State];
 
@@ -85,6 +87,16 @@ export abstract class StubThread {
   protected abstract stoppedInHandler(): boolean;
   /** The interruption the kernel asked for has come. */
   protected abstract interrupted(): boolean;
+  /** The thread rang while its posted call awaits its answer. */
+  protected rangWhilePosted(): boolean {
+    return this.board.condemn(this, 'rings out of turn');
+  }
+
+  /** The thread has entered the handler out of a posted call: makes the frame that of a thread behind the call. False: it did something else. */
+  protected leavePosted(): boolean {
+    return false;
+  }
+
   /** First ring of a cloned thread. True when the kernel is to be told. */
   protected abstract started(): boolean;
 
@@ -102,6 +114,7 @@ export abstract class StubThread {
     this.signal = kind;
     if (before === State.Running) return this.stoppedInHandler();
     if (before === State.Entering || before === State.Routine) return false;
+    if (before === State.Posted) return this.rangWhilePosted();
     if (before !== State.Interrupting) return this.board.condemn(this, 'rings while it should not run');
     this.#setReturnAddress(true);
     return this.interrupted();
@@ -120,6 +133,10 @@ export abstract class StubThread {
       process.killThread(this.pid, this.tid, this.board.interruptSignal);
       this.board.listener.answer(this.idLow, this.idHigh, 0, 0);
       if (this.board.awaitRing(this)) this.#setReturnAddress(false);
+    } else if (this.state === State.Posted && this.alive) {
+      this.state = State.Entering;
+      process.killThread(this.pid, this.tid, this.board.interruptSignal);
+      if (this.board.awaitRing(this) && !this.leavePosted()) this.board.condemn(this, 'posts a call without making it');
     } else if (this.state !== State.Rung) this.board.awaitRing(this);
     return this.alive;
   }

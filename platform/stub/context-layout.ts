@@ -15,28 +15,7 @@
 
 export const SLOT_SIZE = 0x8000;
 
-// Posted calls (patched sites). 0x000…0x1ff and 0x400…0xfff belong to them.
-/** 0 running, 1 posted and spinning, 2 command, 3 posted and parked. */
-export const STATE = 0x000;
-/** Not zero: the sentry sleeps, or is about to, and must be rung for. Written by the sentry. */
-export const SENTRY_ASLEEP = 0x040;
-/** Not zero: the thread is parked in the doorbell. */
-export const PARKED = 0x080;
-/** Number, six arguments, result: eight words. */
-export const CALL_NR = 0x0c0;
-export const CALL_ARGUMENTS = 0x0c8;
-export const CALL_RESULT = 0x0f8;
-/** Where the thread goes on, its stack pointer, its flags. */
-export const RETURN_ADDRESS = 0x100;
-export const SAVED_RSP = 0x108;
-export const SAVED_FLAGS = 0x110;
-/** How long the stub spins before it rings. Written by the sentry. */
-export const SPIN_LIMIT = 0x118;
-/** Lengths of what was copied in and what is to be copied out, and where to. */
-export const COPY_IN_LENGTH = 0x120;
-export const COPY_OUT_LENGTH = 0x128;
-export const COPY_OUT_ADDRESS = 0x130;
-/** 0x138…0x1ff: free for posted calls. */
+// 0x000…0x1ff and 0x400…0xfff belong to posted calls, see trampoline-layout.ts.
 
 // The handler and its commands: 0x200…0x3ff.
 /** fs and gs bases of the guest, stored by the handler at every stop, loaded on the way back when LOAD_BASES is set. */

@@ -21,8 +21,12 @@ import { Assembler } from './assembler.ts';
 import type { Register } from './assembler.ts';
 import { UNTRACED_FORK_FLAGS, UNTRACED_SPAWN_FLAGS } from './clone-flags.ts';
 import * as slot from './context-layout.ts';
-import { CONTEXT_BASE, STUB_BASE, STUB_SIZE } from './layout.ts';
+import { CONTEXT_BASE, PAGE_SIZE, STUB_BASE, STUB_SIZE } from './layout.ts';
+import { assembleTrampoline } from './trampoline.ts';
+import type { Trampoline } from './trampoline.ts';
 
+/** Where the trampoline of patched call sites lies in the stub. */
+export const TRAMPOLINE_OFFSET = PAGE_SIZE;
 /** The doorbell's system call number. */
 export const DOORBELL = 0x5000;
 /** Kinds of ringing above the numbers of signals. */
@@ -57,6 +61,8 @@ export interface GuestCode {
   readonly commands: number;
   readonly exchange: number;
   readonly processName: number;
+  /** Its offsets count from TRAMPOLINE_OFFSET. */
+  readonly trampoline: Trampoline;
   readonly noCapabilities: number;
 }
 
@@ -292,6 +298,10 @@ export function assembleGuestCode(hasSegmentInstructions: boolean): GuestCode {
   a.label('noCapabilities');
   a.u32(0x2008_0522); // _LINUX_CAPABILITY_VERSION_3
   for (let i = 0; i < 7; i += 1) a.u32(0); // pid 0: the caller; two sets of three empty words
+  if (a.offset > TRAMPOLINE_OFFSET) throw new Error('the stub does not fit its first page');
+  a.align(TRAMPOLINE_OFFSET);
+  const trampoline = assembleTrampoline();
+  a.bytes(...trampoline.bytes);
   a.align(STUB_SIZE);
   const bytes = a.finish();
   if (bytes.length !== STUB_SIZE) throw new Error('the stub does not fit its pages');
@@ -302,6 +312,7 @@ export function assembleGuestCode(hasSegmentInstructions: boolean): GuestCode {
     commands: a.offsetOf('commands'),
     exchange: a.offsetOf('exchange'),
     processName: a.offsetOf('processName'),
+    trampoline,
     noCapabilities: a.offsetOf('noCapabilities'),
   };
 }

@@ -38,6 +38,12 @@ export function getI64(view: DataView, offset: number): number {
 
 /** Stores an integer of either sign as 64 bits, two's complement. */
 export function putI64(view: DataView, offset: number, value: number): void {
+  // Nearly all are small.
+  if (value >= 0 && value < 0x1_0000_0000) {
+    view.setUint32(offset, value, true);
+    view.setUint32(offset + 4, 0, true);
+    return;
+  }
   const high = Math.floor(value / 0x1_0000_0000);
   view.setUint32(offset, value - high * 0x1_0000_0000, true);
   view.setInt32(offset + 4, high, true);

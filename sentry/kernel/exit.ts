@@ -167,7 +167,8 @@ function notifyParent(group: ThreadGroup): void {
   if (parent === null) return;
   const signal = group.leader.exitSignal;
   const reapsItself = signal === SIGCHLD && parent.handlers.reapsAutomatically;
-  if (signal !== 0) sendToGroup(parent, childStatusInfo(signal, group));
+  // The thread that made the child is the first to hear of it.
+  if (signal !== 0) sendToGroup(parent, childStatusInfo(signal, group), group.leader.parentTask ?? parent.leader);
   // Linux: a child nobody waits for does not count in its parent's times.
   if (reapsItself) removeZombie(group);
   parent.childEvents.notify(CHILD_CHANGED);

@@ -44,6 +44,8 @@ export class UserIo implements Io, GuestPieces {
   private count = 0;
   current = 0;
   done = 0;
+  /** The address of the first piece once more, as it was given to us: what is read from `addresses` would be boxed anew to be passed on. */
+  private readonly first: { address: unknown } = { address: null };
 
   /** One buffer. */
   single(memory: GuestBytes, address: number, length: number): this {
@@ -67,6 +69,7 @@ export class UserIo implements Io, GuestPieces {
   }
 
   segment(address: number, length: number): void {
+    if (this.count === 0) this.first.address = address;
     this.addresses[this.count] = address;
     this.lengths[this.count] = length;
     this.count++;
@@ -77,7 +80,7 @@ export class UserIo implements Io, GuestPieces {
     const { current } = this;
     if (length > this.lengths[current]! - this.done) return this.putPieces(memory, offset, length);
     if (length === 0) return 0;
-    const moved = this.memory!.copyOutPartial(this.addresses[current]! + this.done, memory, offset, length);
+    const moved = this.memory!.copyOutPartial(this.here(), memory, offset, length);
     if (moved === 0) return -EFAULT;
     this.advance(moved);
     return moved;
@@ -87,10 +90,16 @@ export class UserIo implements Io, GuestPieces {
     const { current } = this;
     if (length > this.lengths[current]! - this.done) return this.takePieces(memory, offset, length);
     if (length === 0) return 0;
-    const moved = this.memory!.copyInPartial(this.addresses[current]! + this.done, memory, offset, length);
+    const moved = this.memory!.copyInPartial(this.here(), memory, offset, length);
     if (moved === 0) return -EFAULT;
     this.advance(moved);
     return moved;
+  }
+
+  /** The guest address we are at. */
+  private here(): number {
+    if (this.current === 0 && this.done === 0) return this.first.address as number;
+    return this.addresses[this.current]! + this.done;
   }
 
   private putPieces(memory: HostMemory, offset: number, length: number): number {

@@ -32,7 +32,8 @@ export function remap(
   if (newSize <= oldSize && !fixed) {
     return newSize === oldSize ? address : mm.munmap(thread, address + newSize, oldSize - newSize) < 0 ? -ENOMEM : address;
   }
-  if (area.end < address + oldSize) return -EFAULT;
+  // Linux takes away what is too much first, and there may be holes in that.
+  if (area.end < address + Math.min(oldSize, newSize)) return -EFAULT;
   // What MREMAP_DONTUNMAP leaves behind goes on counting.
   if (!mayAdd(mm, area, newSize - ((flags & MREMAP_DONTUNMAP) === 0 ? oldSize : 0), limits)) return -ENOMEM;
   if (!fixed && area.end === address + oldSize && canGrow(mm, area, newSize - oldSize))

@@ -106,40 +106,32 @@ export class UserMemory implements GuestBytes {
    */
   readString(address: number, limit: number = PATH_MAX): string | number {
     const { cell } = this;
-    let length = 0;
-    while (length < limit) {
-      const from = address + length;
-      // Not beyond the end of the page: the string may end just before an inaccessible one. Most are short.
-      const page = PAGE_SIZE - (from % PAGE_SIZE);
-      const want = Math.min(limit - length, length === 0 ? Math.min(page, SHORT_STRING) : page);
-      const got = this.stringPiece(from, length, want);
-      const end = terminator(cell.bytes, length, got);
-      if (end >= 0) return cell.latin1(0, end);
-      if (got < want) return -EFAULT;
-      length += got;
-      if (length + PAGE_SIZE > CELL_SIZE) return this.longString(address, limit);
-    }
-    return -ENAMETOOLONG;
+    // Most are short. Not beyond the end of the page: the string may end just before an inaccessible one.
+    const want = Math.min(limit, PAGE_SIZE - (address % PAGE_SIZE), SHORT_STRING);
+    const got = this.stringPiece(address, want);
+    const end = terminator(cell.bytes, got);
+    if (end >= 0) return cell.latin1(0, end);
+    return got < want ? -EFAULT : this.longString(address, limit);
   }
 
-  /** Up to `want` bytes at `from`, at `offset` of the cell. */
-  private stringPiece(from: number, offset: number, want: number): number {
+  /** Copies up to `want` bytes to the cell. */
+  private stringPiece(from: number, want: number): number {
     const { space } = this;
     const reachable = this.reachable(from, want);
     if (reachable === 0) return 0;
-    if (space.readString === undefined) return space.read(from, this.cell, offset, reachable);
-    return space.readString(from, this.cell, offset, reachable);
+    if (space.readString === undefined) return space.read(from, this.cell, 0, reachable);
+    return space.readString(from, this.cell, 0, reachable);
   }
 
-  /** One that does not fit into the cell. */
+  /** A string that does not end within the first piece. */
   private longString(address: number, limit: number): string | number {
     const { cell } = this;
     let text = '';
     while (text.length < limit) {
       const from = address + text.length;
       const want = Math.min(limit - text.length, PAGE_SIZE - (from % PAGE_SIZE));
-      const got = this.copyInPartial(from, cell, 0, want);
-      const end = terminator(cell.bytes, 0, got);
+      const got = this.stringPiece(from, want);
+      const end = terminator(cell.bytes, got);
       if (end >= 0) return text + cell.latin1(0, end);
       if (got < want) return -EFAULT;
       text += cell.latin1(0, got);
@@ -178,11 +170,10 @@ export class UserMemory implements GuestBytes {
   }
 }
 
-/** Where the first NUL of the `length` bytes at `start` is, or -1. */
-function terminator(bytes: Uint8Array, start: number, length: number): number {
+/** Where the first NUL of `length` bytes is, or -1. */
+function terminator(bytes: Uint8Array, length: number): number {
   // Not `indexOf`: on a short string the call costs more than the search, and it would have to be given a view of its own.
-  const end = start + length;
-  for (let i = start; i < end; i++) if (bytes[i] === 0) return i;
+  for (let i = 0; i < length; i++) if (bytes[i] === 0) return i;
   return -1;
 }
 

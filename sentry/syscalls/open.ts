@@ -2,7 +2,7 @@
  * open(2), openat(2), openat2(2), creat(2). Path walk and permissions are in vfs/open.ts; here are the arguments, the descriptor, and the
  * wait for the other end of a FIFO (fifo(7)).
  */
-import { E2BIG, EAGAIN, EFAULT, EINVAL } from '#sentry/abi/errno.ts';
+import { E2BIG, EAGAIN, EFAULT, EINVAL, ENOENT } from '#sentry/abi/errno.ts';
 import {
   OpenHow,
   RESOLVE_BENEATH,
@@ -97,6 +97,7 @@ function openAt(task: Task, dirfd: number, address: number, flags: number, mode:
   if (!task.wait.first) return resumeOpen(task);
   const path = pathArg(task, address);
   if (typeof path === 'number') return path;
+  if (path.length === 0) return -ENOENT;
   const descriptor = task.files.nextFree;
   if (descriptor < 0) return descriptor;
   const start = startOf(task, dirfd, path);

@@ -6,7 +6,7 @@
  *
  * `start` is null for AT_FDCWD and for absolute paths, whose dirfd Linux does not look at.
  */
-import { EBADF } from '#sentry/abi/errno.ts';
+import { EBADF, ENOENT } from '#sentry/abi/errno.ts';
 import { AT_EMPTY_PATH, AT_FDCWD } from '#sentry/abi/fs.ts';
 import { ANONYMOUS_MOUNT } from '../vfs/anonymous-mount.ts';
 import type { FileDescription } from '../vfs/file-description.ts';
@@ -38,6 +38,7 @@ export function placeOf(file: FileDescription): Path {
 export function resolveAt(task: Task, dirfd: number, address: number, walkFlags: number): Path | number {
   const path = pathArg(task, address);
   if (typeof path === 'number') return path;
+  if (path.length === 0 && (walkFlags & WALK_EMPTY) === 0) return -ENOENT;
   const start = startOf(task, dirfd, path);
   if (typeof start === 'number') return start;
   return resolve(task, start, path, walkFlags);

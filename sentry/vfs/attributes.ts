@@ -23,9 +23,7 @@ export const FILE_SIZE_MAX = 2 ** 53 - 4096;
 
 /** Attributes of what `path` leads to. Allocates nothing when the dentries are cached. */
 export function stat(caller: VfsCaller, start: Path | null, path: string, walkFlags: number, into: Stat): number {
-  const walk = firstWalk.begin(caller, start, walkFlags);
-  const error = walk.toEnd(path);
-  return error < 0 ? error : walk.dentry.inode!.getattr(into);
+  return firstWalk.begin(caller, start, walkFlags).toAttributes(path, into);
 }
 
 export function chmod(caller: Caller, target: Target, mode: number): number {

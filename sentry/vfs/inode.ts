@@ -74,6 +74,9 @@ export abstract class FileSystem {
   destroy(): void {}
 }
 
+/** `Inode.peek` cannot tell. */
+export const PEEK_UNKNOWN = 1;
+
 export abstract class Inode {
   readonly fileSystem: FileSystem;
   readonly ino: number;
@@ -119,6 +122,13 @@ export abstract class Inode {
   /** The child called `name`, or -ENOENT. */
   lookup(_name: string, _caller: Caller): Inode | number {
     return -ENOTDIR;
+  }
+  /**
+   * The attributes of the child called `name` without looking it up: whoever goes through a tree asks for those of every file, and needs no more.
+   * 0, -ENOENT, or PEEK_UNKNOWN: look it up. Only asked of a file system that is `cacheable`, about names that have no dentry.
+   */
+  peek(_name: string, _into: Stat): number {
+    return PEEK_UNKNOWN;
   }
   /** A new regular file. `mode` has the umask applied already; the owner is the caller's fsuid/fsgid (or the directory's gid with S_ISGID: `ownerGid`). */
   create(_name: string, _mode: number, _uid: number, _gid: number): Inode | number {

@@ -16,7 +16,8 @@ import { NAME_MAX, PATH_MAX, S_IFDIR, S_IFLNK, S_IFMT, SYMLINKS_MAX, X_OK } from
 import type { DentryCache } from './dentry-cache.ts';
 import type { Dentry } from './dentry.ts';
 import type { FsContext } from './fs-context.ts';
-import type { Caller, Inode } from './inode.ts';
+import { PEEK_UNKNOWN } from './inode.ts';
+import type { Caller, Inode, Stat } from './inode.ts';
 import { ANONYMOUS_MOUNT } from './anonymous-mount.ts';
 import type { Mount, Path } from './mount.ts';
 import { mayFollow, permission } from './permission.ts';
@@ -83,14 +84,42 @@ export class Walk {
   /** Walks the whole path. */
   toEnd(path: string): number {
     if (path === '') return (this.flags & WALK_EMPTY) !== 0 ? 0 : -ENOENT;
-    let rest: string | null = path;
-    while (rest !== null) {
-      const error = this.toParent(rest);
-      if (error < 0) return error;
+    const error = this.toParent(path);
+    return error < 0 ? error : this.fromParent();
+  }
+
+  /** Attributes of what the path leads to: 0 or -errno. Where the walk is afterwards is not defined. */
+  toAttributes(path: string, into: Stat): number {
+    const error = path === '' ? this.toEnd(path) : this.toParent(path);
+    if (error < 0) return error;
+    if (path !== '') {
+      const peeked = this.peekLast(into);
+      if (peeked !== PEEK_UNKNOWN) return peeked;
+      const walked = this.fromParent();
+      if (walked < 0) return walked;
+    }
+    return this.dentry.inode!.getattr(into);
+  }
+
+  /** Looks at a last component that nobody has looked up yet. */
+  private peekLast(into: Stat): number {
+    const { last, dentry } = this;
+    if (this.lastType !== LastType.Name || this.trailing || (this.flags & WALK_DIRECTORY) !== 0 || last.length > NAME_MAX)
+      return PEEK_UNKNOWN;
+    const inode = dentry.inode!;
+    if (!inode.fileSystem.cacheable || dentry.unlinked || dentry.children?.has(last) === true) return PEEK_UNKNOWN;
+    const result = inode.peek(last, into);
+    const isFollowed = result === 0 && (this.flags & WALK_FOLLOW) !== 0 && (into.mode & S_IFMT) === S_IFLNK;
+    return isFollowed ? PEEK_UNKNOWN : result;
+  }
+
+  /** From where `toParent` got to through the last component, and along links if it is one. */
+  private fromParent(): number {
+    for (;;) {
       const mustFollow = this.trailing || (this.flags & WALK_FOLLOW) !== 0;
       const stepped = this.stepLast();
       if (stepped < 0) return stepped;
-      rest = null;
+      let rest: string | null = null;
       if (mustFollow && isLink(this.dentry.inode!)) {
         const text = this.followLast();
         if (typeof text === 'number') {
@@ -99,9 +128,13 @@ export class Walk {
           rest = this.trailing ? `${text}/` : text;
         }
       }
-      if (rest === null && (this.trailing || (this.flags & WALK_DIRECTORY) !== 0) && !isDirectory(this.dentry.inode)) return -ENOTDIR;
+      if (rest === null) {
+        const mustBeDirectory = this.trailing || (this.flags & WALK_DIRECTORY) !== 0;
+        return mustBeDirectory && !isDirectory(this.dentry.inode) ? -ENOTDIR : 0;
+      }
+      const error = this.toParent(rest);
+      if (error < 0) return error;
     }
-    return 0;
   }
 
   /** Directory in which `stepLast` found its name. */

@@ -3,6 +3,7 @@
  * operation, and those of a partner thread if it takes two to tango.
  */
 import { ENOENT } from '#sentry/abi/errno.ts';
+import { putI64 } from '#sentry/abi/layout.ts';
 import { AT_FDCWD, O_CREAT, O_RDONLY, O_RDWR } from '#sentry/abi/fs.ts';
 import { SOCK_STREAM, AF_UNIX } from '#sentry/abi/socket.ts';
 import { ALL_ROWS } from '#sentry/syscalls/table.ts';
@@ -84,10 +85,8 @@ function setVector(space: ScriptedSpace, pieces: readonly (readonly [address: nu
   const { view } = space.memory;
   pieces.forEach(([address, length], i) => {
     const at = VECTOR - GUEST_BASE + 16 * i;
-    view.setUint32(at, address, true);
-    view.setUint32(at + 4, 0, true);
-    view.setUint32(at + 8, length, true);
-    view.setUint32(at + 12, 0, true);
+    putI64(view, at, address);
+    putI64(view, at + 8, length);
   });
 }
 
@@ -245,10 +244,10 @@ export const PATH_WORKLOADS: readonly PathWorkload[] = [
     *prepare(space) {
       const [left, right] = yield* pair(space, 'socketpair');
       const { view } = space.memory;
-      view.setUint32(MESSAGE + 16 - GUEST_BASE, MESSAGE + 64, true);
+      putI64(view, MESSAGE + 16 - GUEST_BASE, MESSAGE + 64);
       view.setUint32(MESSAGE + 24 - GUEST_BASE, 2, true);
       for (const [i, address] of [MESSAGE + 256, MESSAGE + 512].entries()) {
-        view.setUint32(MESSAGE + 64 + 16 * i - GUEST_BASE, address, true);
+        putI64(view, MESSAGE + 64 + 16 * i - GUEST_BASE, address);
         view.setUint32(MESSAGE + 72 + 16 * i - GUEST_BASE, 32, true);
       }
       return { calls: [call('sendmsg', left, MESSAGE, 0), call('recvmsg', right, MESSAGE, 0)] };

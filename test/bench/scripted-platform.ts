@@ -13,14 +13,15 @@ import { StopKind } from '#platform/contract/platform.ts';
 import type { Fault, GuestPieces, GuestSpace, GuestThread, Platform, PlatformLimits } from '#platform/contract/platform.ts';
 import type { Host, HostMemory } from '#platform/contract/host.ts';
 
-/** Where the guest's memory begins, and how much there is. */
-export const GUEST_BASE = 0x10_0000;
+/** Where the guest's memory begins, high up like a real stack: such an address is no small integer to V8. And how much there is. */
+export const GUEST_BASE = 0x7f12_3456_0000;
 export const GUEST_SIZE = 0x10_0000;
 
 /** Shorter copies are cheaper in a loop. */
 const LOOPED_MAX = 16;
 
-const CALL_WORDS = 14;
+/** Words of `GuestThread.call`. */
+export const CALL_WORDS = 14;
 const REGISTER_WORDS = 54;
 const ENOSYS = 38;
 
@@ -101,6 +102,16 @@ function copy(from: Uint8Array, fromAt: number, to: Uint8Array, toAt: number, le
   else (from as Buffer).copy(to, toAt, fromAt, fromAt + length);
 }
 
+/** Fills `GuestThread.call`. */
+export function setCall(words: Uint32Array, nr: number, args: readonly number[]): void {
+  words.fill(0);
+  words[0] = nr;
+  for (const [i, value] of args.entries()) {
+    words[2 + 2 * i] = value >>> 0;
+    words[3 + 2 * i] = Math.floor(value / 0x1_0000_0000) >>> 0;
+  }
+}
+
 export class ScriptedThread implements GuestThread {
   owner: unknown = null;
   readonly space: ScriptedSpace;
@@ -115,17 +126,6 @@ export class ScriptedThread implements GuestThread {
   constructor(platform: ScriptedPlatform, space: ScriptedSpace) {
     this.platform = platform;
     this.space = space;
-  }
-
-  /** Puts a call where the kernel looks for it. */
-  setCall(nr: number, args: readonly number[]): void {
-    this.call.fill(0);
-    this.call[0] = nr;
-    for (let i = 0; i < args.length; i++) {
-      const value = args[i]!;
-      this.call[2 + 2 * i] = value >>> 0;
-      this.call[3 + 2 * i] = Math.floor(value / 0x1_0000_0000) >>> 0;
-    }
   }
 
   setResult(value: number): void {

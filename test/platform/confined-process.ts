@@ -1,5 +1,5 @@
 /**
- * A sentry that confines itself in the order the platform's README asks for, then makes guests do everything, while V8 collects garbage.
+ * A sentry on the platform named that confines itself in the order the platform's README asks for, then makes guests do everything, while V8 collects garbage.
  *
  * Exits with 0, or prints what went wrong.
  */
@@ -12,8 +12,8 @@ import { installFilter } from '../../bin/confine/seccomp.ts';
 import { sentryFilter } from '../../platform/bpf/sentry-filter.ts';
 import { exitNow } from '../../platform/host/setup-calls.ts';
 import { createHost } from '../../platform/host/host.ts';
-import { createPtracePlatform } from '../../platform/ptrace/ptrace-platform.ts';
 import { Assembler } from '../../platform/stub/assembler.ts';
+import { createNamedPlatform } from './create-platform.ts';
 
 const NOBODY = 65534;
 const report = new ConfinementReport();
@@ -26,7 +26,7 @@ if (process.getuid!() === 0) {
 }
 noNewPrivileges(report);
 restrictFiles([], report);
-const platform = createPtracePlatform(host);
+const platform = createNamedPlatform(process.argv[2], host);
 installFilter(sentryFilter(platform.name), report);
 
 function fail(message: string): never {

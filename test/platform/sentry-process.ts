@@ -1,19 +1,22 @@
 /**
- * A process with a ptrace platform of its own, for tests that kill it or run it as another user.
+ * A process with a platform of its own, named first on its command line, for tests that kill it or run it as another user.
  *
  * `serve N`: serves N calls of a guest and exits with 0. `spin`: prints the host pids of two computing guests and waits for ever.
  */
+import type { GuestThread } from '../../platform/contract/platform.ts';
 import { createHost } from '../../platform/host/host.ts';
-import { createPtracePlatform } from '../../platform/ptrace/ptrace-platform.ts';
-import type { PtraceThread } from '../../platform/ptrace/guest-thread.ts';
 import { Assembler } from '../../platform/stub/assembler.ts';
+import { createNamedPlatform } from './create-platform.ts';
 
-const [mode = 'serve', count = '3'] = process.argv.slice(2);
+/** A thread of either platform: both keep the host thread's id. */
+type HostThread = GuestThread & { readonly tid: number };
+
+const [name, mode = 'serve', count = '3'] = process.argv.slice(2);
 const host = createHost();
-const platform = createPtracePlatform(host);
+const platform = createNamedPlatform(name, host);
 const memory = host.allocate(4096);
 
-function start(write: (a: Assembler) => void): PtraceThread {
+function start(write: (a: Assembler) => void): HostThread {
   const a = new Assembler();
   write(a);
   const code = a.finish();
@@ -25,7 +28,7 @@ function start(write: (a: Assembler) => void): PtraceThread {
   thread.registers()[32] = 0x40_0000;
   thread.registersChanged();
   thread.resume();
-  return thread as PtraceThread;
+  return thread as HostThread;
 }
 
 if (mode === 'spin') {

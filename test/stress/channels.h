@@ -80,6 +80,9 @@ static void do_receive_fd(int *a) {
 static void do_eventfd(int *a) { result(eventfd((unsigned)(a[0] % 5), (a[1] % 2 ? EFD_SEMAPHORE : 0) | EFD_NONBLOCK)); }
 static void do_waiting(int *a) {
   int n = -1;
+  struct stat st;
+  /* An epoll descriptor says EINVAL or ENOTTY, by the version of Linux. */
+  if (fstat(user_fd(a[0]), &st) == 0 && (st.st_mode & S_IFMT) == 0) return;
   if (result(ioctl(user_fd(a[0]), FIONREAD, &n)) == 0) out(" %d", n);
 }
 

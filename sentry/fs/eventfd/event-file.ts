@@ -49,7 +49,8 @@ export class EventFile extends AnonymousFile {
   }
 
   override write(io: Io): number {
-    if (io.remaining < 8) return -EINVAL;
+    // Linux: exactly eight; a read may ask for more.
+    if (io.remaining !== 8) return -EINVAL;
     const { cell } = this.files;
     if (io.take(cell, 0, 8) < 8) return -EFAULT;
     const addLow = cell.view.getUint32(0, true);

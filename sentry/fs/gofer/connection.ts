@@ -2,7 +2,7 @@
  * The sentry's end of the socket to a gofer: one request, one reply, nothing in between.
  *
  *     const body = connection.ask(Walk, { fid, newFid, names });          // null: failed, and connection.errno says how
- *     const donated = connection.takeDescriptor();                        // -1: none came
+ *     const donated = connection.takeDescriptor();                        // -1: none came, or no more
  *
  * The gofer serves files to a guest, so what it says about them is believed; but a reply that does not decode means that it is not the
  * gofer we know. Then, or when it is silent for too long or gone, `onLost` is called, which ends the sandbox.
@@ -11,7 +11,7 @@ import { EIO } from '#sentry/abi/errno.ts';
 import { Reader, Writer } from '#gofer/protocol/codec.ts';
 import type { ValueOf } from '#gofer/protocol/codec.ts';
 import { isReplyTo, replyErrno, writeHeader } from '#gofer/protocol/header.ts';
-import { MESSAGE_MAX } from '#gofer/protocol/limits.ts';
+import { MESSAGE_MAX, WINDOW_SIZE } from '#gofer/protocol/limits.ts';
 import { HEADER_SIZE, Hello, PROTOCOL_VERSION, Release, REPLY, REPLY_HEADER_SIZE } from '#gofer/protocol/messages.ts';
 import type { Message } from '#gofer/protocol/messages.ts';
 import type { Host, HostFd, HostMemory } from '#platform/contract/host.ts';
@@ -32,6 +32,7 @@ export type GoferHost = Pick<
   | 'lseek'
   | 'fstat'
   | 'fsync'
+  | 'mapShared'
 >;
 
 /** Ends the sandbox: files cannot be served any more. */
@@ -44,7 +45,7 @@ export class GoferConnection {
   /** errno of the last `ask` that returned null. */
   errno = 0;
   /** What the gofer said of itself. */
-  hello: ValueOf<typeof Hello.reply> = { version: 0, fids: 0, mounts: 0, report: [] };
+  hello: ValueOf<typeof Hello.reply> = { version: 0, fids: 0, mounts: 0, window: 0, report: [] };
   /** Requests sent: what caching saves shows here. */
   requests = 0;
   private readonly socket: HostFd;
@@ -53,7 +54,11 @@ export class GoferConnection {
   private readonly writer = new Writer();
   private readonly descriptors = new Int32Array(8);
   private readonly onLost: GoferLost;
-  private donated: HostFd = -1;
+  /** Memory into which the gofer reads small files (gofer/server/window.ts); null: there is none. */
+  window: HostMemory | null = null;
+  /** Descriptors of the last reply that nobody took yet are donated[taken], …, donated[donatedCount - 1], all in `descriptors`. */
+  private donatedCount = 0;
+  private taken = 0;
   private tag = 0;
 
   constructor(host: GoferHost, socket: HostFd, onLost: GoferLost) {
@@ -69,7 +74,16 @@ export class GoferConnection {
     const body = Hello.reply.read(this.reader);
     if (!this.reader.complete || body.version !== PROTOCOL_VERSION) return false;
     this.hello = body;
+    this.openWindow(body.window);
     return true;
+  }
+
+  private openWindow(size: number): void {
+    const fd = this.takeDescriptor();
+    if (fd < 0) return;
+    const memory = size > 0 && size <= WINDOW_SIZE ? this.host.mapShared(fd, 0, size) : -1;
+    this.host.close(fd);
+    if (typeof memory !== 'number') this.window = memory;
   }
 
   /** Sends a request and waits for the reply. Returns its body, or null with `errno` set. */
@@ -91,11 +105,9 @@ export class GoferConnection {
     return this.ask(message, request) === null ? -this.errno : 0;
   }
 
-  /** The descriptor that came with the last reply; the caller owns it. -1: none. */
+  /** The next descriptor that came with the last reply; the caller owns it. -1: none. */
   takeDescriptor(): HostFd {
-    const fd = this.donated;
-    this.donated = -1;
-    return fd;
+    return this.taken < this.donatedCount ? this.descriptors[this.taken++]! : -1;
   }
 
   /** Lets go of fids. The gofer does not answer. */
@@ -121,9 +133,9 @@ export class GoferConnection {
 
   private receive(type: number, tag: number): boolean {
     const { host, memory, descriptors } = this;
-    this.dropDescriptor();
+    this.dropDescriptors();
     const length = host.receive(this.socket, memory, REPLY_AT, MESSAGE_MAX, descriptors, GOFER_TIMEOUT_MS);
-    if (length > 0) this.keepDescriptor(host.receivedDescriptors);
+    if (length > 0) this.donatedCount = host.receivedDescriptors;
     if (isReplyTo(memory, REPLY_AT, length, type | REPLY, tag)) {
       this.reader.begin(memory, REPLY_AT + REPLY_HEADER_SIZE, length - REPLY_HEADER_SIZE);
       return true;
@@ -133,15 +145,11 @@ export class GoferConnection {
     return false;
   }
 
-  private keepDescriptor(count: number): void {
-    for (let i = 1; i < count; i++) this.host.close(this.descriptors[i]!);
-    if (count > 0) this.donated = this.descriptors[0]!;
-  }
-
-  /** A descriptor nobody took, of a reply nobody could use. */
-  private dropDescriptor(): void {
-    if (this.donated >= 0) this.host.close(this.donated);
-    this.donated = -1;
+  /** Descriptors nobody took, of a reply nobody could use. */
+  private dropDescriptors(): void {
+    for (let fd = this.takeDescriptor(); fd >= 0; fd = this.takeDescriptor()) this.host.close(fd);
+    this.donatedCount = 0;
+    this.taken = 0;
   }
 
   private lose(reason: string): void {

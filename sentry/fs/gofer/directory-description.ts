@@ -13,16 +13,13 @@ import { FileDescription } from '../../vfs/file-description.ts';
 import type { DirentSink } from '../../vfs/file-description.ts';
 import type { Stat } from '../../vfs/inode.ts';
 import type { GoferDirectory } from './directory.ts';
+import { Entries } from './entries.ts';
 import { inoOf } from './inode.ts';
-import type { Listing } from './listings.ts';
 
 /** '.' and '..'. */
 const FIXED = 2;
-
-interface Entry {
-  readonly name: string;
-  readonly attributes: Attributes;
-}
+const NO_NAMES: readonly string[] = [];
+const NO_ATTRIBUTES: readonly Attributes[] = [];
 
 /** Where a reply begins: number of its first entry, and the cookie that yields it. */
 interface Chunk {
@@ -32,14 +29,15 @@ interface Chunk {
 
 export class GoferDirectoryDescription extends FileDescription {
   private readonly directory: GoferDirectory;
-  /** Entries [first, first + entries.length). */
-  private entries: readonly Entry[] = [];
+  /** Entries [first, first + names.length). Gaps (null) were removed meanwhile. */
+  private names: readonly string[] = NO_NAMES;
+  private attributes: readonly (Attributes | null)[] = NO_ATTRIBUTES;
   private first = 0;
   private next: readonly [number, number] = [0, 0];
   private ended = false;
   private chunks: Chunk[] = [];
   /** A listing in the making, while the directory is read in order and does not change. */
-  private collected: Listing | null = null;
+  private collected: Entries | null = null;
   private changesSeen = 0;
 
   constructor(directory: GoferDirectory, dentry: Dentry, flags: number) {
@@ -66,60 +64,67 @@ export class GoferDirectoryDescription extends FileDescription {
       this.position = FIXED;
     }
     for (;;) {
-      const entry = this.entryAt(this.position - FIXED);
-      if (entry === null) return 0;
-      if (typeof entry === 'number') return entry;
-      const { name, attributes } = entry;
-      if (!sink(name, inoOf(attributes), direntType(attributes.mode), this.position + 1)) return 0;
+      const index = this.position - FIXED;
+      const error = this.bring(index);
+      if (error !== 0) return error < 0 ? error : 0;
+      const entry = this.attributes[index - this.first]!;
+      if (entry !== null) {
+        const name = this.names[index - this.first]!;
+        if (!sink(name, inoOf(entry), direntType(entry.mode), this.position + 1)) return 0;
+      }
       this.position++;
     }
   }
 
   private rewind(): void {
     const { directory } = this;
-    this.entries = [];
-    this.first = 0;
+    this.take(NO_NAMES, NO_ATTRIBUTES, 0);
     this.next = [0, 0];
     this.ended = false;
     this.chunks = [];
     this.changesSeen = directory.changes;
-    this.collected = directory.fileSystem.cacheable ? new Map() : null;
-    if (directory.listing === null) return;
-    // A snapshot: what is removed while we read must not shift the rest.
-    this.entries = Array.from(directory.listing, ([name, attributes]) => ({ name, attributes }));
+    const { cacheable, listings, readAhead } = directory.fileSystem;
+    this.collected = cacheable ? new Entries() : null;
+    if (!cacheable || (directory.listing === null && !readAhead.listings(directory))) return;
+    listings.touch(directory.listing!);
+    const { entries } = directory.listing!;
+    this.take(entries.names, entries.attributes, 0);
     this.ended = true;
     this.collected = null;
   }
 
-  /** Entry number `index`; null behind the last. */
-  private entryAt(index: number): Entry | number | null {
+  private take(names: readonly string[], attributes: readonly (Attributes | null)[], first: number): void {
+    this.names = names;
+    this.attributes = attributes;
+    this.first = first;
+  }
+
+  /** Makes entry number `index` one of those that are here: 0, 1 if it lies behind the last, or -errno. */
+  private bring(index: number): number {
     if (index < this.first) this.goBack(index);
-    for (;;) {
-      const entry = this.entries[index - this.first];
-      if (entry !== undefined) return entry;
-      if (this.ended) return null;
+    while (index - this.first >= this.names.length) {
+      if (this.ended) return 1;
       const error = this.fetch();
       if (error < 0) return error;
     }
+    return 0;
   }
 
   /** To the reply that held entry `index`. */
   private goBack(index: number): void {
     const chunk = this.chunks.findLast(({ first }) => first <= index) ?? { first: 0, cookie: [0, 0] as const };
-    this.entries = [];
-    this.first = chunk.first;
+    this.take(NO_NAMES, NO_ATTRIBUTES, chunk.first);
     this.next = chunk.cookie;
     this.ended = false;
     this.collected = null;
   }
 
   private fetch(): number {
-    const first = this.first + this.entries.length;
+    const first = this.first + this.names.length;
     if (this.chunks.at(-1)?.first !== first) this.chunks.push({ first, cookie: this.next });
     const body = this.directory.read(this.next);
     if (typeof body === 'number') return body;
-    this.entries = body.entries;
-    this.first = first;
+    this.take(body.entries.names, body.entries.attributes, first);
     this.next = body.next;
     this.ended = body.end === READDIR_END;
     this.collect();
@@ -130,7 +135,7 @@ export class GoferDirectoryDescription extends FileDescription {
     const { collected, directory } = this;
     if (collected === null) return;
     const { listings } = directory.fileSystem;
-    for (const { name, attributes } of this.entries) collected.set(name, attributes);
+    collected.append(this.names, this.attributes as Attributes[]);
     if (collected.size > listings.largest || directory.changes !== this.changesSeen) this.collected = null;
     else if (this.ended) listings.add(directory, collected);
     if (this.ended) this.collected = null;

@@ -12,15 +12,14 @@ import { NAMES_MAX } from '#gofer/protocol/limits.ts';
 import { Create, Fsync, Link, Mkdir, Mknod, Readdir, READDIR_END, Rename, Symlink, Unlink, Walk } from '#gofer/protocol/messages.ts';
 import type { Dentry } from '../../vfs/dentry.ts';
 import type { FileDescription } from '../../vfs/file-description.ts';
-import type { Inode } from '../../vfs/inode.ts';
+import { PEEK_UNKNOWN } from '../../vfs/inode.ts';
+import type { Inode, Stat } from '../../vfs/inode.ts';
 import { Donated } from './descriptor-cache.ts';
 import { GoferDirectoryDescription } from './directory-description.ts';
+import { Entries } from './entries.ts';
 import { GoferFile } from './file.ts';
-import { GoferInode } from './inode.ts';
-import type { Listing } from './listings.ts';
+import { fillStat, GoferInode } from './inode.ts';
 
-/** Names asked for in one directory before it is read as a whole. */
-const PREFETCH_AFTER = 8;
 /** Replies a prefetch may take, each of some 350 entries; and the size of a directory that is not worth trying. */
 const PREFETCH_REPLIES_MAX = 2;
 const PREFETCH_SIZE_MAX = 32_768;
@@ -34,14 +33,35 @@ export class GoferDirectory extends GoferInode {
     if (this.fileSystem.cacheable) {
       const live = this.children?.get(name);
       if (live !== undefined) return live;
-      if (this.listing === null && ++this.asked === PREFETCH_AFTER) this.prefetch();
-      if (this.listing !== null) {
-        const known = this.listing.get(name);
+      if (this.listing === null && ++this.asked === this.prefetchAfter()) this.prefetch();
+      const { listing } = this;
+      if (listing !== null) {
+        const { listings } = this.fileSystem;
+        listings.touch(listing);
+        const known = listing.entries.get(name);
         if (known === undefined) return -ENOENT;
-        if (known.mask !== 0) return this.fileSystem.inodeFor(known, this, name, 'remembered');
+        if (known.mask !== 0) {
+          const inode = this.fileSystem.inodeFor(known, this, name, 'remembered');
+          if (listing.below !== null && inode.isDirectory && listings.adopt(inode, listing, name)) this.fileSystem.readAhead.room.use();
+          return inode;
+        }
       }
     }
     return this.askFor(name);
+  }
+
+  override peek(name: string, into: Stat): number {
+    const { fileSystem } = this;
+    if (!fileSystem.cacheable || this.children?.has(name) === true) return PEEK_UNKNOWN;
+    if (this.listing === null && fileSystem.readAhead.isSearching && this.asked++ === 0) this.prefetch();
+    const { listing } = this;
+    if (listing === null) return PEEK_UNKNOWN;
+    fileSystem.listings.touch(listing);
+    const known = listing.entries.get(name);
+    if (known === undefined) return -ENOENT;
+    if (known.mask === 0) return PEEK_UNKNOWN;
+    fillStat(into, known, fileSystem);
+    return 0;
   }
 
   /** Asks the gofer for one name. */
@@ -68,17 +88,22 @@ export class GoferDirectory extends GoferInode {
     return inode;
   }
 
+  /** Names asked for before it is read as a whole: as many as reading it costs, by its size. Somebody who goes through a tree asks for more. */
+  private prefetchAfter(): number {
+    return this.fileSystem.readAhead.isSearching ? 1 : 2 + (this.attributes.size >> 11);
+  }
+
   /** Reads the whole directory, if that takes few messages. */
   private prefetch(): void {
-    if (this.attributes.size > PREFETCH_SIZE_MAX) return;
-    const listing: Listing = new Map();
+    if (this.attributes.size > PREFETCH_SIZE_MAX || this.fileSystem.readAhead.listings(this)) return;
+    const entries = new Entries();
     let cookie: readonly [number, number] = [0, 0];
     for (let replies = 0; replies < PREFETCH_REPLIES_MAX; replies++) {
       const body = this.read(cookie);
       if (typeof body === 'number') return;
-      for (const entry of body.entries) listing.set(entry.name, entry.attributes);
+      entries.append(body.entries.names, body.entries.attributes);
       if (body.end === READDIR_END) {
-        this.fileSystem.listings.add(this, listing);
+        this.fileSystem.listings.add(this, entries);
         return;
       }
       cookie = body.next;

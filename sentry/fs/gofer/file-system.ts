@@ -22,12 +22,14 @@ import { GOFER_IDLE_DESCRIPTORS_MAX } from '../../limits.ts';
 import { FileSystem } from '../../vfs/inode.ts';
 import type { FileSystemStatistics } from '../../vfs/inode.ts';
 import type { GoferConnection } from './connection.ts';
+import { Contents } from './contents.ts';
 import { DescriptorCache } from './descriptor-cache.ts';
 import { FidCache } from './fid-cache.ts';
 import { GoferDirectory } from './directory.ts';
 import { GoferFile } from './file.ts';
 import { GoferInode, inoOf } from './inode.ts';
 import { Listings } from './listings.ts';
+import { ReadAhead } from './read-ahead.ts';
 
 export type Caching = 'exclusive' | 'shared';
 
@@ -38,6 +40,8 @@ export interface SharedConnection {
   readonly descriptors: DescriptorCache;
   /** For bytes on their way between a file and guest memory; valid within one call. */
   readonly staging: HostMemory;
+  /** null: the gofer shares no memory. */
+  readonly contents: Contents | null;
 }
 
 export interface GoferMountOptions extends SharedConnection {
@@ -61,6 +65,7 @@ export function shareConnection(connection: GoferConnection): SharedConnection {
     fids: new FidCache(connection),
     descriptors: new DescriptorCache(host, GOFER_IDLE_DESCRIPTORS_MAX),
     staging: host.allocate(STAGING_SIZE),
+    contents: connection.window === null ? null : new Contents(connection.window),
   };
 }
 
@@ -81,9 +86,11 @@ export class GoferFileSystem extends FileSystem {
   readonly fids: FidCache;
   readonly descriptors: DescriptorCache;
   readonly staging: HostMemory;
+  readonly contents: Contents | null;
   /** The gofer refuses every change. */
   readonly readOnly: boolean;
   readonly listings = new Listings();
+  readonly readAhead: ReadAhead;
   override readonly root: GoferInode;
   private readonly allocateDevice: () => number;
   private readonly rootDevice: number;
@@ -99,9 +106,11 @@ export class GoferFileSystem extends FileSystem {
     this.fids = options.fids;
     this.descriptors = options.descriptors;
     this.staging = options.staging;
+    this.contents = options.contents;
     this.allocateDevice = options.allocateDevice;
     this.cacheable = options.caching === 'exclusive';
     this.readOnly = readOnly;
+    this.readAhead = new ReadAhead(this, this.cacheable ? options.contents : null);
     this.rootDevice = hostDevice(root);
     this.devices.set(this.rootDevice, options.device);
     this.root = makeInode(this, root, null, '');
@@ -126,6 +135,7 @@ export class GoferFileSystem extends FileSystem {
   /** `st_dev` of a file. */
   deviceOf(attributes: Attributes): number {
     const host = hostDevice(attributes);
+    if (host === this.rootDevice) return this.device;
     let device = this.devices.get(host);
     if (device === undefined) {
       device = this.allocateDevice();

@@ -2,6 +2,9 @@
  * Regular files. An open file holds a descriptor that the gofer donated; reads, writes and mappings go to it directly. An inode keeps at most
  * two: one for reading, one for reading and writing. They outlive the last close (descriptor-cache.ts).
  *
+ * A small file of an exclusive mount whose contents were read ahead (read-ahead.ts) is opened and read without a descriptor: the gofer has shown that
+ * it can be opened. One is asked for when the contents are gone or not enough, as for a mapping. Nobody has contents while somebody may write.
+ *
  * Position and O_APPEND are the sentry's business: the descriptor's own position is never used, and appending writes at the file's end as it
  * is at that moment.
  */
@@ -22,7 +25,8 @@ import {
   S_ISUID,
 } from '#sentry/abi/fs.ts';
 import { Open } from '#gofer/protocol/messages.ts';
-import type { HostStat } from '#platform/contract/host.ts';
+import type { Attributes } from '#gofer/protocol/attributes.ts';
+import type { HostFd, HostStat } from '#platform/contract/host.ts';
 import type { Io } from '../../mm/io.ts';
 import type { Mappable } from '../../mm/mapped-file.ts';
 import { clearPrivileges } from '../../vfs/attributes.ts';
@@ -32,22 +36,84 @@ import type { AttributeChange, Caller, Stat } from '../../vfs/inode.ts';
 import { seekTo } from '../../vfs/seek.ts';
 import { Donated } from './descriptor-cache.ts';
 import { GoferInode } from './inode.ts';
+import { Content } from './contents.ts';
+import type { Ready } from './listings.ts';
+import { ReadyDescriptor } from './read-ahead.ts';
 
 const scratchStat: HostStat = emptyAttributes();
 
 export class GoferFile extends GoferInode {
   /** Open files and mappings. */
   openFiles = 0;
+  /** Those of them that may write. */
+  writingFiles = 0;
+  /** ContentUser: what the file holds, read ahead. Only while nobody has it open for writing. */
+  content: Content | null = null;
   private forReading: Donated | null = null;
   private forWriting: Donated | null = null;
 
   override open(dentry: Dentry, flags: number): FileDescription | number {
+    if ((flags & O_ACCMODE) !== O_RDONLY) this.dropContent();
+    else if (this.fileSystem.cacheable && this.hasContent()) return new GoferFileDescription(this, null, dentry, flags);
     const donated = this.obtain(flags);
     return typeof donated === 'number' ? donated : new GoferFileDescription(this, donated, dentry, flags);
   }
 
+  /** Whether it can be read without a descriptor. Looks for what was read ahead, or reads ahead, which may yield a descriptor, too. */
+  private hasContent(): boolean {
+    if (this.content !== null) return true;
+    const { parent, name, fileSystem } = this;
+    const listing = parent?.listing ?? null;
+    if (this.deleted || parent === null || listing === null || !this.takesReady) return false;
+    if (!listing.hasReady(name) && !fileSystem.readAhead.files(parent, name)) return false;
+    const ready = listing.takeReady(name);
+    if (ready !== null) this.takeReady(ready);
+    return this.content !== null;
+  }
+
+  /** Makes what was read ahead its own, if the file is still what it was then. */
+  private takeReady(ready: Ready): void {
+    const { attributes } = ready;
+    if (!this.isSameFile(attributes) || !this.isUnchangedSince(attributes)) {
+      ready.discard();
+      return;
+    }
+    this.fileSystem.readAhead.batch.use();
+    if (ready instanceof Content) {
+      ready.user = this;
+      this.content = ready;
+    } else if (ready instanceof ReadyDescriptor) {
+      this.forReading = ready.donated;
+    }
+  }
+
+  private isUnchangedSince({ size, mtimeSec, mtimeNsec, ctimeSec, ctimeNsec }: Attributes): boolean {
+    const { attributes } = this;
+    return (
+      !this.stale &&
+      attributes.size === size &&
+      attributes.mtimeSec === mtimeSec &&
+      attributes.mtimeNsec === mtimeNsec &&
+      attributes.ctimeSec === ctimeSec &&
+      attributes.ctimeNsec === ctimeNsec
+    );
+  }
+
+  override get takesReady(): boolean {
+    return this.content === null && this.writingFiles === 0 && this.anyDescriptor() === null;
+  }
+
+  /** The contents are about to change. */
+  private dropContent(): void {
+    this.content?.discard();
+    const { listings } = this.fileSystem;
+    // Its other names may have something ready, too.
+    if (this.attributes.nlink > 1) listings.dropAll();
+    else this.parent?.listing?.takeReady(this.name)?.discard();
+  }
+
   /** A descriptor that allows what `flags` ask for. */
-  private obtain(flags: number): Donated | number {
+  obtain(flags: number): Donated | number {
     const access = flags & O_ACCMODE;
     if (this.forWriting?.wanted === true) return this.forWriting;
     if (access === O_RDONLY) {
@@ -122,6 +188,7 @@ export class GoferFile extends GoferInode {
 
   override setattr(change: AttributeChange): number {
     const { size, mode, uid, gid, atimeSec, mtimeSec } = change;
+    if (size !== undefined && !this.fileSystem.readOnly) this.dropContent();
     const donated = this.forWriting;
     const onlySize = mode === undefined && uid === undefined && gid === undefined && atimeSec === undefined && mtimeSec === undefined;
     if (size === undefined || !onlySize || donated?.wanted !== true) return super.setattr(change);
@@ -138,31 +205,42 @@ export class GoferFile extends GoferInode {
     this.forWriting = null;
   }
 
-  /** Bytes in the file now. */
-  currentSize(donated: Donated): number {
-    return this.isVolatile || this.stale || !this.fileSystem.cacheable
-      ? this.fileSystem.connection.host.lseek(donated.fd, 0, SEEK_END)
-      : this.attributes.size;
+  /** Whether `attributes.size` is the size. */
+  get knowsSize(): boolean {
+    return !this.isVolatile && !this.stale && this.fileSystem.cacheable;
   }
 
   protected override dispose(): void {
+    const { content } = this;
+    this.content = null;
+    if (content !== null) this.leaveContent(content);
     this.forReading?.discard();
     this.forWriting?.discard();
     this.forReading = null;
     this.forWriting = null;
   }
+
+  /** The inode goes, but the file may be opened again. */
+  private leaveContent(content: Content): void {
+    content.user = null;
+    const listing = this.parent?.listing ?? null;
+    if (!this.deleted && listing?.entries.has(this.name) === true) listing.putReady(this.name, content);
+    else content.discard();
+  }
 }
 
 class GoferFileDescription extends FileDescription {
   private readonly file: GoferFile;
-  private readonly donated: Donated;
+  /** null: opened for reading what was read ahead, and not needed so far. */
+  private donated: Donated | null;
   private mapping: Mappable | null = null;
 
-  constructor(file: GoferFile, donated: Donated, dentry: Dentry, flags: number) {
+  constructor(file: GoferFile, donated: Donated | null, dentry: Dentry, flags: number) {
     super(dentry, null, flags);
     this.file = file;
-    this.donated = donated.acquire();
+    this.donated = donated?.acquire() ?? null;
     file.openFiles++;
+    if (this.writable) file.writingFiles++;
     file.acquire();
   }
 
@@ -170,10 +248,29 @@ class GoferFileDescription extends FileDescription {
     return true;
   }
 
+  /** The host's descriptor, or -errno. */
+  private descriptor(): HostFd {
+    if (this.donated !== null) return this.donated.fd;
+    const obtained = this.file.obtain(O_RDONLY);
+    if (typeof obtained === 'number') return obtained;
+    this.donated = obtained.acquire();
+    return obtained.fd;
+  }
+
   override read(io: Io, position: number): number {
+    const { content, fileSystem } = this.file;
+    if (content !== null) {
+      const length = Math.min(io.remaining, content.length - position);
+      return length <= 0 ? 0 : io.put(fileSystem.contents!.memory, content.at + position, length);
+    }
+    return this.readHost(io, position);
+  }
+
+  private readHost(io: Io, position: number): number {
     const { staging, connection } = this.file.fileSystem;
     const { host } = connection;
-    const { fd } = this.donated;
+    const fd = this.descriptor();
+    if (fd < 0) return fd;
     let done = 0;
     while (io.remaining > 0) {
       const want = Math.min(io.remaining, staging.bytes.length);
@@ -191,7 +288,7 @@ class GoferFileDescription extends FileDescription {
     const { file } = this;
     let at = position;
     if ((this.flags & O_APPEND) !== 0) {
-      at = file.currentSize(this.donated);
+      at = this.currentSize();
       if (at < 0) return at;
     }
     const done = this.writeAt(io, at);
@@ -206,13 +303,23 @@ class GoferFileDescription extends FileDescription {
     return done;
   }
 
+  /** Bytes in the file now, or -errno. */
+  private currentSize(): number {
+    const { file } = this;
+    if (file.knowsSize) return file.attributes.size;
+    const fd = this.descriptor();
+    return fd < 0 ? fd : file.fileSystem.connection.host.lseek(fd, 0, SEEK_END);
+  }
+
   private writeAt(io: Io, position: number): number {
     const { staging, connection } = this.file.fileSystem;
+    const fd = this.descriptor();
+    if (fd < 0) return fd;
     let done = 0;
     while (io.remaining > 0) {
       const taken = io.take(staging, 0, Math.min(io.remaining, staging.bytes.length));
       if (taken <= 0) return done > 0 ? done : taken === 0 ? -EFAULT : taken;
-      const written = connection.host.pwrite(this.donated.fd, staging, 0, taken, position + done);
+      const written = connection.host.pwrite(fd, staging, 0, taken, position + done);
       if (written < 0) return done > 0 ? done : written;
       done += written;
       if (written < taken) break;
@@ -222,9 +329,10 @@ class GoferFileDescription extends FileDescription {
 
   override seek(offset: number, whence: number): number {
     if (whence === SEEK_DATA || whence === SEEK_HOLE) {
-      return this.file.fileSystem.connection.host.lseek(this.donated.fd, offset, whence);
+      const fd = this.descriptor();
+      return fd < 0 ? fd : this.file.fileSystem.connection.host.lseek(fd, offset, whence);
     }
-    const size = whence === SEEK_END ? this.file.currentSize(this.donated) : 0;
+    const size = whence === SEEK_END ? this.currentSize() : 0;
     return size < 0 ? size : seekTo(offset, whence, this.position, size);
   }
 
@@ -235,31 +343,39 @@ class GoferFileDescription extends FileDescription {
   }
 
   override truncate(length: number): number {
-    const error = this.file.fileSystem.connection.host.ftruncate(this.donated.fd, length);
+    const fd = this.descriptor();
+    const error = fd < 0 ? fd : this.file.fileSystem.connection.host.ftruncate(fd, length);
     if (error === 0) this.file.touch();
     return error;
   }
 
   override allocate(mode: number, offset: number, length: number): number {
-    const error = this.file.fileSystem.connection.host.fallocate(this.donated.fd, mode, offset, length);
+    const fd = this.descriptor();
+    const error = fd < 0 ? fd : this.file.fileSystem.connection.host.fallocate(fd, mode, offset, length);
     if (error === 0) this.file.touch();
     return error;
   }
 
   override sync(dataOnly: boolean): number {
-    return this.file.fileSystem.connection.host.fsync(this.donated.fd, dataOnly);
+    const fd = this.descriptor();
+    return fd < 0 ? fd : this.file.fileSystem.connection.host.fsync(fd, dataOnly);
   }
 
-  override mappable(): Mappable {
-    this.mapping ??= { hostFd: this.donated.fd, hostOffset: 0 };
+  override mappable(): Mappable | number {
+    const fd = this.descriptor();
+    if (fd < 0) return fd;
+    this.mapping ??= { hostFd: fd, hostOffset: 0 };
     return this.mapping;
   }
 
   protected override destroy(): void {
     const { file } = this;
     file.openFiles--;
-    if (this.writable) file.touch();
-    this.donated.release();
+    if (this.writable) {
+      file.writingFiles--;
+      file.touch();
+    }
+    this.donated?.release();
     file.closed();
     file.release();
   }

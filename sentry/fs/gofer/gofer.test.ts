@@ -21,7 +21,6 @@ import { EEXIST, EISDIR, ENOENT, ENOTEMPTY, EPERM, EROFS } from '#sentry/abi/err
 import {
   O_APPEND,
   O_CREAT,
-  O_DIRECTORY,
   O_EXCL,
   O_RDONLY,
   O_RDWR,
@@ -34,121 +33,14 @@ import {
   SEEK_END,
   SEEK_SET,
 } from '#sentry/abi/fs.ts';
-import { TestGofer } from '#gofer/server/testing.ts';
-import { createHost } from '#platform/host/host.ts';
 import type { HostStat } from '#platform/contract/host.ts';
-import { KernelIo } from '../../mm/io.ts';
 import * as attributesOf from '../../vfs/attributes.ts';
-import { ALL_CAPABILITIES, initialCredentials } from '../../vfs/credentials.ts';
-import type { FileDescription } from '../../vfs/file-description.ts';
-import { FsContext } from '../../vfs/fs-context.ts';
-import { MountNamespace } from '../../vfs/mount-namespace.ts';
 import * as names from '../../vfs/operations.ts';
-import { open } from '../../vfs/open.ts';
 import { rename } from '../../vfs/rename.ts';
-import { Vfs } from '../../vfs/vfs.ts';
 import { resolve } from '../../vfs/walk.ts';
-import type { VfsCaller } from '../../vfs/walk.ts';
 import * as xattr from '../../vfs/xattr.ts';
-import { GoferConnection } from './connection.ts';
-import type { GoferHost } from './connection.ts';
+import { buffer, Fixture, realHost } from '../../../test/unit/gofer-fixture.ts';
 import { FidCache } from './fid-cache.ts';
-import { mountGofer, shareConnection } from './file-system.ts';
-import type { Caching, GoferFileSystem } from './file-system.ts';
-
-const realHost = createHost({});
-const buffer = realHost.allocate(65_536);
-
-/** A sandbox's view of one directory, served by a gofer in the same process. */
-class Fixture {
-  readonly gofer: TestGofer;
-  readonly connection: GoferConnection;
-  readonly fileSystem: GoferFileSystem;
-  readonly caller: VfsCaller;
-  lost = '';
-
-  constructor(root: string, caching: Caching = 'exclusive', readOnly = false, fids = 64) {
-    this.gofer = new TestGofer([{ path: root, readOnly }], fids);
-    const { gofer } = this;
-    // The server takes its step as soon as a request was sent.
-    const host = new Proxy<GoferHost>(realHost, {
-      get: (target, key) => {
-        if (key !== 'send') {
-          const value = Reflect.get(target, key) as unknown;
-          return typeof value === 'function' ? value.bind(target) : value;
-        }
-        return (...args: Parameters<GoferHost['send']>): number => {
-          const sent = target.send(...args);
-          gofer.connection.serveOne();
-          return sent;
-        };
-      },
-    });
-    this.connection = new GoferConnection(host, gofer.socket, (reason) => (this.lost = reason));
-    if (!this.connection.awaitHello()) throw new Error('no hello');
-    const vfs = new Vfs(realHost);
-    const mounted = mountGofer({
-      ...shareConnection(this.connection),
-      mount: 0,
-      device: 77,
-      allocateDevice: () => vfs.allocateDevice(),
-      caching,
-    });
-    if (typeof mounted === 'number') throw new Error(`mount: ${mounted}`);
-    this.fileSystem = mounted;
-    const namespace = new MountNamespace(vfs, mounted, 0, 'test');
-    const fs = new FsContext(namespace, namespace.rootPath, namespace.rootPath, 0o022);
-    this.caller = { credentials: initialCredentials(0, 0, [0], ALL_CAPABILITIES), fs, task: null };
-  }
-
-  /** How many requests `action` costs. */
-  cost(action: () => void): number {
-    const before = this.connection.requests;
-    action();
-    return this.connection.requests - before;
-  }
-
-  open(path: string, flags: number, mode = 0o644): FileDescription {
-    const file = open(this.caller, null, path, flags, mode, 0);
-    if (typeof file === 'number') throw new Error(`open ${path}: ${file}`);
-    return file;
-  }
-
-  tryOpen(path: string, flags: number): number {
-    const file = open(this.caller, null, path, flags, 0o644, 0);
-    if (typeof file === 'number') return file;
-    file.release();
-    return 0;
-  }
-
-  read(file: FileDescription, position: number, length = 1000): string {
-    const n = file.read(new KernelIo(buffer, 0, length), position, this.caller);
-    return n < 0 ? `error ${n}` : buffer.latin1(0, n);
-  }
-
-  write(file: FileDescription, text: string, position: number): number {
-    buffer.writeLatin1(text, 0);
-    return file.write(new KernelIo(buffer, 0, text.length), position, this.caller);
-  }
-
-  stat(path: string): HostStat | number {
-    const into = emptyAttributes();
-    const error = attributesOf.stat(this.caller, null, path, 0, into);
-    return error < 0 ? error : into;
-  }
-
-  list(path: string): string[] {
-    const file = this.open(path, O_RDONLY | O_DIRECTORY);
-    const found: string[] = [];
-    file.readdir((name) => found.push(name) > 0, this.caller);
-    file.release();
-    return found.toSorted();
-  }
-
-  close(): void {
-    this.gofer.close();
-  }
-}
 
 let root: string;
 let fixture: Fixture;
@@ -425,7 +317,7 @@ describe('a read-only mount', () => {
 describe('inodes', () => {
   test('are let go with their dentries', () => {
     for (let i = 0; i < 30; i++) writeFileSync(join(root, 'dir', `f${i}`), '');
-    for (let i = 0; i < 30; i++) fixture.stat(`/dir/f${i}`);
+    for (let i = 0; i < 30; i++) fixture.open(`/dir/f${i}`, O_RDONLY).release();
     const { cache } = fixture.caller.fs.namespace.vfs;
     expect(fixture.fileSystem.liveInodes).toBeGreaterThan(30);
     const { rootPath } = fixture.caller.fs.namespace;

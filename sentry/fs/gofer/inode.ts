@@ -107,23 +107,7 @@ export class GoferInode extends Inode implements FidHolder, Listed {
       const error = this.refresh();
       if (error < 0) return error;
     }
-    const { attributes } = this;
-    into.dev = this.fileSystem.deviceOf(attributes);
-    into.ino = this.ino;
-    into.mode = attributes.mode;
-    into.nlink = attributes.nlink;
-    into.uid = attributes.uid;
-    into.gid = attributes.gid;
-    into.rdev = this.rdev;
-    into.size = attributes.size;
-    into.blksize = attributes.blksize;
-    into.blocks = attributes.blocks;
-    into.atimeSec = attributes.atimeSec;
-    into.atimeNsec = attributes.atimeNsec;
-    into.mtimeSec = attributes.mtimeSec;
-    into.mtimeNsec = attributes.mtimeNsec;
-    into.ctimeSec = attributes.ctimeSec;
-    into.ctimeNsec = attributes.ctimeNsec;
+    fillStat(into, this.attributes, this.fileSystem);
     return 0;
   }
 
@@ -213,6 +197,17 @@ export class GoferInode extends Inode implements FidHolder, Listed {
     pathNames.reverse();
     this.fileSystem.fids.touch(at);
     return at;
+  }
+
+  /** A fid from which `names` lead here, which are stored; 0: there is no way. */
+  pathFrom(names: string[]): number {
+    const from = this.ancestorWithFid(names);
+    return from === null ? 0 : from.fid;
+  }
+
+  /** Whether files read ahead may serve it: it is regular, has none yet, and nobody writes it. */
+  get takesReady(): boolean {
+    return false;
   }
 
   /** A fid that stands for this inode, or -errno. */
@@ -314,7 +309,8 @@ export class GoferInode extends Inode implements FidHolder, Listed {
     if (--this.references > 0) return;
     const { fids, listings } = this.fileSystem;
     this.dispose();
-    listings.drop(this);
+    if (this.deleted) listings.drop(this);
+    else listings.leave(this, this.parent?.listing ?? null, this.name);
     fids.drop(this, this.deleted ? 'now' : 'soon');
     this.pinned = false;
     this.leavePlace();
@@ -323,6 +319,26 @@ export class GoferInode extends Inode implements FidHolder, Listed {
 
   /** Lets go of what a type of inode holds besides. */
   protected dispose(): void {}
+}
+
+/** What stat(2) tells of a file with these attributes. */
+export function fillStat(into: Stat, attributes: Attributes, fileSystem: GoferFileSystem): void {
+  into.dev = fileSystem.deviceOf(attributes);
+  into.ino = inoOf(attributes);
+  into.mode = attributes.mode;
+  into.nlink = attributes.nlink;
+  into.uid = attributes.uid;
+  into.gid = attributes.gid;
+  into.rdev = makeDevice(attributes.rdevMajor, attributes.rdevMinor);
+  into.size = attributes.size;
+  into.blksize = attributes.blksize;
+  into.blocks = attributes.blocks;
+  into.atimeSec = attributes.atimeSec;
+  into.atimeNsec = attributes.atimeNsec;
+  into.mtimeSec = attributes.mtimeSec;
+  into.mtimeNsec = attributes.mtimeNsec;
+  into.ctimeSec = attributes.ctimeSec;
+  into.ctimeNsec = attributes.ctimeNsec;
 }
 
 /** `st_ino`: rounded if it has more than 53 bits. */

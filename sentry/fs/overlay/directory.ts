@@ -9,9 +9,10 @@
  * memory, because the upper layer lives no longer than the sandbox. For the same reason directories need no opaque mark: `lowers` is empty.
  */
 import { EINVAL, ENOENT, ENOTEMPTY, EPERM } from '#sentry/abi/errno.ts';
-import { RENAME_EXCHANGE, RENAME_WHITEOUT, S_IFMT } from '#sentry/abi/fs.ts';
+import { RENAME_EXCHANGE, RENAME_WHITEOUT, S_IFDIR, S_IFMT } from '#sentry/abi/fs.ts';
 import type { Dentry } from '../../vfs/dentry.ts';
 import type { FileDescription } from '../../vfs/file-description.ts';
+import { PEEK_UNKNOWN } from '../../vfs/inode.ts';
 import type { Caller, Inode, Stat } from '../../vfs/inode.ts';
 import { OVERLAY_CALLER } from './copy-up.ts';
 import { isWhiteout, WHITEOUT_MODE } from './format.ts';
@@ -50,6 +51,18 @@ export class OverlayDirectory extends OverlayInode {
     const found = this.find(name, caller);
     if (typeof found !== 'number') found.place(this, name);
     return found;
+  }
+
+  /** In a directory that nothing was changed in, the lower layer knows, but for files of which the overlay may know more: those with other names. */
+  override peek(name: string, into: Stat): number {
+    if (this.upper !== null || this.lowers.length !== 1) return PEEK_UNKNOWN;
+    const result = this.lowers[0]!.peek(name, into);
+    if (result !== 0) return result;
+    const type = into.mode & S_IFMT;
+    const isDirectory = type === S_IFDIR;
+    if (type === WHITEOUT_MODE || (into.nlink > 1 && !isDirectory)) return PEEK_UNKNOWN;
+    into.dev = this.fileSystem.deviceFor(isDirectory, into.dev);
+    return 0;
   }
 
   private find(name: string, caller: Caller): OverlayInode | number {

@@ -66,7 +66,7 @@ export class OverlayInode extends Inode {
   getattr(into: Stat): number {
     const error = (this.upper ?? this.lower!).getattr(into);
     if (error < 0) return error;
-    if (this.device < 0) this.device = this.fileSystem.deviceFor(this, into.dev);
+    if (this.device < 0) this.device = this.fileSystem.deviceFor(this.isDirectory, into.dev);
     into.dev = this.device;
     into.ino = this.ino;
     this.mode = into.mode;

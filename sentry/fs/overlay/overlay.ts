@@ -61,12 +61,12 @@ export class OverlayFileSystem extends FileSystem {
   }
 
   /**
-   * What `inode`, which lies on device `lowerDevice`, shows as st_dev: the overlay's own, as far as inode numbers stay unique with that. Files of other
+   * What a file that lies on device `lowerDevice` shows as st_dev: the overlay's own, as far as inode numbers stay unique with that. Files of other
    * devices (a lower tree with mounts in it, further layers) keep theirs; directories only where it is a mount of the lower tree, so that
    * `find -xdev` stops there and nowhere else.
    */
-  deviceFor(inode: OverlayInode, lowerDevice: number): number {
-    const isOwn = inode.isDirectory ? this.layerDevices.includes(lowerDevice) : lowerDevice === this.layerDevices[0];
+  deviceFor(isDirectory: boolean, lowerDevice: number): number {
+    const isOwn = isDirectory ? this.layerDevices.includes(lowerDevice) : lowerDevice === this.layerDevices[0];
     return isOwn ? this.device : lowerDevice;
   }
 

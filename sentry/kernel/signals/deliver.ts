@@ -48,13 +48,17 @@ export function deliverSignals(task: Task, result: number | null): void {
   if (signals.hasSavedMask && open !== -EINTR && open !== -ERESTARTNOHAND) signals.restoreMask();
   for (;;) {
     if (group.exiting) return;
-    if (signals.stopPending) {
+    if (signals.stopPending && group.signals.fatal === 0) {
       holdResult(task, open);
       enterStop(task);
       return;
     }
     const info = signals.takeUnblocked(signals.blocked);
     if (info === null) {
+      if (group.signals.fatal !== 0) {
+        exitGroup(group, group.signals.fatal);
+        return;
+      }
       if (open !== null) finishCall(task, open);
       open = null;
       if (!signals.hasSavedMask) return;

@@ -17,6 +17,8 @@ export class GroupSignals {
   stopSignal = 0;
   /** All threads have stopped. */
   isStopped = false;
+  /** A signal that ends the process was sent and is not taken yet: this one. 0 otherwise. */
+  fatal = 0;
   /** Interval and POSIX timers; made when first used. */
   timers: ProcessTimers | null = null;
 }

@@ -47,18 +47,18 @@ export function sendToTask(task: Task, info: SignalInfo): number {
   if (task.hasExited || !prepare(task.group, task, info)) return 0;
   const queued = enqueue(task.group, task.signals.pending, info);
   if (queued !== QUEUED) return queued;
-  if (accepts(task, signo)) wakeForSignal(task, signo);
+  if (accepts(task, signo)) wakeForSignal(task, info);
   return 0;
 }
 
-/** Sends to a process: whichever thread can take it. */
-export function sendToGroup(group: ThreadGroup, info: SignalInfo): number {
+/** Sends to a process: `first` if it can take it, else whichever thread can. */
+export function sendToGroup(group: ThreadGroup, info: SignalInfo, first: Task = group.leader): number {
   const { signo } = info;
-  if (group.isZombie || !prepare(group, group.leader, info)) return 0;
+  if (group.isZombie || !prepare(group, first, info)) return 0;
   const queued = enqueue(group, group.signals.pending, info);
   if (queued !== QUEUED) return queued;
-  const task = chooseTask(group, signo);
-  if (task !== null) wakeForSignal(task, signo);
+  const task = chooseTask(group, signo, first);
+  if (task !== null) wakeForSignal(task, info);
   return 0;
 }
 
@@ -179,9 +179,8 @@ function enqueue(group: ThreadGroup, queue: PendingQueue, info: SignalInfo): num
   return QUEUED;
 }
 
-/** The leader if it can take the signal, else any thread that can. */
-function chooseTask(group: ThreadGroup, signo: number): Task | null {
-  if (accepts(group.leader, signo)) return group.leader;
+function chooseTask(group: ThreadGroup, signo: number, first: Task): Task | null {
+  if (accepts(first, signo)) return first;
   for (const task of group.tasks) {
     if (accepts(task, signo)) return task;
   }
@@ -198,10 +197,33 @@ function accepts(task: Task, signo: number): boolean {
   return !task.wait.waiting || !signals.needsAttention;
 }
 
-function wakeForSignal(task: Task, signo: number): void {
+function wakeForSignal(task: Task, info: SignalInfo): void {
+  const { signo } = info;
+  if (isFatal(task, info)) doom(task, signo);
   if (!task.signals.blocked.has(signo)) task.signals.needsAttention = true;
   if (signo === SIGKILL && task.state === STOPPED) resume(task);
   else wakeTask(task);
+}
+
+/** Whether the signal ends the process of `task` as soon as it is sent. Linux: complete_signal; those that dump core end it when they are taken. */
+function isFatal(task: Task, info: SignalInfo): boolean {
+  const { signo } = info;
+  const { group } = task;
+  if (signo === SIGKILL) return true;
+  if (group.handlers.handler[signo] !== SIG_DFL || defaultAction(signo) !== DefaultAction.Terminate) return false;
+  return !task.signals.blocked.has(signo) && (!group.signals.unkillable || info.fromHost);
+}
+
+/** No other thread of the process of `task` goes back to guest code, be it the sender itself. */
+function doom(task: Task, signo: number): void {
+  const { group } = task;
+  group.signals.fatal = signo;
+  for (const member of group.tasks) {
+    if (member === task || member.hasExited) continue;
+    member.signals.needsAttention = true;
+    if (member.state === STOPPED) resume(member);
+    else wakeTask(member);
+  }
 }
 
 /** SIGCONT: every thread goes on, and the parent hears of it. */

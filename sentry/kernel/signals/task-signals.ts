@@ -114,8 +114,9 @@ export class TaskSignals {
   /** Sees anew whether anything waits for this task. */
   recalculate(): void {
     const { group } = this.task;
+    const doomed = group.exiting || group.signals.fatal !== 0;
     this.needsAttention =
-      this.stopPending || group.exiting || this.pending.set.hasOutside(this.blocked) || group.signals.pending.set.hasOutside(this.blocked);
+      this.stopPending || doomed || this.pending.set.hasOutside(this.blocked) || group.signals.pending.set.hasOutside(this.blocked);
   }
 
   /** Replaces the mask; SIGKILL and SIGSTOP stay out of it. */
@@ -177,7 +178,7 @@ export class TaskSignals {
   /** Only SIGKILL counts (uninterruptible waits). */
   get isKilled(): boolean {
     const { group } = this.task;
-    return group.exiting || (this.pending.set.low & KILL_BIT) !== 0 || (group.signals.pending.set.low & KILL_BIT) !== 0;
+    return group.exiting || group.signals.fatal !== 0 || (this.pending.set.low & KILL_BIT) !== 0 || (group.signals.pending.set.low & KILL_BIT) !== 0;
   }
 
   /** Whether `stackPointer` lies on the alternate stack. */

@@ -1,0 +1,208 @@
+/**
+ * Patched call sites, put together: when to patch, when to be hot, whose posted call is next.
+ *
+ *     wait():  next()          a thread that has posted a call, found by spinning; null: look at everything else, `isWatching` says for how long
+ *              stopped(thread) after any other stop: counts, patches sites, goes hot or cold
+ *
+ * While hot, the slots of running threads are looked at one after the other; there are fewer of them than CPUs. Everything else (notifications,
+ * host events) is looked at every few microseconds. Nothing spins when no guest thread runs, or when more run than there are CPUs for them.
+ */
+import type { LinuxHost } from '../../host/host.ts';
+import type { Placement } from '../../host/placement.ts';
+import { STUB_BASE } from '../../stub/layout.ts';
+import { TRAMPOLINE_OFFSET } from '../../stub/guest-code.ts';
+import { TRANSFER_ENTRIES, TransferWord, transferWord } from '../../stub/trampoline-layout.ts';
+import type { Trampoline } from '../../stub/trampoline.ts';
+import type { FrameLayout } from '../frame.ts';
+import type { SeccompSpace } from '../guest-space.ts';
+import type { SeccompThread } from '../guest-thread.ts';
+import { State } from '../stub-thread.ts';
+import { HotMode } from './hot-mode.ts';
+import { Patcher } from './patcher.ts';
+import { Regions } from './region.ts';
+import { Frames } from './rescue.ts';
+
+/** Rounds of looking at slots (a few nanoseconds each) between two looks at everything else. */
+const ROUNDS = 1000;
+/** Looks at everything else without any posted call: then it is the guest that works, and the sentry sleeps until its next stop. */
+const EMPTY_LOOKS_MAX = 10;
+/** Posted calls served between two looks at everything else. */
+const TAKES = 64;
+/** How often there may be too many running threads in a row: threads that hand over to each other overlap for a moment. */
+const CROWDED_MAX = 64;
+/** How long a thread spins, in pauses of some ten nanoseconds: for its call to be taken, and for a taken call. */
+const POSTED_SPINS = 2000;
+const TAKEN_SPINS = 20_000;
+
+/** What the rows of the system calls tell: which arguments point to what. `kind`: 0 a string, 1 `bytes` bytes, 2 as many times `bytes` as argument `extent` says. */
+export interface Transfer {
+  readonly argument: number;
+  readonly kind: number;
+  readonly bytes: number;
+  readonly extent: number;
+}
+export type TransferTable = ReadonlyArray<{ readonly in: readonly Transfer[]; readonly out: readonly Transfer[] } | undefined>;
+
+export class PatchedCalls {
+  readonly frames: Frames;
+  readonly patcher: Patcher;
+  readonly #enabled: boolean;
+  readonly #host: LinuxHost;
+  readonly #placement: Placement;
+  readonly #mode = new HotMode();
+  readonly #now: () => number;
+  /** Running threads whose slots are looked at. */
+  readonly #watched: SeccompThread[] = [];
+  /** Threads told that the sentry looks. */
+  readonly #heated = new Set<SeccompThread>();
+  #serving: SeccompThread | null = null;
+  #emptyLooks = 0;
+  #takes = 0;
+  #crowded = 0;
+
+  constructor(host: LinuxHost, placement: Placement, layout: FrameLayout, trampoline: Trampoline, transfers: TransferTable | null) {
+    this.#enabled = transfers !== null && host.cpuCount > 1;
+    this.#host = host;
+    this.#placement = placement;
+    this.#now = () => host.events.monotonicNs();
+    this.frames = new Frames(layout, trampoline);
+    this.patcher = new Patcher(host, new Regions(host, transferWords(transfers ?? [])), STUB_BASE + TRAMPOLINE_OFFSET + trampoline.entry);
+  }
+
+  get isHot(): boolean {
+    return this.#mode.isHot;
+  }
+
+  /** There is a reason not to sleep. */
+  get isWatching(): boolean {
+    return this.#watched.length > 0;
+  }
+
+  /** The thread whose posted call the kernel is serving, if it is one of `space`. */
+  serving(space: SeccompSpace): SeccompThread | null {
+    const thread = this.#serving;
+    return thread !== null && thread.space === space && thread.state === State.Posted ? thread : null;
+  }
+
+  /** The next posted call. `running`: guest threads that run. */
+  next(running: number): SeccompThread | null {
+    this.settle();
+    if (!this.#mode.isHot || this.#watched.length === 0) return null;
+    if (this.#takes === 0) {
+      this.#takes = TAKES;
+      if (this.#mode.failsTrial(this.#now)) this.#leave();
+      return null;
+    }
+    const isCrowded = running >= this.#host.cpuCount;
+    this.#crowded = isCrowded ? this.#crowded + 1 : 0;
+    if (this.#crowded <= CROWDED_MAX) {
+      const thread = this.#spin();
+      if (thread !== null) return thread;
+      this.#emptyLooks += 1;
+      if (this.#emptyLooks <= EMPTY_LOOKS_MAX && !isCrowded) return null;
+      if (!isCrowded && !this.#mode.nap()) {
+        this.#stopWatching();
+        return null;
+      }
+    }
+    this.#leave();
+    return null;
+  }
+
+  #spin(): SeccompThread | null {
+    const watched = this.#watched;
+    for (let round = ROUNDS; round > 0; round -= 1) {
+      for (let i = 0; i < watched.length; i += 1) {
+        const thread = watched[i]!;
+        if (!thread.posted.isPosted || !thread.takePosted()) continue;
+        this.#takes -= 1;
+        this.#emptyLooks = 0;
+        this.#mode.postedCall();
+        this.#serving = thread;
+        return thread;
+      }
+    }
+    return null;
+  }
+
+  /** The call that was being served has been left to wait, or is answered: nothing that came with it counts any more. */
+  settle(): void {
+    const thread = this.#serving;
+    if (thread === null) return;
+    this.#serving = null;
+    if (thread.state !== State.Posted) return;
+    thread.posted.forget();
+    thread.posted.sendToSleep();
+  }
+
+  /** A thread begins or ceases to run guest code. */
+  ran(thread: SeccompThread, running: boolean): void {
+    if (running) {
+      if (!this.#mode.isHot || thread.affinity !== null) return;
+      if (!this.#heated.has(thread)) {
+        this.#heated.add(thread);
+        thread.posted.heat(POSTED_SPINS, TAKEN_SPINS);
+      }
+      this.#watched.push(thread);
+    } else {
+      const index = this.#watched.indexOf(thread);
+      if (index >= 0) this.#watched.splice(index, 1);
+    }
+  }
+
+  /** The thread does not exist any more. */
+  gone(thread: SeccompThread): void {
+    this.#heated.delete(thread);
+    if (this.#serving === thread) this.#serving = null;
+  }
+
+  /** After a stop that was no posted call. `running`: other guest threads that run. */
+  stopped(thread: SeccompThread, running: number): void {
+    if (!this.#enabled) return;
+    const returnAddress = thread.state === State.Parked ? thread.callAddress : 0;
+    const isPatched = thread.space.patches.patched.has(returnAddress);
+    if (this.#mode.isHot) {
+      this.#emptyLooks = 0;
+      if (this.#mode.otherStop()) this.#leave();
+    } else if (this.#mode.coldCall(isPatched, this.#now) && running + 1 < this.#host.cpuCount && this.#placement.separate()) {
+      this.#mode.enter();
+      this.#emptyLooks = 0;
+      this.#crowded = 0;
+      this.#takes = TAKES;
+      return;
+    }
+    if (returnAddress !== 0 && !isPatched && this.#mode.isWarm) this.patcher.consider(thread, returnAddress);
+  }
+
+  #leave(): void {
+    this.#mode.leave();
+    this.#stopWatching();
+    this.#placement.rejoin();
+  }
+
+  /** Threads make ordinary calls again, until they run anew while hot. */
+  #stopWatching(): void {
+    for (const thread of this.#heated) thread.posted.cool();
+    this.#heated.clear();
+    // Who posted before it could see that: its call is taken after all.
+    for (const thread of [...this.#watched]) if (thread.posted.isPosted && thread.takePosted()) thread.board.stops.push(thread);
+    this.#watched.length = 0;
+  }
+}
+
+function transferWords(transfers: TransferTable): Uint32Array {
+  const words = new Uint32Array(2 * TRANSFER_ENTRIES);
+  for (let nr = 0; nr < Math.min(transfers.length, TRANSFER_ENTRIES); nr += 1) {
+    words[2 * nr] = word(transfers[nr]?.in[0]);
+    words[2 * nr + 1] = word(transfers[nr]?.out[0]);
+  }
+  return words;
+}
+
+function word(transfer: Transfer | undefined): number {
+  if (transfer === undefined) return 0;
+  const { argument, kind, bytes, extent } = transfer;
+  if (kind === 0) return transferWord(TransferWord.Path, argument, 0, 0);
+  if (kind === 1) return transferWord(TransferWord.Fixed, argument, 0, bytes);
+  return transferWord(TransferWord.Counted, argument, extent, bytes);
+}

@@ -1,0 +1,175 @@
+/**
+ * Patches call sites of an address space, one at a time, while one of its threads is stopped at the site.
+ *
+ *     region mapped (once) → slot and thunk written → page writable → five bytes written → page executable again
+ *
+ * No other thread of the space may run meanwhile: then no CPU executes the bytes while they change, and because the overwritten bytes are one
+ * instruction no stopped thread can stand among them. With several threads running, the site stays as it is until a better moment.
+ * The page is a private mapping of a file: the first write gives the guest a copy of its own.
+ */
+import type { HostMemory } from '../../contract/host.ts';
+import type { LinuxHost } from '../../host/host.ts';
+import * as process from '../../host/process.ts';
+import { PAGE_SIZE } from '../../stub/layout.ts';
+import { REGION_BASE } from '../../stub/trampoline-layout.ts';
+import type { SeccompThread } from '../guest-thread.ts';
+import * as nr from '../host-syscalls.ts';
+import { Regions, REGION_BYTES, REGION_END } from './region.ts';
+import type { Region } from './region.ts';
+import { movableBytes, SITE_BYTES, writePatch } from './shapes.ts';
+import { TextRanges } from './text-ranges.ts';
+
+const PROT_READ_EXEC = 5;
+const MAP_PRIVATE_IF_FREE = 0x10_0002; // MAP_PRIVATE | MAP_FIXED_NOREPLACE
+const MOVED_BYTES = 5;
+/** A site is worth patching after so many calls; a site that could not be patched then is looked at again after twice as many. */
+const WORTH_CALLS = 8;
+/** Sites counted in one address space. */
+const COUNTED_MAX = 2048;
+const NEVER = -1;
+
+/** What is known of one address space. */
+export class SpacePatches {
+  text = new TextRanges();
+  region: Region | null = null;
+  /** Return addresses of patched sites. */
+  readonly patched = new Set<number>();
+  /** Calls seen from unpatched sites; NEVER for those that cannot be patched. */
+  readonly counts = new Map<number, number>();
+  /** The region cannot be mapped here, or the guest wants its place. */
+  refused = false;
+
+  /** For a copy of the address space. */
+  copy(): SpacePatches {
+    const copy = new SpacePatches();
+    copy.text = this.text.copy();
+    copy.region = this.region;
+    if (this.region !== null) this.region.users += 1;
+    for (const address of this.patched) copy.patched.add(address);
+    copy.refused = this.refused;
+    return copy;
+  }
+
+  /** Guest memory in a range is replaced, protected anew or gone: sites there are no longer ours to know. */
+  changed(start: number, length: number): void {
+    this.text.cut(start, length);
+    for (const address of this.patched) if (address > start && address - SITE_BYTES < start + length) this.patched.delete(address);
+  }
+}
+
+export class Patcher {
+  readonly #host: LinuxHost;
+  readonly #regions: Regions;
+  readonly #trampolineEntry: number;
+  readonly #memory: HostMemory;
+
+  constructor(host: LinuxHost, regions: Regions, trampolineEntry: number) {
+    this.#host = host;
+    this.#regions = regions;
+    this.#trampolineEntry = trampolineEntry;
+    this.#memory = host.allocate(PAGE_SIZE);
+  }
+
+  release({ region }: SpacePatches): void {
+    if (region !== null) this.#regions.release(region);
+  }
+
+  /** Counts a call made behind `returnAddress`, and patches its site when it is worth it. The thread is parked in that call. */
+  consider(thread: SeccompThread, returnAddress: number): void {
+    const { patches } = thread.space;
+    if (patches.refused) return;
+    const count = (patches.counts.get(returnAddress) ?? 0) + 1;
+    if (count === 0 || (count === 1 && patches.counts.size >= COUNTED_MAX)) return;
+    patches.counts.set(returnAddress, count);
+    if (count < WORTH_CALLS || (count & (count - 1)) !== 0) return;
+    const moved = this.#movable(thread, returnAddress);
+    if (moved === null) patches.counts.set(returnAddress, NEVER);
+    else if (isAlone(thread) && this.#patch(thread, returnAddress, moved)) patches.counts.delete(returnAddress);
+  }
+
+  #movable(thread: SeccompThread, returnAddress: number): number[] | null {
+    const start = returnAddress - SITE_BYTES;
+    if (!thread.space.patches.text.contains(start, returnAddress)) return null;
+    if (process.readRemote(thread.tid, start, this.#memory, 0, SITE_BYTES) !== SITE_BYTES) return null;
+    return movableBytes(this.#memory.bytes, 0);
+  }
+
+  /** True when the site is patched. */
+  #patch(thread: SeccompThread, returnAddress: number, moved: number[]): boolean {
+    const { patches } = thread.space;
+    if (!thread.enterHandler() || !this.#mapRegion(thread) || patches.region!.isFull) return false;
+    const slotAddress = patches.region!.add({ returnAddress, moved }, this.#trampolineEntry);
+    const first = Math.floor((returnAddress - SITE_BYTES) / PAGE_SIZE) * PAGE_SIZE;
+    const length = Math.ceil(returnAddress / PAGE_SIZE) * PAGE_SIZE - first;
+    thread.context.addCommand(nr.SYS_MPROTECT, first, length, nr.PROT_READ_WRITE, 0, 0, 0);
+    if (thread.performCommands() < 0) {
+      patches.refused = true;
+      return false;
+    }
+    writePatch(this.#memory.bytes, 0, slotAddress);
+    const written = process.writeRemote(thread.tid, returnAddress - SITE_BYTES, this.#memory, 0, MOVED_BYTES);
+    thread.context.addCommand(nr.SYS_MPROTECT, first, length, PROT_READ_EXEC, 0, 0, 0);
+    if (thread.performCommands() < 0) thread.board.condemn(thread, 'cannot make its text executable again');
+    if (written !== MOVED_BYTES) return false;
+    patches.patched.add(returnAddress);
+    return true;
+  }
+
+  #mapRegion(thread: SeccompThread): boolean {
+    const { patches } = thread.space;
+    if (patches.region !== null) return true;
+    const region = this.#regions.take();
+    if (region === null) return false;
+    const { fd } = this.#regions;
+    thread.context.addCommand(nr.SYS_MMAP, REGION_BASE, REGION_BYTES, PROT_READ_EXEC, MAP_PRIVATE_IF_FREE, fd, region.fileOffset);
+    thread.orders.add(nr.SYS_MMAP, REGION_BASE, REGION_BYTES, PROT_READ_EXEC, MAP_PRIVATE_IF_FREE, fd, region.fileOffset);
+    const result = thread.performCommands();
+    thread.orders.clear();
+    if (result < 0) {
+      this.#regions.release(region);
+      patches.refused = true;
+      this.#host.log(`guest process ${thread.pid}: its own memory lies where patched call sites lead (${-result}); it runs without`);
+      return false;
+    }
+    patches.region = region;
+    return true;
+  }
+
+  /**
+   * The guest wants memory that patching uses: its own text, in order to change it, or the place of the region. Puts the sites in question
+   * back as they were. The thread is in the handler.
+   */
+  aboutToChange(thread: SeccompThread, start: number, length: number, keepsBytes: boolean): void {
+    const { patches } = thread.space;
+    if (patches.region === null || patches.refused) return;
+    const all = start < REGION_END && start + length > REGION_BASE;
+    if (!all && !keepsBytes) return;
+    for (const site of patches.region.sites) {
+      const { returnAddress } = site;
+      const hit = all || (returnAddress > start && returnAddress - SITE_BYTES < start + length);
+      if (hit && patches.patched.has(returnAddress)) this.#unpatch(thread, returnAddress, site.moved);
+    }
+    // The region stays known: threads may still be in its thunks.
+    if (all) patches.refused = true;
+  }
+
+  #unpatch(thread: SeccompThread, returnAddress: number, moved: readonly number[]): void {
+    const first = Math.floor((returnAddress - SITE_BYTES) / PAGE_SIZE) * PAGE_SIZE;
+    const length = Math.ceil(returnAddress / PAGE_SIZE) * PAGE_SIZE - first;
+    thread.space.patches.patched.delete(returnAddress);
+    // Executable throughout: other threads may run here. They find the old instruction or the new one, or a mixture if they are
+    // just there, which only a program that changes its text under running threads can bring about.
+    thread.context.addCommand(nr.SYS_MPROTECT, first, length, nr.PROT_READ_WRITE | PROT_READ_EXEC, 0, 0, 0);
+    if (thread.performCommands() < 0) return;
+    this.#memory.bytes.set(moved);
+    process.writeRemote(thread.tid, returnAddress - SITE_BYTES, this.#memory, 0, MOVED_BYTES);
+    thread.context.addCommand(nr.SYS_MPROTECT, first, length, PROT_READ_EXEC, 0, 0, 0);
+    thread.performCommands();
+  }
+}
+
+/** No other thread of the space runs guest code. */
+function isAlone(thread: SeccompThread): boolean {
+  for (const other of thread.space.threads) if (other !== thread && other.running) return false;
+  return true;
+}

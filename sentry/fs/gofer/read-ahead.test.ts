@@ -1,0 +1,281 @@
+/** Programs that go through trees: what they cost, and that reading ahead shows them nothing that is not so. */
+import { linkSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { ENOENT, ESTALE } from '#sentry/abi/errno.ts';
+import { O_APPEND, O_CREAT, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY, SEEK_END } from '#sentry/abi/fs.ts';
+import { emptyAttributes } from '#sentry/abi/stat.ts';
+import type { Attributes } from '#gofer/protocol/attributes.ts';
+import { fetchedExtent } from '#gofer/protocol/messages.ts';
+import { Fixture, realHost } from '../../../test/unit/gofer-fixture.ts';
+import * as attributesOf from '../../vfs/attributes.ts';
+import * as names from '../../vfs/operations.ts';
+import { rename } from '../../vfs/rename.ts';
+import { resolve } from '../../vfs/walk.ts';
+import { Contents } from './contents.ts';
+import { Entries } from './entries.ts';
+import { Listings } from './listings.ts';
+import type { Listed } from './listings.ts';
+
+let root: string;
+let fixture: Fixture;
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'read-ahead-'));
+  for (let d = 0; d < 30; d++) {
+    mkdirSync(join(root, `tree/d${d}/sub`), { recursive: true });
+    for (let i = 0; i < 10; i++) writeFileSync(join(root, `tree/d${d}/f${i}`), `${d}:${i}`);
+    writeFileSync(join(root, `tree/d${d}/sub/large`), 'x'.repeat(70_000));
+  }
+  fixture = new Fixture(root);
+});
+
+afterEach(() => {
+  fixture.close();
+  rmSync(root, { recursive: true, force: true });
+});
+
+/** Goes through a tree in the order of its listings. */
+function visit(path: string, file: (path: string) => void): void {
+  const description = fixture.open(path, O_RDONLY);
+  const found: string[] = [];
+  description.readdir((name) => found.push(name) > 0, fixture.caller);
+  for (const name of found) {
+    if (name === '.' || name === '..') continue;
+    const below = `${path}/${name}`;
+    const stat = fixture.stat(below);
+    if (typeof stat === 'number') throw new Error(`${below}: ${stat}`);
+    if ((stat.mode & 0o170000) === 0o040000) visit(below, file);
+    else file(below);
+  }
+  description.release();
+}
+
+function readAll(path: string): string {
+  const file = fixture.open(path, O_RDONLY);
+  const text = fixture.read(file, 0, 65_536);
+  file.release();
+  return text;
+}
+
+function setContents(path: string, text: string, flags: number): void {
+  const file = fixture.open(path, flags);
+  fixture.write(file, text, 0);
+  file.release();
+}
+
+describe('going through a tree', () => {
+  test('costs few messages, and none the second time', () => {
+    let files = 0;
+    expect(fixture.cost(() => visit('/tree', () => files++))).toBeLessThan(12);
+    expect(files).toBe(330);
+    expect(fixture.cost(() => visit('/tree', () => files++))).toBe(0);
+  });
+
+  test('stat makes no inodes', () => {
+    visit('/tree', () => {});
+    expect(fixture.fileSystem.liveInodes).toBeLessThan(70);
+  });
+
+  test('reading every file costs few messages and shows what is in them', () => {
+    const cost = fixture.cost(() =>
+      visit('/tree', (path) => {
+        const expected = /d(\d+)\/f(\d+)$/.exec(path);
+        expect(readAll(path)).toBe(expected === null ? 'x'.repeat(65_536) : `${expected[1]}:${expected[2]}`);
+      }),
+    );
+    expect(cost).toBeLessThan(45);
+  });
+
+  test('a file whose contents are there is opened and read without any call', () => {
+    visit('/tree/d1', readAll);
+    const name = readdirSync(join(root, 'tree/d1')).find((each) => fixture.fileSystem.contents!.count > 0 && each.startsWith('f'))!;
+    const again = [...Array(10).keys()].map((i) => `/tree/d1/f${i}`).find((path) => fixture.cost(() => readAll(path)) === 0);
+    expect([name, again]).not.toContain(undefined);
+  });
+
+  test('opening in no order reads nothing ahead', () => {
+    visit('/tree', () => {});
+    for (const i of [7, 2, 9, 0, 5]) readAll(`/tree/d${i}/f${i}`);
+    expect(fixture.fileSystem.contents!.count).toBeLessThan(5);
+  });
+});
+
+describe('what was read ahead', () => {
+  /** Has the contents of the files of d0 read ahead. */
+  function prepare(): void {
+    visit('/tree/d0', readAll);
+    visit('/tree/d2', readAll);
+    expect(fixture.fileSystem.contents!.count).toBeGreaterThan(3);
+  }
+
+  test('is not shown after a write', () => {
+    prepare();
+    for (let i = 0; i < 10; i++) {
+      setContents(`/tree/d2/f${i}`, 'NEW', O_WRONLY);
+      expect(readAll(`/tree/d2/f${i}`).slice(0, 3)).toBe('NEW');
+    }
+  });
+
+  test('is not shown to those who opened before the write', () => {
+    prepare();
+    const files = Array.from({ length: 10 }, (_, i) => fixture.open(`/tree/d2/f${i}`, O_RDONLY));
+    for (let i = 0; i < 10; i++) setContents(`/tree/d2/f${i}`, 'after', O_RDWR | O_TRUNC);
+    for (const file of files) expect(fixture.read(file, 0)).toBe('after');
+    for (const file of files) file.release();
+  });
+
+  test('is not read while somebody writes, nor shown afterwards', () => {
+    const writers = Array.from({ length: 10 }, (_, i) => fixture.open(`/tree/d2/f${i}`, O_WRONLY | O_APPEND));
+    prepare();
+    for (const file of writers) fixture.write(file, '+', 0);
+    for (let i = 0; i < 10; i++) expect(readAll(`/tree/d2/f${i}`)).toBe(`2:${i}+`);
+    for (const file of writers) file.release();
+    for (let i = 0; i < 10; i++) expect(readAll(`/tree/d2/f${i}`)).toBe(`2:${i}+`);
+  });
+
+  test('is not shown after truncation, nor through another name', () => {
+    for (let i = 0; i < 10; i++) linkSync(join(root, `tree/d2/f${i}`), join(root, `tree/d3/link${i}`));
+    prepare();
+    visit('/tree/d3', readAll);
+    for (let i = 0; i < 10; i++) {
+      const at = resolve(fixture.caller, null, `/tree/d3/link${i}`, 0);
+      if (typeof at === 'number') throw new Error('no link');
+      expect(attributesOf.truncate(fixture.caller, at, 1)).toBe(0);
+      expect(readAll(`/tree/d2/f${i}`)).toBe('2');
+      expect(readAll(`/tree/d3/link${i}`)).toBe('2');
+    }
+  });
+
+  test('follows names that change', () => {
+    prepare();
+    for (let i = 0; i < 5; i++) expect(names.unlink(fixture.caller, null, `/tree/d2/f${i}`)).toBe(0);
+    setContents('/tree/d2/f0', 'made anew', O_CREAT | O_RDWR);
+    expect(rename(fixture.caller, null, '/tree/d2/f9', null, '/tree/d2/f1', 0)).toBe(0);
+    expect([readAll('/tree/d2/f0'), readAll('/tree/d2/f1'), fixture.stat('/tree/d2/f2'), fixture.stat('/tree/d2/f9')]).toEqual([
+      'made anew',
+      '2:9',
+      -ENOENT,
+      -ENOENT,
+    ]);
+    expect(rename(fixture.caller, null, '/tree/d2', null, '/tree/e', 0)).toBe(0);
+    expect([readAll('/tree/e/f8'), fixture.stat('/tree/d2/f8')]).toEqual(['2:8', -ENOENT]);
+  });
+
+  test('outlives the name while the file is open', () => {
+    prepare();
+    const files = Array.from({ length: 10 }, (_, i) => fixture.open(`/tree/d2/f${i}`, O_RDONLY));
+    for (let i = 0; i < 10; i++) expect(names.unlink(fixture.caller, null, `/tree/d2/f${i}`)).toBe(0);
+    const { contents } = fixture.fileSystem;
+    files.forEach((file, i) => expect(fixture.read(file, 0)).toBe(`2:${i}`));
+    // What is evicted is read from the file itself, which has no name any more.
+    const half = contents!.size / 2;
+    const fillers = Array.from({ length: 3 }, () => contents!.add(contents!.reserve(half), half - 64, { mask: 0 } as Attributes));
+    expect(contents!.count).toBe(fillers.filter(({ present }) => present).length);
+    files.forEach((file, i) => expect(fixture.read(file, 1)).toBe(`:${i}`));
+    for (const file of files) file.release();
+  });
+
+  test('is not shown when other contents took its place', () => {
+    prepare();
+    visit('/tree/d2', () => {});
+    const { contents } = fixture.fileSystem;
+    const half = contents!.size / 2;
+    for (let i = 0; i < 3; i++) contents!.add(contents!.reserve(half), half - 64, { mask: 0 } as Attributes);
+    contents!.memory.bytes.fill(0x21);
+    for (const d of [0, 2, 3]) visit(`/tree/d${d}`, (path) => expect(readAll(path)).not.toContain('!'));
+  });
+
+  test('serves mappings and seeking like any file', () => {
+    prepare();
+    const file = fixture.open('/tree/d2/f3', O_RDONLY);
+    expect(file.seek(-1, SEEK_END)).toBe(2);
+    expect(fixture.read(file, 3)).toBe('');
+    expect(fixture.read(file, 300)).toBe('');
+    const mapping = file.mappable(false);
+    expect(typeof mapping).toBe('object');
+    const stat = emptyAttributes();
+    expect([file.getattr(stat), stat.size]).toEqual([0, 3]);
+    file.release();
+  });
+
+  test('is not believed if the file is another one than was listed', () => {
+    visit('/tree', () => {});
+    renameSync(join(root, 'tree/d5/f1'), join(root, 'tree/d5/moved'));
+    writeFileSync(join(root, 'tree/d5/f1'), 'somebody else was here');
+    visit('/tree/d4', readAll);
+    const shown = Array.from({ length: 10 }, (_, i) => (i === 1 ? fixture.tryOpen('/tree/d5/f1', O_RDONLY) : readAll(`/tree/d5/f${i}`)));
+    expect(shown).toEqual(Array.from({ length: 10 }, (_, i) => (i === 1 ? -ESTALE : `5:${i}`)));
+  });
+
+  test('leaves no descriptor behind', () => {
+    const before = readdirSync('/proc/self/fd').length;
+    visit('/tree', readAll);
+    fixture.caller.fs.namespace.vfs.cache.prune(fixture.caller.fs.namespace.rootPath.dentry);
+    fixture.fileSystem.listings.dropAll();
+    // The gofer's fids are of this process, too.
+    fixture.gofer.server.table.releaseAll();
+    expect(readdirSync('/proc/self/fd').length).toBeLessThanOrEqual(before);
+  });
+});
+
+describe('bounds', () => {
+  const attributes = { mask: 1 } as Attributes;
+  const entriesOf = (count: number): Entries =>
+    new Entries(
+      Array.from({ length: count }, (_, i) => `${i}`),
+      Array.from({ length: count }, () => attributes),
+    );
+
+  test('listings: the one used least recently goes, with what waits below it', () => {
+    const listings = new Listings(100);
+    const holders: Listed[] = Array.from({ length: 4 }, () => ({ listing: null }));
+    for (const holder of holders) listings.add(holder, entriesOf(20));
+    listings.addBelow(holders[0]!.listing!, 'below', entriesOf(10));
+    listings.touch(holders[0]!.listing!);
+    listings.add({ listing: null }, entriesOf(20));
+    expect(holders.map(({ listing }) => listing !== null)).toEqual([true, false, true, true]);
+    listings.add({ listing: null }, entriesOf(90));
+    expect(holders.every(({ listing }) => listing === null)).toBe(true);
+    expect(listings.size).toBe(91);
+  });
+
+  test('listings: what was read ahead waits for its directory, and returns when that goes', () => {
+    const listings = new Listings(100);
+    const above: Listed = { listing: null };
+    listings.add(above, entriesOf(3));
+    const kept = listings.addBelow(above.listing!, '1', entriesOf(5));
+    const directory: Listed = { listing: null };
+    expect(listings.adopt(directory, above.listing!, '1')).toBe(true);
+    expect([directory.listing, listings.adopt({ listing: null }, above.listing!, '1')]).toEqual([kept, false]);
+    listings.leave(directory, above.listing, '1');
+    expect([directory.listing, above.listing!.below!.get('1')]).toEqual([null, kept]);
+    listings.remove(above, '1');
+    expect(listings.size).toBe(3);
+    listings.dropAll();
+    expect(listings.size).toBe(0);
+  });
+
+  test('contents: a ring that forgets the oldest', () => {
+    const contents = new Contents(realHost.allocate(4096));
+    const place = (length: number) => contents.add(contents.reserve(fetchedExtent(length)), length, attributes);
+    const all = Array.from({ length: 40 }, (_, i) => place(60 + i));
+    expect(contents.count).toBeLessThan(40);
+    const present = all.filter((content) => content.present);
+    expect(present).toEqual(all.slice(-present.length));
+    const overlaps = present.flatMap((a) => present.filter((b) => a !== b && a.at < b.at + b.length && b.at < a.at + a.length));
+    expect(overlaps).toEqual([]);
+    present[0]!.discard();
+    expect([present[0]!.present, contents.count]).toEqual([false, present.length - 1]);
+  });
+
+  test('entries: gaps, names that come again, and looking about', () => {
+    const entries = entriesOf(100);
+    for (let i = 0; i < 100; i += 2) expect(entries.delete(`${i}`)).toBe(true);
+    expect([entries.size, entries.has('4'), entries.has('5'), entries.delete('4')]).toEqual([50, false, true, false]);
+    expect([entries.set('4', attributes), entries.set('4', attributes), entries.get('4')]).toEqual([true, false, attributes]);
+    for (let i = 1; i < 100; i += 2) entries.delete(`${i}`);
+    expect([entries.size, entries.names.length <= 34, entries.has('4'), entries.has('99')]).toEqual([1, true, true, false]);
+  });
+});
