@@ -7,17 +7,25 @@
  * Node is rejected by V8 and does no harm; one of another source is not (V8 compares lengths), therefore both carry the hash of
  * the bundle in their names. Nothing is minified: it saves no time with a cache, and stack traces stay readable.
  *
- * Entries are `bin/main.ts` and every `bin/NAME-main.ts`, which become `dist/main.js` and `dist/NAME.js`.
+ * Entries are `bin/main.ts` and every `bin/NAME-main.ts`, which become `dist/main.js` and `dist/NAME.js`. Before main the loader runs a small
+ * bundle of its own, `bin/early-gofer.ts`: the gofer starts 8 ms earlier than if its launcher came with the rest.
+ *
+ * Rejected: a V8 start-up snapshot (node --build-snapshot). An empty one starts 12 ms later than Node with its own, more than a
+ * complete one could save; native modules have to be loaded afterwards anyway.
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
 import { Script } from 'node:vm';
 import type { BuildOptions, BuildResult, Plugin } from 'esbuild';
 
 const root = join(import.meta.dirname, '..');
 const dist = join(root, 'dist');
+
+/** The bundle that runs before main's. */
+const EARLY = 'early';
 
 // The same wrapper that Node puts around a CommonJS module.
 const HEAD = '(function (exports, require, module, __filename, __dirname) {';
@@ -39,7 +47,7 @@ const nativeModules: Plugin = {
     build.onLoad({ filter: /^ffi-rs$/, namespace: 'native' }, () => ({
       contents: directly(
         'ffi-rs',
-        '@yuuang/ffi-rs-linux-x64-gnu',
+        '@yuuang/ffi-rs-linux-x64-gnu/ffi-rs.linux-x64-gnu.node',
         afterLoading(readFileSync(join(root, 'node_modules/ffi-rs/index.js'), 'utf8')),
       ),
     }));
@@ -61,8 +69,11 @@ const lateModules: Plugin = {
 };
 
 function directly(wrapper: string, native: string, use: string): string {
+  // By its path where it nearly always is: looking a package up takes as long as loading it.
   return `let nativeBinding = null;
-    try { nativeBinding = require('${native}'); } catch {}
+    try { nativeBinding = require(__dirname + '/../node_modules/${native}'); } catch {
+      try { nativeBinding = require('${native}'); } catch {}
+    }
     if (nativeBinding === null) module.exports = require('${wrapper}');
     else { ${use} }`;
 }
@@ -95,23 +106,27 @@ function bundleOptions(entries: Record<string, string>): BuildOptions {
   };
 }
 
-function loaderOf(name: string, stem: string): string {
+/** A program that runs bundles one after the other, each with its code cache. */
+function loaderOf(name: string, stems: readonly string[]): string {
   return `'use strict';
-// Runs ${stem}.js with its code cache. Written by bin/build.ts.
+// Written by bin/build.ts.
 const { readFileSync } = require('node:fs');
 const { Script, constants } = require('node:vm');
-const filename = __dirname + '/${stem}.js';
-let cachedData;
-try {
-  cachedData = readFileSync(__dirname + '/${stem}.cache');
-} catch {}
-// latin1: the bundle is plain ASCII, and V8 takes it as it is.
-const script = new Script(readFileSync(filename, 'latin1'), {
-  filename,
-  cachedData,
-  importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
-});
-script.runInThisContext().call(module.exports, module.exports, require, module, __dirname + '/${name}.js', __dirname);
+function run(stem) {
+  const filename = __dirname + '/' + stem + '.js';
+  let cachedData;
+  try {
+    cachedData = readFileSync(__dirname + '/' + stem + '.cache');
+  } catch {}
+  // latin1: the bundle is plain ASCII, and V8 takes it as it is.
+  const script = new Script(readFileSync(filename, 'latin1'), {
+    filename,
+    cachedData,
+    importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
+  });
+  script.runInThisContext().call(module.exports, module.exports, require, module, __dirname + '/${name}.js', __dirname);
+}
+${stems.map((stem) => `run('${stem}');`).join('\n')}
 `;
 }
 
@@ -120,25 +135,29 @@ const WARM_HOOK = `'use strict';
 const fs = require('node:fs');
 const vm = require('node:vm');
 const Plain = vm.Script;
-const out = fs.openSync(process.env.TSVISOR_BUILD_CACHE, 'w');
+const { TSVISOR_BUILD_CACHE, TSVISOR_BUILD_BUNDLE } = process.env;
+const out = fs.openSync(TSVISOR_BUILD_CACHE, 'w');
 delete process.env.TSVISOR_BUILD_CACHE;
+delete process.env.TSVISOR_BUILD_BUNDLE;
 let script;
-vm.Script = class extends Plain { constructor(source, options) { super(source, options); script ??= this; } };
-const exit = process.reallyExit;
-process.reallyExit = (code) => {
-  if (code === 0 && script) fs.writeSync(out, script.createCachedData());
-  exit.call(process, code);
+vm.Script = class extends Plain {
+  constructor(source, options) {
+    super(source, options);
+    if (options.filename === TSVISOR_BUILD_BUNDLE) script = this;
+  }
 };
-process.on('exit', () => process.reallyExit(process.exitCode ?? 0));
+process.on('exit', (code) => {
+  if (code === 0 && script) fs.writeSync(out, script.createCachedData());
+});
 `;
 
 /** The cache after a real run, or null where a sandbox cannot run (then the cache of the mere compilation stays; it is 3 ms slower). */
-function warmCache(name: string, args: string[]): Buffer | null {
+function warmCache(stem: string, args: string[]): Buffer | null {
   const hook = join(dist, `warm-hook.${process.pid}.js`);
-  const cache = join(dist, `${name}.warm.${process.pid}`);
+  const cache = join(dist, `${stem}.warm.${process.pid}`);
   writeFileSync(hook, WARM_HOOK);
-  const run = spawnSync(process.execPath, ['--disable-sigusr1', '--require', hook, join(dist, `${name}.js`), ...args], {
-    env: { PATH: '/usr/bin:/bin', TSVISOR_BUILD_CACHE: cache },
+  const run = spawnSync(process.execPath, ['--disable-sigusr1', '--require', hook, join(dist, 'main.js'), ...args], {
+    env: { PATH: '/usr/bin:/bin', TSVISOR_BUILD_CACHE: cache, TSVISOR_BUILD_BUNDLE: join(dist, `${stem}.js`) },
     stdio: 'ignore',
     timeout: 5000,
     killSignal: 'SIGKILL',
@@ -157,7 +176,7 @@ function writeWhole(name: string, contents: string | Uint8Array): void {
 }
 
 function entryPoints(): Record<string, string> {
-  const entries: Record<string, string> = {};
+  const entries: Record<string, string> = { [EARLY]: 'bin/early-gofer.ts' };
   for (const file of readdirSync(join(root, 'bin'))) {
     const match = /^(?:([a-z]+)-)?main\.ts$/.exec(file);
     if (match) entries[match[1] ?? 'main'] = `bin/${file}`;
@@ -168,7 +187,7 @@ function entryPoints(): Record<string, string> {
 /** Once for each bundle, whether it succeeds or not. */
 function warmUp(stem: string): void {
   if (existsSync(join(dist, `${stem}.warm`))) return;
-  const cache = warmCache('main', ['do', '--', '/bin/true']) ?? warmCache('main', ['--version']);
+  const cache = warmCache(stem, ['do', '--', '/bin/true']) ?? warmCache(stem, ['--version']);
   if (cache !== null) writeWhole(`${stem}.cache`, cache);
   writeWhole(`${stem}.warm`, '');
 }
@@ -181,7 +200,7 @@ function removeOld(keep: Set<string>): void {
   }
 }
 
-/** Writes bundle, map, code cache and, last, the loader that makes them current. Returns the name without extension. */
+/** Writes bundle, map and code cache. Returns the name without extension. */
 function install(name: string, output: BuildResult): string {
   const fileOf = (suffix: string) => output.outputFiles?.find((file) => file.path.endsWith(`/${name}${suffix}`));
   const bundle = fileOf('.js');
@@ -190,10 +209,26 @@ function install(name: string, output: BuildResult): string {
   if (!existsSync(join(dist, `${stem}.cache`))) {
     writeWhole(`${stem}.js`, bundle.contents);
     writeWhole(`${stem}.js.map`, fileOf('.js.map')?.contents ?? '');
-    writeWhole(`${stem}.cache`, new Script(bundle.text, { filename: join(dist, `${stem}.js`) }).createCachedData());
+    const filename = join(dist, `${stem}.js`);
+    writeWhole(
+      `${stem}.cache`,
+      name === 'main' ? new Script(bundle.text, { filename }).createCachedData() : compileAll(bundle.text, filename),
+    );
   }
-  writeWhole(`${name}.js`, loaderOf(name, stem));
   return stem;
+}
+
+/**
+ * A cache that holds every function, called at start or not. For the gofer that is right: it saves 5 ms of 42 (measured, CPU time until it
+ * serves). The command's is made anew by `warmUp`: all of it would take longer to read than to compile what is used.
+ */
+function compileAll(source: string, filename: string): Buffer {
+  setFlagsFromString('--no-lazy');
+  try {
+    return new Script(source, { filename }).createCachedData();
+  } finally {
+    setFlagsFromString('--lazy');
+  }
 }
 
 async function build(): Promise<void> {
@@ -212,11 +247,16 @@ async function build(): Promise<void> {
   mkdirSync(dist, { recursive: true });
   writeWhole('package.json', '{ "type": "commonjs" }\n');
   const keep = new Set(['package.json']);
+  const stems = new Map<string, string>();
   for (const name of Object.keys(entries)) {
     const stem = install(name, output);
+    stems.set(name, stem);
     for (const file of [`${stem}.js`, `${stem}.js.map`, `${stem}.cache`, `${stem}.warm`, `${name}.js`]) keep.add(file);
-    if (name === 'main') warmUp(stem);
   }
+  // The loaders last: they make the bundles current.
+  for (const [name, stem] of stems)
+    if (name !== EARLY) writeWhole(`${name}.js`, loaderOf(name, name === 'main' ? [stems.get(EARLY)!, stem] : [stem]));
+  warmUp(stems.get('main')!);
   removeOld(keep);
 }
 

@@ -1,5 +1,5 @@
 /**
- * Imported first of all by the command: launches the gofer of the verbs that always need one, while the rest of the program is loaded.
+ * Runs first of all, before the rest of the command is even read (bin/build.ts): launches the gofer of the verbs that always need one.
  */
 import { launchEarly } from './sandbox/gofer-launch.ts';
 

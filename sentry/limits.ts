@@ -19,6 +19,9 @@ export const TMPFS_SMALL_FILE_MAX = 16 * 1024;
 export const TMPFS_SMALL_FILE_MAX_WHEN_SCARCE = 64 * 1024;
 /** Descriptors of the sentry that tmpfs files may use: the host's RLIMIT_NOFILE may be as low as 20,000. */
 export const TMPFS_MEMFDS_MAX = 12_000;
+/** Pieces of tmpfs files that the sentry has mapped to read and write them without a host call, and the size of one: address space only. */
+export const TMPFS_WINDOWS_MAX = 32;
+export const TMPFS_WINDOW_BYTES = 1024 * 1024;
 /** Default size of a tmpfs without `size=`. */
 export const TMPFS_BYTES_DEFAULT = 4 * 1024 * 1024 * 1024;
 /** Default number of inodes of a tmpfs without `nr_inodes=`. */

@@ -56,5 +56,7 @@ export function confineSentry(platform: string): ConfinementReport {
 
 /** Ends the process if it is confined: Node's own clean-up makes calls (io_uring) that it may not make any more, and aborts. */
 export function leaveIfConfined(status: number): void {
-  if (confined) exitNow(status);
+  if (!confined) return;
+  process.emit('exit', status); // as Node does: bin/build.ts listens
+  exitNow(status);
 }

@@ -4,24 +4,29 @@
 import type { Platform } from '#platform/contract/platform.ts';
 import { PlatformUnavailable } from '#platform/host/errors.ts';
 import type { LinuxHost } from '#platform/host/host.ts';
+import { ALL_ROWS } from '#sentry/syscalls/table.ts';
+import { transferTable } from '#sentry/syscalls/transfers.ts';
 import { createPtracePlatform } from '#platform/ptrace/ptrace-platform.ts';
 import { createSeccompPlatform } from '#platform/seccomp/platform.ts';
 
 export type PlatformName = 'seccomp' | 'ptrace';
 export const PLATFORM_NAMES: readonly PlatformName[] = ['seccomp', 'ptrace'];
+/** Whether call sites are patched when nobody says. */
+export const PATCHING_BY_DEFAULT = false;
+
 const PREFERENCE: readonly PlatformName[] = ['ptrace'];
 
-const CREATE: Readonly<Record<PlatformName, (host: LinuxHost) => Platform>> = {
-  seccomp: (host) => createSeccompPlatform(host),
-  ptrace: createPtracePlatform,
+const CREATE: Readonly<Record<PlatformName, (host: LinuxHost, patching: boolean) => Platform>> = {
+  seccomp: (host, patching) => createSeccompPlatform(host, { patching: patching ? () => transferTable(ALL_ROWS, 'x64') : null }),
+  ptrace: (host) => createPtracePlatform(host),
 };
 
 /** Throws PlatformUnavailable, with the reason of the last that was tried. */
-export function createPlatform(name: PlatformName | null, host: LinuxHost): Platform {
+export function createPlatform(name: PlatformName | null, patching: boolean, host: LinuxHost): Platform {
   const wanted = name === null ? PREFERENCE : [name];
   for (const [index, candidate] of wanted.entries()) {
     try {
-      return CREATE[candidate](host);
+      return CREATE[candidate](host, patching);
     } catch (error) {
       if (!(error instanceof PlatformUnavailable) || index === wanted.length - 1) throw error;
       host.log(`platform ${candidate} is not available: ${error.message}; trying ${wanted[index + 1]!}`);
@@ -33,7 +38,7 @@ export function createPlatform(name: PlatformName | null, host: LinuxHost): Plat
 /** Why the platform cannot be used here, or null when it can: it is tried. */
 export function platformRefusal(name: PlatformName, host: LinuxHost): string | null {
   try {
-    CREATE[name](host).destroy();
+    CREATE[name](host, false).destroy();
     return null;
   } catch (error) {
     if (error instanceof PlatformUnavailable) return error.message;

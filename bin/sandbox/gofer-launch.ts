@@ -15,17 +15,21 @@ export interface GoferProcess {
   readonly pid: number;
 }
 
-let early: GoferProcess | null = null;
+/** Where the gofer launched early is until it is taken. Not a variable: in dist/ the launcher is a bundle with a copy of this module of its own. */
+const EARLY = Symbol.for('tsvisor.early-gofer');
+const shared = globalThis as { [EARLY]?: GoferProcess | null };
 
+/** Once; does nothing when the gofer is on its way already. */
 export function launchEarly(): void {
+  if (shared[EARLY] !== undefined) return;
   const launched = launch();
-  if (typeof launched !== 'number') early = launched;
+  shared[EARLY] = typeof launched === 'number' ? null : launched;
 }
 
 /** The gofer launched early, once; else a new one. Or -errno. */
 export function takeGofer(): GoferProcess | number {
-  const taken = early ?? launch();
-  early = null;
+  const taken = shared[EARLY] ?? launch();
+  shared[EARLY] = null;
   return taken;
 }
 

@@ -57,14 +57,16 @@ function runToEnd(spec: SandboxSpec, log: LogLine | undefined): number {
   const gofer = startGofer(hostRoots(spec), spec.debugLog);
   const host = createHost({ debugLog: log });
   const standardFiles = inheritStandardFiles();
+  const umask = process.umask();
   const tracer = createTracer(spec.strace);
   const kernel = createKernel(spec, host, tracer);
   try {
+    // While the gofer still starts. Nothing from here on needs more of the host than serving guests does.
+    for (const line of confineSentry(kernel.platform.name).lines()) host.log(`sentry: ${line}`);
     const connection = connect(kernel, gofer.socket);
-    const { init, path } = prepareInit(kernel, connection, spec, standardFiles);
+    const { init, path } = prepareInit(kernel, connection, spec, umask, standardFiles);
     tracer?.began(path, spec.args, spec.environment.length);
     const timedOut = startTimeout(kernel, spec.timeoutMs);
-    for (const line of confineSentry(kernel.platform.name).lines()) host.log(`sentry: ${line}`);
     installSignalForwarding(host);
     kernel.start(init);
     const status = kernel.run();
@@ -111,7 +113,7 @@ function createKernel(spec: SandboxSpec, host: LinuxHost, tracer: StraceWriter |
   isolateSentry();
   return new Kernel({
     host,
-    platform: createPlatform(spec.platform, host),
+    platform: createPlatform(spec.platform, spec.patching, host),
     dispatch: tracer === null ? (task) => table.dispatch(task) : (task) => table.dispatchTraced(task, tracer),
     ...facts,
     memoryLimit: spec.memoryLimit ?? Infinity,
@@ -127,6 +129,7 @@ function prepareInit(
   kernel: Kernel,
   connection: GoferConnection,
   spec: SandboxSpec,
+  umask: number,
   standardFiles: readonly (Inherited | null)[],
 ): { init: Task; path: string } {
   const { namespace, pts } = buildFileTree(kernel, connection, spec.mounts);
@@ -136,7 +139,7 @@ function prepareInit(
     namespace,
     root: namespace.rootPath,
     hostname: spec.hostname,
-    umask: process.umask(),
+    umask,
     // The command is no init: it dies of a signal as it would outside.
     unkillable: false,
   });

@@ -31,6 +31,8 @@ export interface SandboxSpec {
   readonly hostname: string;
   /** How system calls are intercepted; null: the best that the host allows. */
   readonly platform: PlatformName | null;
+  /** Whether call sites of guests may be patched (seccomp platform). */
+  readonly patching: boolean;
   /** Bytes of memory the guests may use together, or null. */
   readonly memoryLimit: number | null;
   /** Milliseconds after which everything is ended, or null. */

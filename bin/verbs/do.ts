@@ -5,7 +5,7 @@ import { resolve } from 'node:path';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { toBytes } from '../byte-text.ts';
 import { callerEnvironment } from '../guest-env.ts';
-import { PLATFORM_NAMES } from '../sandbox/choose-platform.ts';
+import { PATCHING_BY_DEFAULT, PLATFORM_NAMES } from '../sandbox/choose-platform.ts';
 import type { PlatformName } from '../sandbox/choose-platform.ts';
 import { runSandbox } from '../sandbox/run.ts';
 import type { BindMount, SandboxSpec, UserSpec } from '../sandbox/spec.ts';
@@ -19,6 +19,7 @@ interface DoOptions {
   user?: UserSpec;
   hostname: string;
   platform?: PlatformName;
+  patching?: boolean;
   memory?: number;
   timeout?: number;
   strace?: boolean;
@@ -83,6 +84,8 @@ export function doCommand(): Command {
     .option('--user <uid[:gid]>', "run as this user (default: the caller's ids)", parseUser)
     .option('--hostname <name>', 'host name inside', parseHostname, 'tsvisor')
     .addOption(new Option('--platform <name>', 'how system calls are intercepted (default: the best that the host allows)').choices(PLATFORM_NAMES))
+    .option('--patching', 'rewrite system call instructions of guests where they call often (seccomp platform)')
+    .option('--no-patching', 'leave the text of guests as it is')
     .option('--memory <bytes>', 'memory the guests may use together, such as 512m', parseBytes)
     .option('--timeout <seconds>', 'end everything after this time (exit status 124)', parseSeconds)
     .option('--strace', 'write a line for each system call to standard error')
@@ -104,6 +107,7 @@ function toSpec(args: string[], options: DoOptions): SandboxSpec {
     user: options.user ?? callerUser(),
     hostname: options.hostname,
     platform: options.platform ?? null,
+    patching: options.patching ?? PATCHING_BY_DEFAULT,
     memoryLimit: options.memory ?? null,
     timeoutMs: options.timeout ?? null,
     strace: straceTarget(options),

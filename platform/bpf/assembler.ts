@@ -17,6 +17,8 @@ export type Condition =
   | { readonly argument: number; readonly lowOneOf: readonly number[] }
   /** The unsigned 64-bit value is below this bound (up to 2^53). */
   | { readonly argument: number; readonly below: number }
+  /** The unsigned 64-bit value is this bound (up to 2^53) or more. */
+  | { readonly argument: number; readonly notBelow: number }
   /** All these bits of the lower half are set. */
   | { readonly argument: number; readonly bitsSet: number }
   /** None of these bits of the lower half is set. */
@@ -177,6 +179,13 @@ function emitCondition(p: Program, condition: Condition, refused: string): void 
     p.jump(JUMP_EQUAL, boundHigh, NEXT, holds);
     p.load(low);
     p.jump(JUMP_GREATER_EQUAL, condition.below >>> 0, refused, holds);
+  } else if ('notBelow' in condition) {
+    const boundHigh = Math.floor(condition.notBelow / 0x1_0000_0000);
+    p.load(high);
+    p.jump(JUMP_GREATER, boundHigh, holds, NEXT);
+    p.jump(JUMP_EQUAL, boundHigh, NEXT, refused);
+    p.load(low);
+    p.jump(JUMP_GREATER_EQUAL, condition.notBelow >>> 0, holds, refused);
   } else if ('bitsSet' in condition) {
     p.load(low);
     for (let bit = 0; bit < 32; bit += 1) {

@@ -35,45 +35,69 @@ const TRAPPED: ReadonlyArray<readonly [number, string]> = [
 const MAP_NEEDED = 0x32; // MAP_PRIVATE | MAP_FIXED | MAP_ANONYMOUS
 /** MAP_NORESERVE, MAP_STACK, MAP_POPULATE, MAP_DENYWRITE and MAP_EXECUTABLE change nothing that matters here. */
 const MAP_HARMLESS = 0x2_0000 | 0x4000 | 0x8000 | 0x0800 | 0x1000;
-/** Flags of a mapping that the stub may make without being asked. */
-export function isPrivateMemory(flags: number): boolean {
-  return (flags & MAP_NEEDED) === MAP_NEEDED && (flags & ~(MAP_NEEDED | MAP_HARMLESS)) === 0;
+/** Memory calls shorter than this cannot reach the platform's pages, which lie as far above the guest's end. */
+const FREE_LENGTH_END = 0x1_0000_0000;
+const SYS_MMAP = 9;
+const MEMORY_CALLS = [SYS_MMAP, 10, 11, 26, 28];
+
+/** Whether the filter lets the stub make a memory call, one that starts below the guest's end, without asking. */
+export function isFreeMemoryCall(nr: number, length: number, flags: number): boolean {
+  if (!MEMORY_CALLS.includes(nr) || length >= FREE_LENGTH_END) return false;
+  return nr !== SYS_MMAP || ((flags & MAP_NEEDED) === MAP_NEEDED && (flags & ~(MAP_NEEDED | MAP_HARMLESS)) === 0);
 }
 
 const FUTEX_WAIT = 0;
 const MADV_DONTFORK = 10;
 const PR_SET_PDEATHSIG = 1;
+/** ARCH_SET_GS, ARCH_SET_FS, ARCH_GET_FS, ARCH_GET_GS. */
+const SEGMENT_BASES = [0x1001, 0x1002, 0x1003, 0x1004];
 const SIGKILL = 9;
 
 export interface GuestFilterOptions {
   readonly guestEnd: number;
+  /** Where slots of threads lie. */
+  readonly slots: { readonly start: number; readonly end: number };
   readonly stub: { readonly start: number; readonly size: number };
   /** The doorbell's number. */
   readonly doorbell: number;
 }
 
-function stubRules({ guestEnd, doorbell }: GuestFilterOptions): Rule[] {
-  const inGuest: Condition = { argument: 0, below: guestEnd };
+function stubRules({ guestEnd, slots, doorbell }: GuestFilterOptions): Rule[] {
+  // Together: it ends below the platform's pages, which no guest can change therefore.
+  const inGuest: readonly Condition[] = [
+    { argument: 0, below: guestEnd },
+    { argument: 1, below: FREE_LENGTH_END },
+  ];
   const privateMemory: readonly Condition[] = [
-    inGuest,
+    ...inGuest,
     { argument: 3, bitsSet: MAP_NEEDED },
     { argument: 3, bitsClear: ~(MAP_NEEDED | MAP_HARMLESS) },
+  ];
+  const slot: readonly Condition[] = [
+    { argument: 0, notBelow: slots.start },
+    { argument: 0, below: slots.end },
+    { argument: 1, below: slots.end - slots.start },
+    { argument: 2, oneOf: [MADV_DONTFORK] },
   ];
   return [
     { nr: doorbell, name: 'doorbell', action: 'notify', reason: 'a thread has stopped; no call of the host' },
     { nr: 15, name: 'rt_sigreturn', reason: 'back to the guest; sets only what a guest can set, and its own signal mask' },
     { nr: 9, name: 'mmap', when: privateMemory, reason: 'private memory of its own, without a file' },
     { nr: 9, name: 'mmap', action: 'notify', reason: 'files, and the slots of threads: as ordered' },
-    { nr: 10, name: 'mprotect', when: [inGuest], reason: 'its own pages; files it may not write are mapped private' },
-    { nr: 11, name: 'munmap', when: [inGuest], reason: 'its own pages; without the stub or a slot it dies' },
-    { nr: 28, name: 'madvise', when: [inGuest], reason: 'its own pages, and no right to more than hints' },
-    { nr: 28, name: 'madvise', when: [{ argument: 2, oneOf: [MADV_DONTFORK] }], reason: 'slots are not inherited; more missing pages kill only a child' },
-    { nr: 26, name: 'msync', when: [inGuest], reason: 'write-back of files it has mapped' },
+    { nr: 10, name: 'mprotect', when: inGuest, reason: 'its own pages; files it may not write are mapped private' },
+    { nr: 10, name: 'mprotect', action: 'notify', reason: 'long ranges: as ordered' },
+    { nr: 11, name: 'munmap', when: inGuest, reason: 'its own pages' },
+    { nr: 11, name: 'munmap', action: 'notify', reason: 'long ranges: as ordered' },
+    { nr: 28, name: 'madvise', when: inGuest, reason: 'its own pages, and no right to more than hints' },
+    { nr: 28, name: 'madvise', when: slot, reason: 'slots are not inherited; those that exist have the mark already' },
+    { nr: 28, name: 'madvise', action: 'notify', reason: 'long ranges: as ordered' },
+    { nr: 26, name: 'msync', when: inGuest, reason: 'write-back of files it has mapped' },
+    { nr: 26, name: 'msync', action: 'notify', reason: 'long ranges: as ordered' },
     { nr: 25, name: 'mremap', action: 'notify', reason: 'could enlarge the mapping of a file: as ordered' },
     { nr: 56, name: 'clone', action: 'notify', reason: 'processes and threads: as ordered' },
     { nr: 60, name: 'exit', action: 'notify', reason: 'the end of one thread, which the host tells nobody: as ordered' },
     { nr: 231, name: 'exit_group', reason: 'its own end' },
-    { nr: 158, name: 'arch_prctl', reason: 'segment bases on hosts without the instructions; its own' },
+    { nr: 158, name: 'arch_prctl', when: [{ argument: 0, oneOf: SEGMENT_BASES }], reason: 'segment bases on hosts without the instructions; its own' },
     { nr: 110, name: 'getppid', reason: 'whether the sentry lives; tells one number' },
     {
       nr: 157,

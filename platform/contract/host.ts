@@ -51,6 +51,12 @@ export interface Host {
   allocate(bytes: number): HostMemory;
   /** The largest piece of a mapped file: maps `length` bytes of `fd` shared and writable. Never unmapped. */
   mapShared(fd: HostFd, offset: number, length: number): HostMemory | number;
+  /**
+   * Shows `memory.bytes.length` bytes of `fd` from `offset` on in `memory`, which `allocate` gave, in place of what it held: shared and
+   * writable. With -1 as `fd` it holds zeros again. 0 or -errno, after which it holds zeros. Bytes beyond the end of the file must not be touched.
+   * Missing where files cannot be mapped over memory.
+   */
+  show?(memory: HostMemory, fd: HostFd, offset: number): number;
 
   pread(fd: HostFd, memory: HostMemory, offset: number, length: number, position: number): number;
   pwrite(fd: HostFd, memory: HostMemory, offset: number, length: number, position: number): number;

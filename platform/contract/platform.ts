@@ -91,6 +91,8 @@ export interface GuestThread {
 
   /** Lets guest code run until its next stop. */
   resume(): void;
+  /** Tells that the system call it is stopped at will not be answered for now: a thread that waits actively had better sleep. */
+  leaveWaiting?(): void;
   /** Asks a running thread to stop soon (StopKind.Interrupted, or whatever else stops it first). No-op when stopped. */
   interrupt(): void;
 

@@ -14,7 +14,7 @@ import type { Host, HostFd, HostMemory, HostStat, Timestamp } from '../contract/
 import * as libc from './libc.ts';
 import { CpuLoad } from './cpu-load.ts';
 import { HostEvents } from './events.ts';
-import { addressOf, allocateMemory, mapSharedMemory } from './memory.ts';
+import { addressOf, allocateMemory, mapSharedMemory, showFile } from './memory.ts';
 import { received, receiveMessage, sendMessage } from './messages.ts';
 import { readHostFacts } from './proc.ts';
 import type { HostFacts } from './proc.ts';
@@ -65,6 +65,10 @@ export class LinuxHost implements Host {
 
   mapShared(fd: HostFd, offset: number, length: number): HostMemory | number {
     return mapSharedMemory(fd, offset, length);
+  }
+
+  show(memory: HostMemory, fd: HostFd, offset: number): number {
+    return showFile(memory, fd, offset);
   }
 
   pread(fd: HostFd, memory: HostMemory, offset: number, length: number, position: number): number {

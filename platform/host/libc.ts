@@ -140,7 +140,8 @@ export function viewMemory(address: number, length: number): ArrayBuffer {
   return koffi.view(address, length);
 }
 
-const routineType = koffi.proto('intptr_t HostRoutine(intptr_t, intptr_t)');
+// Without a name: koffi allows each only once in a process, and this module may be there twice (bin/build.ts).
+const routineType = koffi.proto('intptr_t', ['intptr_t', 'intptr_t']);
 
 /** Calls machine code at `address` as a C function of two words. SAFETY: the code there follows the System V calling convention. */
 export function callRoutine(address: number, first: number, second: number): number {

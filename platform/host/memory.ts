@@ -11,6 +11,7 @@ import { must } from './errors.ts';
 
 const PROT_READ_WRITE = 3;
 const MAP_SHARED = 1;
+const MAP_FIXED = 0x10;
 const MAP_PRIVATE_ANONYMOUS = 0x22;
 const PAGE = 4096;
 
@@ -61,6 +62,22 @@ export function allocateMemory(bytes: number): LinuxMemory {
   // SAFETY: a new anonymous mapping at an address of the host's choice touches nothing that exists.
   const address = must('mmap', checked(mmap(0, length, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0)));
   return new LinuxMemory(address, length);
+}
+
+/** Replaces what lies in `memory` by `fd` from `offset` on, or by zeros. 0 or -errno (then zeros). */
+export function showFile(memory: HostMemory, fd: HostFd, offset: number): number {
+  const { length } = memory.bytes;
+  let error = 0;
+  if (fd >= 0) {
+    // SAFETY: the range is a mapping that `allocateMemory` made and nobody else uses; it stays mapped. The file may become shorter: callers
+    // do not touch what lies beyond its end.
+    const shown = checked(mmap(memory.address, length, PROT_READ_WRITE, MAP_SHARED | MAP_FIXED, fd, offset));
+    if (shown >= 0) return 0;
+    error = shown;
+  }
+  // SAFETY: as above. A range that could not be mapped again would be a hole under a view: that ends the process.
+  must('mmap', checked(mmap(memory.address, length, PROT_READ_WRITE, MAP_PRIVATE_ANONYMOUS | MAP_FIXED, -1, 0)));
+  return error;
 }
 
 export function mapSharedMemory(fd: HostFd, offset: number, length: number): LinuxMemory | number {

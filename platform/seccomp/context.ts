@@ -48,6 +48,12 @@ export class Context {
     return this.commands === slot.COMMANDS_MAX;
   }
 
+  /** Forgets everything in it. Nobody may be using it. */
+  clear(): void {
+    this.bytes.fill(0);
+    this.commands = 0;
+  }
+
   /** Appends a call to the list. `mayFail`: the list goes on after an error. */
   addCommand(nr: number, a0: number, a1: number, a2: number, a3: number, a4: number, a5: number, mayFail = false): void {
     const at = slot.COMMANDS + this.commands * slot.COMMAND_BYTES;
@@ -98,8 +104,7 @@ export class Contexts {
 
   /** The slot's process is gone, or no thread of it will use the slot again. */
   give(context: Context): void {
-    context.bytes.fill(0);
-    context.commands = 0;
+    context.clear();
     this.#free.push(context);
   }
 

@@ -11,7 +11,7 @@ import type { GuestSpace, GuestThread } from '../contract/platform.ts';
 import type { HostMemory } from '../contract/host.ts';
 import * as process from '../host/process.ts';
 import { SLOT_SIZE } from '../stub/context-layout.ts';
-import { CONTEXT_BASE, CONTEXT_END } from '../stub/layout.ts';
+import { CONTEXT_BASE, CONTEXT_END, GUEST_END } from '../stub/layout.ts';
 import type { Context } from './context.ts';
 import type { SeccompPlatform } from './platform.ts';
 import type { SeccompThread } from './guest-thread.ts';
@@ -19,6 +19,9 @@ import { SpacePatches } from './patching/patcher.ts';
 import type { AddressRange } from './zygote.ts';
 
 export const SLOTS_MAX = (CONTEXT_END - CONTEXT_BASE) / SLOT_SIZE;
+
+/** Half of what Linux lets a process have (vm.max_map_count), as a call may split a mapping in three. */
+const DEFERRED_MAX = 30_000;
 
 /** A slot mapped in the process that no thread uses. */
 export interface FreeSlot {
@@ -40,8 +43,15 @@ export class SeccompSpace implements GuestSpace {
   /** The lowest index that was never used; a fork begins at its parent's. */
   nextIndex: number;
   readonly #firstIndex: number;
+  /** The thread whose slot holds memory calls that are yet to be made. */
+  deferring: SeccompThread | null = null;
+  /** Memory calls so far, those of the process it was forked from included: each may cost the host two mappings. */
+  memoryCalls = 0;
   /** The process was told to end or has ended: it reads and writes nothing any more. */
   ended = false;
+
+  /** CPU time that the process had used before it came to this guest. */
+  #cpuTimeBefore = 0;
 
   readonly patches: SpacePatches;
 
@@ -60,6 +70,20 @@ export class SeccompSpace implements GuestSpace {
     return carried >= 0 ? carried : this.read(address, memory, offset, length);
   }
 
+  /** A host that seals its vDSO left it among the guest's memory, and refuses to change it. */
+  get holdsForeign(): boolean {
+    return this.vdso !== null && this.vdso.vvar.start < GUEST_END;
+  }
+
+  /**
+   * Whether a memory call may be put off until its thread goes on. Not where another thread could depend on it, and not when so many were
+   * made that the host may run out of mappings: then its answer is needed.
+   */
+  mayDefer(): boolean {
+    this.memoryCalls += 1;
+    return this.threads.size === 1 && this.memoryCalls <= DEFERRED_MAX && !this.holdsForeign;
+  }
+
   /** Where a new thread's slot may lie, or 0 when there is no more room. */
   nextSlotAddress(): number {
     if (this.nextIndex === this.#firstIndex) return 0;
@@ -76,6 +100,7 @@ export class SeccompSpace implements GuestSpace {
       if (caller.posted.carried(address, memory, offset, length)) return length;
       caller.deliver();
     }
+    this.deferring?.performDeferred();
     const result = process.readRemote(this.pid, address, memory, offset, length);
     return result < 0 ? 0 : result;
   }
@@ -88,6 +113,7 @@ export class SeccompSpace implements GuestSpace {
       if (caller.posted.bring(address, memory, offset, length)) return length;
       caller.deliver();
     }
+    this.deferring?.performDeferred();
     const result = process.writeRemote(this.pid, address, memory, offset, length);
     return result < 0 ? 0 : result;
   }
@@ -97,7 +123,16 @@ export class SeccompSpace implements GuestSpace {
   }
 
   cpuTimeNs(): number {
-    return this.ended ? 0 : process.cpuTimeNs(this.pid);
+    return this.ended ? 0 : process.cpuTimeNs(this.pid) - this.#cpuTimeBefore;
+  }
+
+  /** Takes over the process of a space that has ended. */
+  takeOver(old: SeccompSpace): void {
+    this.pid = old.pid;
+    this.contexts.push(...old.contexts);
+    this.freeSlots.push(...old.freeSlots);
+    this.nextIndex = old.nextIndex;
+    this.#cpuTimeBefore = process.cpuTimeNs(this.pid);
   }
 
   kill(): void {

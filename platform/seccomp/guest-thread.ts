@@ -13,7 +13,7 @@ import { StopKind } from '../contract/platform.ts';
 import type { Fault, GuestThread } from '../contract/platform.ts';
 import type { HostFd, HostMemory } from '../contract/host.ts';
 import type { Notifications } from '../host/notifications.ts';
-import { isPrivateMemory } from '../bpf/guest-filter.ts';
+import { isFreeMemoryCall } from '../bpf/guest-filter.ts';
 import { allocateMemory } from '../host/memory.ts';
 import * as process from '../host/process.ts';
 import type { CpuSet } from '../host/process.ts';
@@ -34,6 +34,7 @@ const EINVAL = 22;
 const ENOSYS = 38;
 const SIGTRAP = 5;
 const SIGSYS = 31;
+const MADV_DONTNEED = 4;
 const FAULT_SIGNALS = (1 << 4) | (1 << SIGTRAP) | (1 << 7) | (1 << 8) | (1 << 11); // SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV
 const SYS_SECCOMP_CODE = 1;
 const AUDIT_ARCH_X86_64 = 0xc000_003e;
@@ -141,12 +142,27 @@ export class SeccompThread extends StubThread implements GuestThread {
     if (this.state === State.Posted) {
       this.state = State.Running;
       this.#resultPending = false;
-      this.posted.answer(this.#resultLow, this.#resultHigh, 0);
+      const { commands } = this.context;
+      if (commands > 0) {
+        this.space.deferring = null;
+        this.context.commands = 0;
+      }
+      this.posted.answer(this.#resultLow, this.#resultHigh, commands);
       return;
     }
     this.#storeRegisters();
     this.#fetched = false;
-    if (this.state === State.Rung) this.reply(Reply.Return);
+    if (this.state === State.Rung) this.#leaveHandler();
+    else if (this.isHeld) this.begin(true);
+  }
+
+  /** Back to the guest, making the deferred memory calls on the way. */
+  #leaveHandler(): void {
+    if (this.context.commands === 0) return this.reply(Reply.Return);
+    this.space.deferring = null;
+    this.context.endCommands();
+    this.reply(Reply.CommandsThenReturn);
+    this.state = State.Running;
   }
 
   interrupt(): void {
@@ -196,18 +212,28 @@ export class SeccompThread extends StubThread implements GuestThread {
 
   endMemoryCalls(): number {
     this.#collecting = false;
-    return this.#performCollected();
+    return this.performDeferred();
   }
 
+  /**
+   * Made at once, or with the calls that follow, or on the way back to the guest. The last only while this is the only thread, whose next
+   * act makes them, not for files, whose descriptor may be closed until then, and not where the host has the last word.
+   */
   #memoryCall(number: number, a0: number, a1: number, a2: number, a3: number, a4: number, a5: number): number {
-    if (!this.enterHandler()) return -ESRCH;
-    const { context } = this;
+    const { context, space } = this;
+    const asked = !isFreeMemoryCall(number, a1, a3);
+    const mayDefer = !asked && !this.#collecting && isForeseen(number, a2) && this.stop === StopKind.Syscall && space.mayDefer();
+    // A posted call has no need of the handler: the trampoline makes deferred calls as well.
+    if (!(mayDefer && this.state === State.Posted) && !this.enterHandler()) return -ESRCH;
     this.#notePatches(number, a0, a1, a2, a3, a4);
-    const result = context.isFull ? this.#performCollected() : 0;
+    const result = context.isFull ? this.performDeferred() : 0;
     if (result < 0) return result;
     context.addCommand(number, a0, a1, a2, a3, a4, a5);
-    if (isAskedFor(number, a3)) this.orders.add(number, a0, a1, a2, a3, a4, a5);
-    return this.#collecting ? 0 : this.#performCollected();
+    if (asked) this.orders.add(number, a0, a1, a2, a3, a4, a5);
+    if (this.#collecting) return 0;
+    if (!mayDefer) return this.performDeferred();
+    space.deferring = this;
+    return 0;
   }
 
   /** Guest memory is about to change: patched sites in it are put back, or are no longer known. */
@@ -225,7 +251,9 @@ export class SeccompThread extends StubThread implements GuestThread {
     patches.changed(to, protection);
   }
 
-  #performCollected(): number {
+  /** Makes the memory calls that were collected or deferred. 0 or the error of the first that failed. */
+  performDeferred(): number {
+    this.space.deferring = null;
     if (this.context.commands === 0) return 0;
     const result = this.enterHandler() ? this.performCommands() : -ESRCH;
     this.orders.clear();
@@ -244,7 +272,7 @@ export class SeccompThread extends StubThread implements GuestThread {
 
   /** In the handler, with the frame up to date, so that it can be copied. */
   #prepareToClone(): boolean {
-    if (!this.enterHandler()) return false;
+    if (!this.enterHandler() || this.performDeferred() < 0) return false;
     this.registers();
     this.#storeRegisters();
     return true;
@@ -256,7 +284,7 @@ export class SeccompThread extends StubThread implements GuestThread {
 
   /** The old value of the word, or -1 when the address faults. */
   compareExchange(address: number, expected: number, desired: number): number {
-    if (!this.enterHandler()) return -1;
+    if (!this.enterHandler() || this.performDeferred() < 0) return -1;
     return this.exchange(address, expected, desired);
   }
 
@@ -287,6 +315,11 @@ export class SeccompThread extends StubThread implements GuestThread {
     if (this.state !== State.Running || this.interruptWanted || !this.posted.take(this.call)) return false;
     this.state = State.Posted;
     return this.#stopped(StopKind.Syscall);
+  }
+
+  /** The call it is stopped at is left to wait. */
+  leaveWaiting(): void {
+    this.space.platform.patchedCalls.settle();
   }
 
   /** Writes the bytes that are on their way with an answer to guest memory now. */
@@ -410,13 +443,16 @@ export class SeccompThread extends StubThread implements GuestThread {
     return true;
   }
 
-  /** Takes the host thread of one that ended; both have the same slot. */
-  takeOver(idle: SeccompThread): void {
-    this.tid = idle.tid;
-    this.idLow = idle.idLow;
-    this.idHigh = idle.idHigh;
-    this.state = idle.state;
-    this.board.threads.set(this.tid, this);
+  /** A new guest thread on the host thread of this one, which has ended and waits in the handler. */
+  moveTo(space: SeccompSpace): SeccompThread {
+    const next = new SeccompThread(this.board, space, this.context, this.slotAddress);
+    next.tid = this.tid;
+    next.idLow = this.idLow;
+    next.idHigh = this.idHigh;
+    next.state = this.state;
+    next.placement = this.affinity === null ? this.placement : 0;
+    this.context.commands = 0;
+    return next;
   }
 
   /** The host thread is gone. */
@@ -480,9 +516,10 @@ export class SeccompThread extends StubThread implements GuestThread {
 /** For bytes on their way from a slot to guest memory. */
 const deliveries = allocateMemory(CARRIED_MAX);
 
-/** Whether the filter asks about the call. */
-function isAskedFor(number: number, flags: number): boolean {
-  return number === nr.SYS_MREMAP || (number === nr.SYS_MMAP && !isPrivateMemory(flags));
+/** Whether the kernel knows beforehand that the host will do it. */
+function isForeseen(number: number, advice: number): boolean {
+  if (number === nr.SYS_MADVISE) return advice === MADV_DONTNEED;
+  return number !== nr.SYS_MSYNC;
 }
 
 function outsideGuest(address: number, length: number): boolean {

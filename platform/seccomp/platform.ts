@@ -32,6 +32,8 @@ import { PatchedCalls } from './patching/patched-calls.ts';
 import type { TransferTable } from './patching/patched-calls.ts';
 import * as nr from './host-syscalls.ts';
 import { Reply } from '../stub/guest-code.ts';
+import { SpareProcesses } from './spare-processes.ts';
+import type { SpareProcess } from './spare-processes.ts';
 import { State } from './stub-thread.ts';
 import { Switchboard } from './switchboard.ts';
 import type { SwitchboardOwner } from './switchboard.ts';
@@ -48,7 +50,7 @@ const WAIT_OPTIONS = process.WCLONE | process.WNOTHREAD | process.WNOHANG;
 const IDLE_THREADS_MAX = 4;
 export interface SeccompOptions {
   /** Patches call sites, and lets these bytes travel with calls; without it no site is patched. */
-  readonly patching?: TransferTable | null;
+  readonly patching?: (() => TransferTable) | null;
   /** After so long without a stop an interrupted thread is taken for hostile. */
   readonly interruptPatienceNs?: number;
 }
@@ -68,6 +70,7 @@ export class SeccompPlatform implements Platform, SwitchboardOwner {
   readonly #vdso: Launched['vdso'];
   /** By host process, until the process has been reaped. */
   readonly #spaces = new Map<number, SeccompSpace>();
+  readonly #spares = new SpareProcesses();
   /** Running threads that were told to stop. */
   readonly #interrupted = new Set<SeccompThread>();
   readonly #restoreSignal: () => void;
@@ -105,6 +108,8 @@ export class SeccompPlatform implements Platform, SwitchboardOwner {
   }
 
   createSpace(): GuestThread | number {
+    const spare = this.#spares.take();
+    if (spare !== null) return this.#adoptSpare(spare);
     if (!this.#zygote.alive) return -EAGAIN;
     return this.#cloneProcess(this.#zygote);
   }
@@ -200,6 +205,7 @@ export class SeccompPlatform implements Platform, SwitchboardOwner {
       return result;
     }
     space.pid = thread.tid;
+    if (parent instanceof SeccompThread) space.memoryCalls = parent.space.memoryCalls;
     this.#spaces.set(space.pid, space);
     space.threads.add(thread);
     return thread;
@@ -243,11 +249,11 @@ export class SeccompPlatform implements Platform, SwitchboardOwner {
     const { space } = parent;
     const idle = space.idle.pop();
     if (idle === undefined || !idle.alive) return null;
-    const thread = new SeccompThread(this.#board, space, idle.context, idle.slotAddress);
-    thread.takeOver(idle);
+    const thread = idle.moveTo(space);
+    this.#board.threads.set(thread.tid, thread);
     parent.copyFrameTo(thread);
+    if (parent.affinity !== null) thread.placement = 0;
     thread.affinity = parent.affinity;
-    thread.placement = parent.affinity === null && idle.affinity === null ? idle.placement : 0;
     space.threads.add(thread);
     return thread;
   }
@@ -301,11 +307,39 @@ export class SeccompPlatform implements Platform, SwitchboardOwner {
   killSpace(space: SeccompSpace): void {
     if (space.ended) return;
     space.ended = true;
+    const spare = this.#asSpare(space);
     // Once reaped the pid may be another's.
-    if (this.#spaces.get(space.pid) === space) process.kill(space.pid, process.SIGKILL);
+    if (spare === null && this.#spaces.get(space.pid) === space) process.kill(space.pid, process.SIGKILL);
     for (const thread of space.threads) this.#forget(thread);
-    for (const thread of space.idle) this.#board.threads.delete(thread.tid);
+    if (spare === null) for (const thread of space.idle) this.#board.threads.delete(thread.tid);
     space.idle.length = 0;
+    if (spare === null) return;
+    this.patchedCalls.patcher.release(space.patches);
+    this.#spaces.set(spare.space.pid, spare.space);
+    for (const thread of spare.space.idle) this.#board.threads.set(thread.tid, thread);
+    this.#spares.offer(spare);
+  }
+
+  /** What would remain of the process without its guest, if it is worth keeping: its threads are `idle` in a space of their own. */
+  #asSpare(space: SeccompSpace): SpareProcess | null {
+    const threads = [...space.threads, ...space.idle];
+    if (!this.#spares.wantsMore || space.holdsForeign || threads.length > IDLE_THREADS_MAX + 1) return null;
+    if (this.#spaces.get(space.pid) !== space || !threads.every((thread) => thread.alive && thread.state === State.Rung)) return null;
+    const leader = threads.find(({ tid }) => tid === space.pid);
+    if (leader === undefined) return null;
+    const next = new SeccompSpace(this, this.#vdso, leader.slotAddress, null);
+    next.takeOver(space);
+    const waiting = threads.map((thread) => thread.moveTo(next));
+    next.idle.push(...waiting);
+    return { space: next, leader: waiting[threads.indexOf(leader)]! };
+  }
+
+  #adoptSpare({ space, leader }: SpareProcess): SeccompThread {
+    space.idle.splice(space.idle.indexOf(leader), 1);
+    for (const context of space.contexts) context.clear();
+    this.#zygote.copyFrameTo(leader);
+    space.threads.add(leader);
+    return leader;
   }
 
   #forget(thread: SeccompThread): void {

@@ -73,6 +73,7 @@ export abstract class StubThread {
   /** Behind the `syscall` instruction of the call it is parked in. */
   protected ipLow = 0;
   protected ipHigh = 0;
+  #held = false;
 
   constructor(board: Switchboard, context: Context, slotAddress: number) {
     this.board = board;
@@ -110,6 +111,8 @@ export abstract class StubThread {
       return false;
     }
     if (before === State.Starting && kind === KIND_STARTED) return this.started();
+    // The sentry had checked them: the host is out of memory or mappings, or the guest interfered.
+    if (before === State.Running && kind === KIND_DONE) return this.board.condemn(this, `could not make a memory call (${result})`);
     if (!isSignal) return this.board.condemn(this, 'rings out of turn');
     this.signal = kind;
     if (before === State.Running) return this.stoppedInHandler();
@@ -126,6 +129,25 @@ export abstract class StubThread {
     this.board.listener.answer(this.idLow, this.idHigh, code, 0);
   }
 
+  /** A forked child whose first call, for its slot, has not been answered: it has not seen its slot yet. */
+  get isHeld(): boolean {
+    return this.state === State.Starting && this.tid !== 0 && this.#held;
+  }
+
+  hold(idLow: number, idHigh: number): void {
+    this.idLow = idLow;
+    this.idHigh = idHigh;
+    this.#held = true;
+  }
+
+  /** Lets a held child go on: right into the guest, or to the doorbell. */
+  begin(intoGuest: boolean): void {
+    this.#held = false;
+    this.context.words[slot.GO / 4] = intoGuest ? 1 : 0;
+    if (intoGuest) this.state = State.Running;
+    this.board.listener.continue(this.idLow, this.idHigh);
+  }
+
   /** Brings the thread into the handler. False when it died or refused. */
   enterHandler(): boolean {
     if (this.state === State.Parked && this.alive) {
@@ -137,7 +159,10 @@ export abstract class StubThread {
       this.state = State.Entering;
       process.killThread(this.pid, this.tid, this.board.interruptSignal);
       if (this.board.awaitRing(this) && !this.leavePosted()) this.board.condemn(this, 'posts a call without making it');
-    } else if (this.state !== State.Rung) this.board.awaitRing(this);
+    } else if (this.state !== State.Rung) {
+      if (this.isHeld) this.begin(false);
+      this.board.awaitRing(this);
+    }
     return this.alive;
   }
 
@@ -145,6 +170,11 @@ export abstract class StubThread {
   performCommands(): number {
     this.context.endCommands();
     this.reply(Reply.Commands);
+    return this.finishCommands();
+  }
+
+  /** Waits for the end of commands under way. */
+  finishCommands(): number {
     return this.board.awaitRing(this) ? this.outcome : -ESRCH;
   }
 

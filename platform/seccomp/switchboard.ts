@@ -148,6 +148,10 @@ export class Switchboard {
     const { listener } = this;
     const { nr, arguments: args } = listener;
     if (nr === DOORBELL) return this.#rang(thread, args);
+    if (thread.state === State.Starting && thread.orders.matches(nr, args)) {
+      thread.hold(listener.idLow, listener.idHigh);
+      return false;
+    }
     if (!thread.orders.matches(nr, args)) {
       listener.answer(listener.idLow, listener.idHigh, -EPERM >>> 0, 0xffff_ffff);
       return false;

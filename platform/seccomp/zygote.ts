@@ -24,7 +24,7 @@ import { UNTRACED_ZYGOTE_FLAGS } from '../stub/clone-flags.ts';
 import * as slot from '../stub/context-layout.ts';
 import { DOORBELL } from '../stub/guest-code.ts';
 import type { GuestCode } from '../stub/guest-code.ts';
-import { CONTEXT_BASE, GUEST_END, PAGE_SIZE, STUB_BASE, STUB_SIZE, TASK_END, VDSO_BASE } from '../stub/layout.ts';
+import { CONTEXT_BASE, CONTEXT_END, GUEST_END, PAGE_SIZE, STUB_BASE, STUB_SIZE, TASK_END, VDSO_BASE } from '../stub/layout.ts';
 import type { Context, Contexts } from './context.ts';
 import { clearFrame, learnFrame } from './frame.ts';
 import type { FrameLayout } from './frame.ts';
@@ -204,7 +204,12 @@ function prepare(
 /** What the calls point to. */
 function writeStructures(context: Context, stub: GuestCode): void {
   const program = assembleFilter(
-    guestFilter({ guestEnd: GUEST_END, stub: { start: STUB_BASE, size: STUB_SIZE }, doorbell: DOORBELL }),
+    guestFilter({
+      guestEnd: GUEST_END,
+      slots: { start: CONTEXT_BASE, end: CONTEXT_END },
+      stub: { start: STUB_BASE, size: STUB_SIZE },
+      doorbell: DOORBELL,
+    }),
   );
   if (program.length > PROGRAM_BYTES_MAX) throw new RangeError('zygote: the filter is too long');
   context.bytes.set(program, PROGRAM);

@@ -10,7 +10,7 @@
  *       0  return to the guest by rt_sigreturn
  *       1  work through the command list, then ring again with KIND_DONE
  *       2  the same, but return to the guest if nothing failed
- *       3  fork    4  spawn: ring again; the child rings with KIND_STARTED
+ *       3  fork    4  spawn: ring again; the child rings with KIND_STARTED, unless a forked one is told to go (`GO`)
  * - `exchange`: an atomic compare-and-exchange on guest memory, then a trap.
  *
  * The doorbell is a system call that no Linux has; the filter hands it to the sentry. None of this is trusted by the sentry, nor
@@ -234,6 +234,10 @@ function assembleFork(a: Assembler): void {
   a.movImm32('rdx', MADV_DONTFORK);
   call(a, SYS_MADVISE);
   dieWithParent(a);
+  a.compareAt('rbx', slot.GO, 0);
+  a.je('started');
+  a.storeImmAt('rbx', slot.GO, 0);
+  a.jmp('return');
   a.label('started');
   a.xor('rdx', 'rdx');
   a.movImm32('rdi', KIND_STARTED);

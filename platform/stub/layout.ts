@@ -11,8 +11,11 @@ export const PAGE_SIZE = 4096;
 /** End of the user half of a 47-bit address space (TASK_SIZE_MAX: one guard page below 2^47). */
 export const TASK_END = 0x7fff_ffff_f000;
 
-/** End (exclusive) of the addresses a guest may map. */
-export const GUEST_END = 0x7fff_0000_0000;
+/**
+ * End (exclusive) of the addresses a guest may map. Nothing lies in the 4 GiB above it, so that a memory call which starts below and is
+ * shorter than that cannot reach the platform's pages: a seccomp filter compares, it does not add.
+ */
+export const GUEST_END = 0x7ffe_0000_0000;
 
 /** Context slots of the threads of a process, up to CONTEXT_END. */
 export const CONTEXT_BASE = 0x7fff_0000_0000;

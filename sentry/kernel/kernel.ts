@@ -290,6 +290,7 @@ export class Kernel implements HostEvents {
       if (!this.mustStopWaiting(task)) {
         task.wait.settle();
         task.state = task.wait.uninterruptible ? TaskState.DiskSleep : TaskState.Sleeping;
+        task.thread.leaveWaiting?.();
         return;
       }
       task.wait.detach();

@@ -3,7 +3,7 @@
  *
  * A measurement is a number of batches; a batch is as many operations as take about a millisecond or more, found by doubling, and
  * the median batch counts. So one program serves environments that differ by three orders of magnitude, within 300 ms each.
- * The current directory must be writable. `micro` alone prints the names.
+ * The current directory must be writable. `micro` alone prints the names; getppid-cold is measured apart.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -25,7 +26,7 @@ enum { MAX_BATCHES = 64, BUDGET_NS = 300 * 1000 * 1000, BATCH_NS = 2 * 1000 * 10
 
 static char buffer[PAGE];
 static const char *self;
-static int data_fd, pipe_fds[2];
+static int data_fd, tmpfs_fd = -1, pipe_fds[2];
 
 static void must(int ok, const char *what) {
   if (ok) return;
@@ -65,10 +66,32 @@ static void do_open_host(void) {
 
 static void do_pread(void) { must(pread(data_fd, buffer, PAGE, 0) == PAGE, "pread"); }
 
-static void do_write(void) {
+static void write_page(int fd) {
   static unsigned turn;
-  if (turn++ % 256 == 0) lseek(data_fd, 0, SEEK_SET);
-  must(write(data_fd, buffer, PAGE) == PAGE, "write");
+  if (turn++ % 256 == 0) lseek(fd, 0, SEEK_SET);
+  must(write(fd, buffer, PAGE) == PAGE, "write");
+}
+
+static void do_write(void) { write_page(data_fd); }
+
+/* A file without a name in whichever of the usual places is a tmpfs. */
+static int open_tmpfs(void) {
+  static const char *const names[] = {"/dev/shm/micro.tmpfs", "/tmp/micro.tmpfs"};
+  for (int i = 0; i < 2; i++) {
+    struct statfs st;
+    int fd = open(names[i], O_RDWR | O_CREAT, 0600);
+    if (fd < 0) continue;
+    unlink(names[i]);
+    if (fstatfs(fd, &st) == 0 && st.f_type == 0x01021994) return fd;
+    close(fd);
+  }
+  must(0, "no tmpfs");
+  return -1;
+}
+
+static void do_write_tmpfs(void) {
+  if (tmpfs_fd < 0) tmpfs_fd = open_tmpfs();
+  write_page(tmpfs_fd);
 }
 
 static void do_pipe(void) {
@@ -144,10 +167,16 @@ static void do_futex(void) {
   pass(0, 1);
 }
 
-/* The same between two processes with a byte in a socket pair. */
-static int pair[2];
+/* The same between two processes, with a byte that the other one sends back. */
+static void echo(int in, int out) {
+  char byte;
+  while (read(in, &byte, 1) == 1)
+    if (write(out, &byte, 1) != 1) break;
+  _exit(0);
+}
 
 static void do_socket(void) {
+  static int pair[2];
   static pid_t child;
   char byte = 'x';
   if (child == 0) {
@@ -155,13 +184,27 @@ static void do_socket(void) {
     child = fork();
     if (child == 0) {
       close(pair[0]);
-      while (read(pair[1], &byte, 1) == 1)
-        if (write(pair[1], &byte, 1) != 1) break;
-      _exit(0);
+      echo(pair[1], pair[1]);
     }
     close(pair[1]);
   }
   must(write(pair[0], &byte, 1) == 1 && read(pair[0], &byte, 1) == 1, "socket");
+}
+
+static void do_pipe_two(void) {
+  static int there[2], back[2];
+  static pid_t child;
+  char byte = 'x';
+  if (child == 0) {
+    must(pipe(there) == 0 && pipe(back) == 0, "pipe");
+    child = fork();
+    if (child == 0) {
+      close(there[1]), close(back[0]);
+      echo(there[0], back[1]);
+    }
+    close(there[0]), close(back[1]);
+  }
+  must(write(there[1], &byte, 1) == 1 && read(back[0], &byte, 1) == 1, "pipe");
 }
 
 /* Reported for one page. */
@@ -179,7 +222,21 @@ static void do_cpu(void) {
     x ^= x >> 7;
     x ^= x << 17;
   }
-  *(volatile uint64_t *)buffer = x;
+  /* Kept, so that the loop is. Threads of cpu-2 must not share a cache line here. */
+  __asm__ volatile("" : : "r"(x));
+}
+
+static void *cpu_thread(void *argument) {
+  do_cpu();
+  return argument;
+}
+
+/* As much in each of two threads at the same time. */
+static void do_cpu_two(void) {
+  pthread_t thread;
+  must(pthread_create(&thread, NULL, cpu_thread, NULL) == 0, "pthread_create");
+  do_cpu();
+  pthread_join(thread, NULL);
 }
 
 static const struct operation {
@@ -194,7 +251,9 @@ static const struct operation {
     {"open+close-host", do_open_host, 1},
     {"pread-4k", do_pread, 1},
     {"write-4k", do_write, 1},
+    {"write-4k-tmpfs", do_write_tmpfs, 1},
     {"pipe", do_pipe, 1},
+    {"pipe-2proc", do_pipe_two, 1},
     {"socket-2proc", do_socket, 1},
     {"futex", do_futex, 1},
     {"mmap+touch+munmap", do_mmap, 1},
@@ -204,6 +263,7 @@ static const struct operation {
     {"fork+exec+wait", do_fork_exec, 1},
     {"vfork+exec+wait", do_vfork_exec, 1},
     {"cpu", do_cpu, 1},
+    {"cpu-2", do_cpu_two, 1},
 };
 
 static int by_value(const void *a, const void *b) {
@@ -231,9 +291,27 @@ static double measure(const struct operation *operation) {
   return batches[count / 2];
 }
 
+/* A single call after a while without one, when whoever serves it is asleep. The loop of computing before it is not counted. */
+static double measure_cold(void) {
+  enum { CALLS = 400, PAUSE_NS = 300 * 1000 };
+  static double took[CALLS];
+  for (int i = 0; i < CALLS; i++) {
+    int64_t until = now_ns() + PAUSE_NS, start = 0;
+    while ((start = now_ns()) < until) continue;
+    do_getppid();
+    took[i] = (double)(now_ns() - start);
+  }
+  qsort(took, CALLS, sizeof took[0], by_value);
+  return took[CALLS / 2];
+}
+
 int main(int argc, char **argv) {
   self = argv[0];
   if (argc > 1 && strcmp(argv[1], "nothing") == 0) return 0;
+  if (argc > 1 && strcmp(argv[1], "getppid-cold") == 0) {
+    printf("%.1f\n", measure_cold());
+    return 0;
+  }
   for (size_t i = 0; i < sizeof operations / sizeof operations[0]; i++) {
     if (argc < 2) puts(operations[i].name);
     if (argc < 2 || strcmp(argv[1], operations[i].name) != 0) continue;

@@ -1,5 +1,5 @@
 /**
- * The environments that are compared: Linux itself, tsvisor, and whichever other sandboxes are installed.
+ * The environments that are compared: Linux itself, tsvisor on each of its platforms, and whichever other sandboxes are installed.
  *
  * A runner turns a command into the command that runs it there. All of them see the host's files and may write to the current
  * directory or to a copy of it; none has a network. What a peer needs beyond options (runc: a bundle) is prepared once.
@@ -7,7 +7,8 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { insideCommand, plainEnvironment, repository } from '../harness/run.ts';
+import { whyMissing } from '../harness/platform-under-test.ts';
+import { plainEnvironment, repository, tsvisor } from '../harness/run.ts';
 
 export interface Runner {
   readonly name: string;
@@ -15,8 +16,13 @@ export interface Runner {
   wrap(command: readonly string[], cwd: string): string[];
 }
 
-const native: Runner = { name: 'native', wrap: (command) => [...command] };
-const tsvisor: Runner = { name: 'tsvisor', wrap: (command) => insideCommand(command) };
+export const native: Runner = { name: 'native', wrap: (command) => [...command] };
+
+/** The platforms of tsvisor, by the names of their columns. The figures of the first have targets. */
+const platforms = ['seccomp', 'ptrace'].map((platform) => ({
+  name: platform,
+  wrap: (command: readonly string[]) => [tsvisor, 'do', '--platform', platform, '--', ...command],
+}));
 
 const runsc: Runner = {
   name: 'runsc',
@@ -70,16 +76,22 @@ function ociConfig(root: string, command: readonly string[], cwd: string): objec
   };
 }
 
-/** Linux, tsvisor, and the peers that are installed and can run `true` here. `only` restricts by name. */
-export function availableRunners(scratch: string, only: readonly string[]): Runner[] {
-  const all = [native, tsvisor, runsc, proot, runcIn(scratch), bwrap];
-  return all.filter((runner) => {
-    if (only.length > 0 && !only.includes(runner.name)) return false;
-    if (runner === native || runner === tsvisor) return true;
-    const [program, ...args] = runner.wrap(['/bin/true'], scratch);
-    const trial = spawnSync(program ?? '', args, { env: plainEnvironment, cwd: scratch, stdio: 'ignore', timeout: 20_000 });
-    const missing = trial.error !== undefined;
-    if (!missing && trial.status !== 0) console.log(`${runner.name} is installed but cannot run here; left out`);
-    return trial.status === 0;
-  });
+/** Linux, tsvisor's platforms, and the peers that are installed, as far as they can run `true` here. `only` restricts by name; bwrap has to be asked for. */
+export async function availableRunners(scratch: string, only: readonly string[]): Promise<Runner[]> {
+  const wanted = only.length > 0 ? only : ['native', 'seccomp', 'ptrace', 'runsc', 'proot', 'runc'];
+  const found: Runner[] = [];
+  for (const runner of [native, ...platforms, runsc, proot, runcIn(scratch), bwrap]) {
+    if (!wanted.includes(runner.name)) continue;
+    const missing = platforms.includes(runner) ? await whyMissing(runner.name) : whyUnusable(runner, scratch);
+    if (missing === '') found.push(runner);
+    else console.log(`${runner.name} is left out: ${missing}`);
+  }
+  return found;
+}
+
+function whyUnusable(runner: Runner, scratch: string): string {
+  const [program, ...args] = runner.wrap(['/bin/true'], scratch);
+  const trial = spawnSync(program ?? '', args, { env: plainEnvironment, cwd: scratch, stdio: 'ignore', timeout: 20_000 });
+  if (trial.error !== undefined) return 'not installed';
+  return trial.status === 0 ? '' : 'installed, but it cannot run here';
 }

@@ -60,6 +60,7 @@ static void do_peer(int *a) {
 static void do_send_fd(int *a) {
   char byte = 'd', control[CMSG_SPACE(sizeof(int))];
   int fd = user_fd(a[1]);
+  if (fcntl(fd, F_GETFD) == -1) return;
   struct iovec one = {&byte, 1};
   struct msghdr message = {.msg_iov = &one, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
   struct cmsghdr *header = CMSG_FIRSTHDR(&message);

@@ -7,8 +7,8 @@
 import { parseArgs } from 'node:util';
 import buildFirst from '../harness/build-first.ts';
 import { whyMissing } from '../harness/platform-under-test.ts';
-import { firstDifference, logInside, logOnLinux, type Place, places, shrink } from './compare.ts';
-import { generate, type Step, scriptText } from './generate.ts';
+import { firstDifference, logInside, logOnLinux, type Place, places, scriptFor, shrink } from './compare.ts';
+import { type Step, scriptText } from './generate.ts';
 
 const { values } = parseArgs({
   options: {
@@ -55,7 +55,7 @@ async function main(): Promise<number> {
   let [seeds, failures, unstable] = [0, 0, 0];
   for (let seed = first; Date.now() < end; seed++, seeds++) {
     const place = places.find((one) => one === values.place) ?? places[seed % places.length]!;
-    const steps = generate(seed, Number(values.length));
+    const steps = scriptFor(seed, Number(values.length), place);
     const native = await logOnLinux(steps);
     for (const [name, inside] of await variants(place)) {
       if (native === (await inside(steps))) continue;

@@ -15,6 +15,8 @@
 const WINDOW = 64;
 /** Mean time from one cold call to the next, hand-over and service included, up to which being hot pays. */
 const ENTER_NS = 16_000;
+/** So much more for a call that came by way of the thread's handler. */
+const HANDLER_NS = 20_000;
 /** Of a window, how many calls must have come from patched sites. */
 const ENTER_PATCHED = 60;
 /** Hot: how many calls of a window may come in another way. */
@@ -40,6 +42,7 @@ export class HotMode {
   #windowStartNs = 0;
   #calls = 0;
   #patched = 0;
+  #fromHandler = 0;
   #others = 0;
   #posted = 0;
   /** Mean time from call to call before entering. */
@@ -51,14 +54,16 @@ export class HotMode {
   #penalty = PENALTY_FIRST;
   #wait = 0;
 
-  /** A cold call, from a patched site or another. True: go hot, if there is a CPU to spare. Reads the clock once in a window. */
-  coldCall(fromPatchedSite: boolean, now: () => number): boolean {
+  /** A cold call, from a patched site or another, and whether it came by way of the handler. True: go hot, if there is a CPU to spare. Reads the clock once in a window. */
+  coldCall(fromPatchedSite: boolean, fromHandler: boolean, now: () => number): boolean {
     this.#calls += 1;
+    if (fromHandler) this.#fromHandler += 1;
     if (fromPatchedSite) this.#patched += 1;
     if (this.#calls < WINDOW) return false;
     const end = now();
     this.#coldNs = (end - this.#windowStartNs) / WINDOW;
-    this.isWarm = this.#coldNs < ENTER_NS;
+    this.isWarm = this.#coldNs < ENTER_NS + (HANDLER_NS * this.#fromHandler) / WINDOW;
+    this.#fromHandler = 0;
     const wanted = this.isWarm && this.#patched >= ENTER_PATCHED;
     this.#windowStartNs = end;
     this.#calls = 0;

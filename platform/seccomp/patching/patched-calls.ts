@@ -17,6 +17,7 @@ import type { FrameLayout } from '../frame.ts';
 import type { SeccompSpace } from '../guest-space.ts';
 import type { SeccompThread } from '../guest-thread.ts';
 import { State } from '../stub-thread.ts';
+import { StopKind } from '../../contract/platform.ts';
 import { HotMode } from './hot-mode.ts';
 import { Patcher } from './patcher.ts';
 import { Regions } from './region.ts';
@@ -60,13 +61,13 @@ export class PatchedCalls {
   #takes = 0;
   #crowded = 0;
 
-  constructor(host: LinuxHost, placement: Placement, layout: FrameLayout, trampoline: Trampoline, transfers: TransferTable | null) {
+  constructor(host: LinuxHost, placement: Placement, layout: FrameLayout, trampoline: Trampoline, transfers: (() => TransferTable) | null) {
     this.#enabled = transfers !== null && host.cpuCount > 1;
     this.#host = host;
     this.#placement = placement;
     this.#now = () => host.events.monotonicNs();
     this.frames = new Frames(layout, trampoline);
-    this.patcher = new Patcher(host, new Regions(host, transferWords(transfers ?? [])), STUB_BASE + TRAMPOLINE_OFFSET + trampoline.entry);
+    this.patcher = new Patcher(host, new Regions(host, () => transferWords(transfers?.() ?? [])), STUB_BASE + TRAMPOLINE_OFFSET + trampoline.entry);
   }
 
   get isHot(): boolean {
@@ -159,12 +160,12 @@ export class PatchedCalls {
   /** After a stop that was no posted call. `running`: other guest threads that run. */
   stopped(thread: SeccompThread, running: number): void {
     if (!this.#enabled) return;
-    const returnAddress = thread.state === State.Parked ? thread.callAddress : 0;
+    const returnAddress = thread.stop === StopKind.Syscall ? this.#callAddress(thread) : 0;
     const isPatched = thread.space.patches.patched.has(returnAddress);
     if (this.#mode.isHot) {
       this.#emptyLooks = 0;
       if (this.#mode.otherStop()) this.#leave();
-    } else if (this.#mode.coldCall(isPatched, this.#now) && running + 1 < this.#host.cpuCount && this.#placement.separate()) {
+    } else if (this.#mode.coldCall(isPatched, thread.state === State.Rung, this.#now) && running + 1 < this.#host.cpuCount && this.#placement.separate()) {
       this.#mode.enter();
       this.#emptyLooks = 0;
       this.#crowded = 0;
@@ -172,6 +173,12 @@ export class PatchedCalls {
       return;
     }
     if (returnAddress !== 0 && !isPatched && this.#mode.isWarm) this.patcher.consider(thread, returnAddress);
+  }
+
+  /** Behind the `syscall` instruction of the call that the thread is stopped at. */
+  #callAddress(thread: SeccompThread): number {
+    if (thread.state === State.Parked) return thread.callAddress;
+    return thread.state === State.Rung ? this.frames.instructionPointer(thread.context) : 0;
   }
 
   #leave(): void {

@@ -1,7 +1,7 @@
 /**
  * Patches call sites of an address space, one at a time, while one of its threads is stopped at the site.
  *
- *     region mapped (once) → slot and thunk written → page writable → five bytes written → page executable again
+ *     region mapped (once) → slot and thunk written → pages writable → a few bytes written → pages executable again
  *
  * No other thread of the space may run meanwhile: then no CPU executes the bytes while they change, and because the overwritten bytes are one
  * instruction no stopped thread can stand among them. With several threads running, the site stays as it is until a better moment.
@@ -15,18 +15,20 @@ import { REGION_BASE } from '../../stub/trampoline-layout.ts';
 import type { SeccompThread } from '../guest-thread.ts';
 import * as nr from '../host-syscalls.ts';
 import { Regions, REGION_BYTES, REGION_END } from './region.ts';
-import type { Region } from './region.ts';
-import { movableBytes, SITE_BYTES, writePatch } from './shapes.ts';
+import type { Region, Site } from './region.ts';
+import { AROUND, edits, recognize } from './shapes.ts';
+import type { Shape } from './shapes.ts';
 import { TextRanges } from './text-ranges.ts';
 
 const PROT_READ_EXEC = 5;
 const MAP_PRIVATE_IF_FREE = 0x10_0002; // MAP_PRIVATE | MAP_FIXED_NOREPLACE
-const MOVED_BYTES = 5;
 /** A site is worth patching after so many calls; a site that could not be patched then is looked at again after twice as many. */
 const WORTH_CALLS = 8;
 /** Sites counted in one address space. */
 const COUNTED_MAX = 2048;
 const NEVER = -1;
+/** Calls for which the thread has to go to its handler anyway: mremap, the clones, execve and exit, rt_sigreturn, arch_prctl. */
+const NEEDS_HANDLER: ReadonlySet<number> = new Set([15, 25, 56, 57, 58, 59, 60, 158, 231, 322, 435]);
 
 /** What is known of one address space. */
 export class SpacePatches {
@@ -53,7 +55,7 @@ export class SpacePatches {
   /** Guest memory in a range is replaced, protected anew or gone: sites there are no longer ours to know. */
   changed(start: number, length: number): void {
     this.text.cut(start, length);
-    for (const address of this.patched) if (address > start && address - SITE_BYTES < start + length) this.patched.delete(address);
+    for (const address of this.patched) if (isNear(address, start, length)) this.patched.delete(address);
   }
 }
 
@@ -74,45 +76,59 @@ export class Patcher {
     if (region !== null) this.#regions.release(region);
   }
 
-  /** Counts a call made behind `returnAddress`, and patches its site when it is worth it. The thread is parked in that call. */
+  /** Counts a call made behind `returnAddress`, and patches its site when it is worth it. The thread is stopped at that call. */
   consider(thread: SeccompThread, returnAddress: number): void {
     const { patches } = thread.space;
-    if (patches.refused) return;
+    if (patches.refused || NEEDS_HANDLER.has(thread.call[0]!)) return;
     const count = (patches.counts.get(returnAddress) ?? 0) + 1;
     if (count === 0 || (count === 1 && patches.counts.size >= COUNTED_MAX)) return;
     patches.counts.set(returnAddress, count);
     if (count < WORTH_CALLS || (count & (count - 1)) !== 0) return;
-    const moved = this.#movable(thread, returnAddress);
-    if (moved === null) patches.counts.set(returnAddress, NEVER);
-    else if (isAlone(thread) && this.#patch(thread, returnAddress, moved)) patches.counts.delete(returnAddress);
+    const shape = this.#recognize(thread, returnAddress);
+    if (shape === null) patches.counts.set(returnAddress, NEVER);
+    else if (isAlone(thread) && this.#patch(thread, returnAddress, shape)) patches.counts.delete(returnAddress);
   }
 
-  #movable(thread: SeccompThread, returnAddress: number): number[] | null {
-    const start = returnAddress - SITE_BYTES;
-    if (!thread.space.patches.text.contains(start, returnAddress)) return null;
-    if (process.readRemote(thread.tid, start, this.#memory, 0, SITE_BYTES) !== SITE_BYTES) return null;
-    return movableBytes(this.#memory.bytes, 0);
+  #recognize(thread: SeccompThread, returnAddress: number): Shape | null {
+    const start = returnAddress - AROUND;
+    if (!thread.space.patches.text.contains(start, returnAddress + AROUND)) return null;
+    if (process.readRemote(thread.tid, start, this.#memory, 0, 2 * AROUND) !== 2 * AROUND) return null;
+    return recognize(this.#memory.bytes.subarray(0, 2 * AROUND), thread.call[0]!);
   }
 
   /** True when the site is patched. */
-  #patch(thread: SeccompThread, returnAddress: number, moved: number[]): boolean {
+  #patch(thread: SeccompThread, returnAddress: number, shape: Shape): boolean {
     const { patches } = thread.space;
     if (!thread.enterHandler() || !this.#mapRegion(thread) || patches.region!.isFull) return false;
-    const slotAddress = patches.region!.add({ returnAddress, moved }, this.#trampolineEntry);
-    const first = Math.floor((returnAddress - SITE_BYTES) / PAGE_SIZE) * PAGE_SIZE;
-    const length = Math.ceil(returnAddress / PAGE_SIZE) * PAGE_SIZE - first;
-    thread.context.addCommand(nr.SYS_MPROTECT, first, length, nr.PROT_READ_WRITE, 0, 0, 0);
-    if (thread.performCommands() < 0) {
+    const { region } = patches;
+    const changes = edits(shape, region!.nextSlotAddress);
+    const originals = changes.map(({ start, bytes }) => {
+      const from = AROUND + start;
+      return { address: returnAddress + start, bytes: [...this.#memory.bytes.subarray(from, from + bytes.length)] };
+    });
+    const jumpAddress = shape.padding === null ? 0 : returnAddress + shape.padding.start + shape.padding.guard.length;
+    region!.add({ returnAddress, moved: shape.moved, jumpAddress, originals }, this.#trampolineEntry);
+    if (!this.#protect(thread, originals, nr.PROT_READ_WRITE)) {
       patches.refused = true;
       return false;
     }
-    writePatch(this.#memory.bytes, 0, slotAddress);
-    const written = process.writeRemote(thread.tid, returnAddress - SITE_BYTES, this.#memory, 0, MOVED_BYTES);
-    thread.context.addCommand(nr.SYS_MPROTECT, first, length, PROT_READ_EXEC, 0, 0, 0);
-    if (thread.performCommands() < 0) thread.board.condemn(thread, 'cannot make its text executable again');
-    if (written !== MOVED_BYTES) return false;
-    patches.patched.add(returnAddress);
-    return true;
+    const written = changes.every(({ start, bytes }) => this.#write(thread, returnAddress + start, bytes));
+    if (!this.#protect(thread, originals, PROT_READ_EXEC)) thread.board.condemn(thread, 'cannot make its text executable again');
+    if (written) patches.patched.add(returnAddress);
+    return written;
+  }
+
+  /** Of all pages that the pieces lie in. */
+  #protect(thread: SeccompThread, pieces: Site['originals'], protection: number): boolean {
+    const first = Math.floor(Math.min(...pieces.map(({ address }) => address)) / PAGE_SIZE) * PAGE_SIZE;
+    const end = Math.ceil(Math.max(...pieces.map(({ address, bytes }) => address + bytes.length)) / PAGE_SIZE) * PAGE_SIZE;
+    thread.context.addCommand(nr.SYS_MPROTECT, first, end - first, protection, 0, 0, 0);
+    return thread.performCommands() >= 0;
+  }
+
+  #write(thread: SeccompThread, address: number, bytes: readonly number[]): boolean {
+    this.#memory.bytes.set(bytes);
+    return process.writeRemote(thread.tid, address, this.#memory, 0, bytes.length) === bytes.length;
   }
 
   #mapRegion(thread: SeccompThread): boolean {
@@ -146,26 +162,26 @@ export class Patcher {
     if (!all && !keepsBytes) return;
     for (const site of patches.region.sites) {
       const { returnAddress } = site;
-      const hit = all || (returnAddress > start && returnAddress - SITE_BYTES < start + length);
-      if (hit && patches.patched.has(returnAddress)) this.#unpatch(thread, returnAddress, site.moved);
+      const hit = all || isNear(returnAddress, start, length);
+      if (hit && patches.patched.has(returnAddress)) this.#unpatch(thread, site);
     }
     // The region stays known: threads may still be in its thunks.
     if (all) patches.refused = true;
   }
 
-  #unpatch(thread: SeccompThread, returnAddress: number, moved: readonly number[]): void {
-    const first = Math.floor((returnAddress - SITE_BYTES) / PAGE_SIZE) * PAGE_SIZE;
-    const length = Math.ceil(returnAddress / PAGE_SIZE) * PAGE_SIZE - first;
+  #unpatch(thread: SeccompThread, { returnAddress, originals }: Site): void {
     thread.space.patches.patched.delete(returnAddress);
     // Executable throughout: other threads may run here. They find the old instruction or the new one, or a mixture if they are
     // just there, which only a program that changes its text under running threads can bring about.
-    thread.context.addCommand(nr.SYS_MPROTECT, first, length, nr.PROT_READ_WRITE | PROT_READ_EXEC, 0, 0, 0);
-    if (thread.performCommands() < 0) return;
-    this.#memory.bytes.set(moved);
-    process.writeRemote(thread.tid, returnAddress - SITE_BYTES, this.#memory, 0, MOVED_BYTES);
-    thread.context.addCommand(nr.SYS_MPROTECT, first, length, PROT_READ_EXEC, 0, 0, 0);
-    thread.performCommands();
+    if (!this.#protect(thread, originals, nr.PROT_READ_WRITE | PROT_READ_EXEC)) return;
+    for (const { address, bytes } of [...originals].reverse()) this.#write(thread, address, bytes);
+    this.#protect(thread, originals, PROT_READ_EXEC);
   }
+}
+
+/** Whether bytes that the patch of a site may have changed lie in the range. */
+function isNear(returnAddress: number, start: number, length: number): boolean {
+  return returnAddress + AROUND > start && returnAddress - AROUND < start + length;
 }
 
 /** No other thread of the space runs guest code. */

@@ -30,6 +30,8 @@ export class PostedCall {
   /** For Atomics, which want a signed or unsigned integer array: the same words. */
   readonly #state: Int32Array;
   readonly #stateAddress: number;
+  /** Where the slot lies in the process. */
+  readonly #slotAddress: number;
   /** The call being served brought bytes from there. */
   #carriedAddress = 0;
   #carriedBytes = 0;
@@ -46,7 +48,7 @@ export class PostedCall {
     this.#words = context.words;
     this.#state = new Int32Array(context.words.buffer, context.words.byteOffset, context.words.length);
     this.#stateAddress = context.address + slot.STATE;
-    context.setWord(slot.SELF, slotAddress);
+    this.#slotAddress = slotAddress;
   }
 
   get isPosted(): boolean {
@@ -58,7 +60,9 @@ export class PostedCall {
     return Atomics.load(this.#state, STATE);
   }
 
+  /** From now on the thread may post calls. */
   heat(postedSpins: number, takenSpins: number): void {
+    this.#context.setWord(slot.SELF, this.#slotAddress);
     this.#words[slot.POSTED_SPINS / WORD] = postedSpins;
     this.#words[slot.TAKEN_SPINS / WORD] = takenSpins;
     Atomics.store(this.#state, HOT, slot.HOT_MAGIC);

@@ -28,6 +28,10 @@ export interface Site {
   /** Behind its `syscall` instruction. */
   readonly returnAddress: number;
   readonly moved: readonly number[];
+  /** Where the jump to the slot lies, if not at the site itself, else 0. */
+  readonly jumpAddress: number;
+  /** What the patch overwrites. */
+  readonly originals: readonly { readonly address: number; readonly bytes: readonly number[] }[];
 }
 
 export class Region {
@@ -47,14 +51,18 @@ export class Region {
     return this.sites.length === SITES_MAX;
   }
 
-  /** Adds a slot and a thunk; the address of the slot. */
-  add(site: Site, trampolineEntry: number): number {
+  /** Where the slot of the site lies that is added next. */
+  get nextSlotAddress(): number {
+    return REGION_BASE + SLOTS + this.sites.length * 8;
+  }
+
+  /** Adds a slot and a thunk. */
+  add(site: Site, trampolineEntry: number): void {
     const index = this.sites.length;
     const thunk = THUNKS + index * THUNK_BYTES;
     writeThunk(this.#memory.view, thunk, site.moved, site.returnAddress, trampolineEntry);
     this.#memory.view.setUint32(SLOTS + index * 8, REGION_BASE + thunk, true);
     this.sites.push(site);
-    return REGION_BASE + SLOTS + index * 8;
   }
 
   clear(table: Uint32Array): void {
@@ -64,6 +72,11 @@ export class Region {
     this.sites.length = 0;
     this.users = 1;
   }
+}
+
+/** The site whose jump lies at `address`, apart from itself; null when there is none. */
+export function jumpAt(region: Region, address: number): Site | null {
+  return region.sites.find((site) => site.jumpAddress !== 0 && site.jumpAddress === address) ?? null;
 }
 
 /** The site whose thunk `address` lies in and how far; null when it is no thunk. */
@@ -76,20 +89,22 @@ export function thunkAt(region: Region, address: number): { readonly site: Site;
 export class Regions {
   readonly fd: HostFd;
   readonly #host: LinuxHost;
-  readonly #table: Uint32Array;
+  readonly #makeTable: () => Uint32Array;
+  #table: Uint32Array | null = null;
   readonly #free: Region[] = [];
   #count = 0;
 
-  /** `table`: two words for each call number, see trampoline-layout.ts. */
-  constructor(host: LinuxHost, table: Uint32Array) {
-    if (table.length !== 2 * TRANSFER_ENTRIES) throw new RangeError('regions: the table of transfers has another length');
+  /** `table`: two words for each call number, see trampoline-layout.ts; asked for when the first region is needed. */
+  constructor(host: LinuxHost, table: () => Uint32Array) {
     this.#host = host;
-    this.#table = table;
+    this.#makeTable = table;
     this.fd = host.memfd('patches');
   }
 
   /** A region without sites; null when there are too many or the host has no memory for it. */
   take(): Region | null {
+    this.#table ??= this.#makeTable();
+    if (this.#table.length !== 2 * TRANSFER_ENTRIES) throw new RangeError('regions: the table of transfers has another length');
     const free = this.#free.pop();
     if (free !== undefined) {
       free.clear(this.#table);

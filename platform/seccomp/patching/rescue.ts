@@ -20,7 +20,7 @@ import type { Context } from '../context.ts';
 import { registerWord } from '../frame.ts';
 import type { FrameLayout } from '../frame.ts';
 import type { PostedCall } from './posted-call.ts';
-import { thunkAt } from './region.ts';
+import { jumpAt, thunkAt } from './region.ts';
 import type { Region } from './region.ts';
 
 export const Rescue = { NotOurs: 0, Undone: 1, Completed: 2, Underway: 3, Failed: 4 } as const;
@@ -42,6 +42,10 @@ export class Frames {
   constructor(layout: FrameLayout, trampoline: Trampoline) {
     this.#layout = layout;
     this.#trampoline = trampoline;
+  }
+
+  instructionPointer(context: Context): number {
+    return this.#get(context, Reg.rip);
   }
 
   /** Whether the frame's instruction pointer is where a thread waits for the answer to a posted call. */
@@ -111,8 +115,12 @@ export class Frames {
   }
 
   #inThunk(context: Context, region: Region | null, rip: number): Rescue {
-    const thunk = region === null ? null : thunkAt(region, rip);
-    if (thunk === null) return Rescue.NotOurs;
+    if (region === null) return Rescue.NotOurs;
+    const thunk = thunkAt(region, rip);
+    if (thunk === null) {
+      const site = jumpAt(region, rip);
+      return site === null ? Rescue.NotOurs : this.#leave(context, site.returnAddress - SYSCALL_BYTES - site.moved.length);
+    }
     const { site, offset } = thunk;
     this.#leave(context, site.returnAddress - SYSCALL_BYTES - (offset < site.moved.length ? site.moved.length : 0));
     return Rescue.Undone;

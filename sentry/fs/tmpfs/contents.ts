@@ -7,6 +7,9 @@
  *
  * A mapped file may get pages for its holes without a call: from the first mapping on, the whole of it counts against the memory of the sandbox
  * (`committed` is what that adds to `charged`).
+ *
+ * Of a memfd that is used often the sentry maps a piece (file-windows.ts). Within the piece and the file's size, reads and writes are copies
+ * between it and guest memory. Not while there may be holes: touching one would fill it uncounted.
  */
 import { emptyAttributes } from '#sentry/abi/stat.ts';
 import { EFAULT, EFBIG, EINVAL, ENOMEM, ENOSPC, ENXIO } from '#sentry/abi/errno.ts';
@@ -14,11 +17,15 @@ import { SEEK_DATA, SEEK_HOLE } from '#sentry/abi/fs.ts';
 import type { HostFd, HostStat } from '#platform/contract/host.ts';
 import type { Io } from '../../mm/io.ts';
 import { FILE_SIZE_MAX } from '../../vfs/attributes.ts';
+import { TMPFS_WINDOW_BYTES } from '../../limits.ts';
+import type { FileWindow } from './file-windows.ts';
 import { pieceSize, STAGING_SIZE } from './file-store.ts';
 import type { FileStore } from './file-store.ts';
 
 const PAGE_SIZE = 4096;
 const NO_PIECE = -1;
+/** Mapping a piece and faulting its pages in pays for itself after about so many accesses. */
+const USES_BEFORE_WINDOW = 8;
 const FALLOC_FL_KEEP_SIZE = 1;
 const FALLOC_FL_PUNCH_HOLE = 2;
 
@@ -45,6 +52,11 @@ export class Contents {
   private mapped = false;
   /** The memfd may have holes, so its use must be asked for. */
   private sparse = false;
+  /** The piece of the memfd that is mapped; the owner of windows takes it away. */
+  window: FileWindow | null = null;
+  /** The piece last used, counted in windows, and how often in a row. */
+  private region = -1;
+  private uses = 0;
 
   constructor(store: FileStore, budget: Budget) {
     this.store = store;
@@ -65,6 +77,8 @@ export class Contents {
   }
 
   private readMemfd(io: Io, position: number, length: number): number {
+    const window = this.windowOn(position, length);
+    if (window !== null) return io.put(window.memory, position - window.offset, length);
     const { host, staging } = this.store;
     let done = 0;
     while (done < length) {
@@ -136,7 +150,23 @@ export class Contents {
     this.pay(countBits(this.pageMask));
   }
 
+  /** A window that shows the `length` bytes at `position`, all within the file; null when it is not worth having or cannot be had. */
+  private windowOn(position: number, length: number): FileWindow | null {
+    if (this.sparse || position + length > this.size) return null;
+    const region = Math.floor(position / TMPFS_WINDOW_BYTES);
+    if (position + length > (region + 1) * TMPFS_WINDOW_BYTES) return null;
+    if (region !== this.region) {
+      this.region = region;
+      this.uses = 0;
+    }
+    if (this.window !== null && this.window.offset === region * TMPFS_WINDOW_BYTES) return this.window;
+    if (++this.uses < USES_BEFORE_WINDOW) return null;
+    return this.store.windows.take(this, this.fd, region * TMPFS_WINDOW_BYTES);
+  }
+
   private writeMemfd(io: Io, position: number, length: number): number {
+    const window = this.windowOn(position, length);
+    if (window !== null) return io.take(window.memory, position - window.offset, length);
     const { host, staging } = this.store;
     let done = 0;
     let error = 0;
@@ -333,6 +363,7 @@ export class Contents {
 
   free(): void {
     if (this.piece !== NO_PIECE) this.store.freePiece(this.piece, this.capacity);
+    if (this.window !== null) this.store.windows.giveBack(this.window);
     if (this.fd >= 0) this.store.freeMemfd(this.fd);
     this.piece = NO_PIECE;
     this.capacity = 0;

@@ -16,6 +16,7 @@ import {
 } from '../../limits.ts';
 import { MemoryBudget } from '../../mm/memory-budget.ts';
 import type { Host, HostFd, HostMemory } from '#platform/contract/host.ts';
+import { FileWindows } from './file-windows.ts';
 import { ENFILE } from '#sentry/abi/errno.ts';
 
 const PAGE_SIZE = 4096;
@@ -29,7 +30,18 @@ export const STAGING_SIZE: number = 256 * 1024;
 /** The part of the host that holds file contents. */
 export type StoreHost = Pick<
   Host,
-  'allocate' | 'memfd' | 'close' | 'pread' | 'pwrite' | 'ftruncate' | 'fallocate' | 'lseek' | 'fstat' | 'copyFileRange' | 'realtime'
+  | 'allocate'
+  | 'show'
+  | 'memfd'
+  | 'close'
+  | 'pread'
+  | 'pwrite'
+  | 'ftruncate'
+  | 'fallocate'
+  | 'lseek'
+  | 'fstat'
+  | 'copyFileRange'
+  | 'realtime'
 >;
 
 /** The memory of the sandbox: what files occupy counts against it. */
@@ -39,6 +51,8 @@ export class FileStore {
   readonly host: StoreHost;
   /** For bytes on their way between a memfd and guest memory; valid within one call. */
   readonly staging: HostMemory;
+  /** Pieces of memfds that are mapped. */
+  readonly windows: FileWindows;
   /** memfds in use. */
   memfds = 0;
   private readonly slabs: HostMemory[] = [];
@@ -60,6 +74,7 @@ export class FileStore {
     this.memfdLimit = memfdLimit;
     this.slabLimit = Math.floor(slabBytesLimit / SLAB_SIZE);
     this.staging = host.allocate(STAGING_SIZE);
+    this.windows = new FileWindows(host);
   }
 
   /** Pages of contents that the sandbox's memory still has room for. */
