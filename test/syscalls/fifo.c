@@ -49,9 +49,10 @@ int main(void) {
   }
   sleep_ms(20);
   fd = (int)MUST(open("fifo", O_WRONLY));
-  SHOW(write(fd, "to child", 8));
+  long written = write(fd, "to child", 8);
   close(fd);
   reap("reader", child);
+  SHOW(written);
 
   SECTION("read and write");
   fd = (int)MUST(open("fifo", O_RDWR));
