@@ -9,6 +9,9 @@ export const DENTRIES_MAX = 24_576;
 /** Dentries looked at in one trimming; bounds the pause it makes. */
 export const DENTRIES_TRIMMED_AT_ONCE = 512;
 
+/** Components of a path that a file system is asked for at once. */
+export const LOOK_AHEAD_NAMES_MAX = 32;
+
 /** Mounts in one mount namespace (Linux sysctl fs.mount-max is 100,000). */
 export const MOUNTS_MAX = 4096;
 

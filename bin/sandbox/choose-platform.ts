@@ -14,10 +14,11 @@ export const PLATFORM_NAMES: readonly PlatformName[] = ['seccomp', 'ptrace'];
 /** Whether call sites are patched when nobody says. */
 export const PATCHING_BY_DEFAULT = false;
 
-const PREFERENCE: readonly PlatformName[] = ['ptrace'];
+const PREFERENCE: readonly PlatformName[] = ['seccomp', 'ptrace'];
 
 const CREATE: Readonly<Record<PlatformName, (host: LinuxHost, patching: boolean) => Platform>> = {
-  seccomp: (host, patching) => createSeccompPlatform(host, { patching: patching ? () => transferTable(ALL_ROWS, 'x64') : null }),
+  seccomp: (host, patching) =>
+    createSeccompPlatform(host, { patching: { transfers: patching ? () => transferTable(ALL_ROWS, 'x64') : null } }),
   ptrace: (host) => createPtracePlatform(host),
 };
 

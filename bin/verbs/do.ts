@@ -83,7 +83,9 @@ export function doCommand(): Command {
     .option('--env <name=value>', 'set an environment variable (repeatable)', parseVariable, [])
     .option('--user <uid[:gid]>', "run as this user (default: the caller's ids)", parseUser)
     .option('--hostname <name>', 'host name inside', parseHostname, 'tsvisor')
-    .addOption(new Option('--platform <name>', 'how system calls are intercepted (default: the best that the host allows)').choices(PLATFORM_NAMES))
+    .addOption(
+      new Option('--platform <name>', 'how system calls are intercepted (default: the best that the host allows)').choices(PLATFORM_NAMES),
+    )
     .option('--patching', 'rewrite system call instructions of guests where they call often (seccomp platform)')
     .option('--no-patching', 'leave the text of guests as it is')
     .option('--memory <bytes>', 'memory the guests may use together, such as 512m', parseBytes)

@@ -21,14 +21,18 @@ const TRAPPED: ReadonlyArray<readonly [number, string]> = [
   [25, 'mremap'],
   [26, 'msync'],
   [28, 'madvise'],
+  [34, 'pause'],
   [56, 'clone'],
   [57, 'fork'],
   [58, 'vfork'],
   [59, 'execve'],
   [60, 'exit'],
+  [130, 'rt_sigsuspend'],
+  [131, 'sigaltstack'],
   [158, 'arch_prctl'],
   [231, 'exit_group'],
   [322, 'execveat'],
+  [329, 'pkey_mprotect'],
   [435, 'clone3'],
 ];
 
@@ -97,7 +101,12 @@ function stubRules({ guestEnd, slots, doorbell }: GuestFilterOptions): Rule[] {
     { nr: 56, name: 'clone', action: 'notify', reason: 'processes and threads: as ordered' },
     { nr: 60, name: 'exit', action: 'notify', reason: 'the end of one thread, which the host tells nobody: as ordered' },
     { nr: 231, name: 'exit_group', reason: 'its own end' },
-    { nr: 158, name: 'arch_prctl', when: [{ argument: 0, oneOf: SEGMENT_BASES }], reason: 'segment bases on hosts without the instructions; its own' },
+    {
+      nr: 158,
+      name: 'arch_prctl',
+      when: [{ argument: 0, oneOf: SEGMENT_BASES }],
+      reason: 'segment bases on hosts without the instructions; its own',
+    },
     { nr: 110, name: 'getppid', reason: 'whether the sentry lives; tells one number' },
     {
       nr: 157,

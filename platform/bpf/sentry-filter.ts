@@ -11,7 +11,8 @@
 import type { Filter, Rule } from './assembler.ts';
 import { NODE_RULES } from './node-rules.ts';
 
-const INTERRUPT_SIGNAL = 62;
+/** The one of platform/seccomp. */
+const INTERRUPT_SIGNAL = 30;
 const SIGABRT = 6;
 const SIGKILL = 9;
 const SIGSTOP = 19;

@@ -91,6 +91,12 @@ export interface GuestThread {
 
   /** Lets guest code run until its next stop. */
   resume(): void;
+  /**
+   * The call it is stopped at, one without arguments, has this result whenever the thread makes it, until `forgetAnswers`: a platform may give
+   * it without a stop.
+   */
+  keepAnswer?(value: number): void;
+  forgetAnswers?(): void;
   /** Tells that the system call it is stopped at will not be answered for now: a thread that waits actively had better sleep. */
   leaveWaiting?(): void;
   /** Asks a running thread to stop soon (StopKind.Interrupted, or whatever else stops it first). No-op when stopped. */
@@ -108,7 +114,8 @@ export interface GuestThread {
   msync(address: number, length: number, flags: number): number;
   /**
    * From here to `endMemoryCalls` the calls above may be collected and answered with 0 before they are made; they are made in their order.
-   * `scratch`: MEMORY_CALLS_SCRATCH bytes of private writable guest memory that the platform may use meanwhile, and leaves filled with zeros.
+   * `scratch`: MEMORY_CALLS_SCRATCH bytes of private writable guest memory that the platform may use meanwhile, and leaves filled with zeros;
+   * the first call may be the one that maps it.
    */
   beginMemoryCalls(scratch: number): void;
   /** 0, or the error of the first collected call that failed; those after it were not made. */
@@ -164,6 +171,11 @@ export interface GuestSpace {
    * Returns the old value (as unsigned) or -1 when not accessible. Used for robust lists and FUTEX_WAKE_OP.
    */
   compareExchange(thread: GuestThread, address: number, expected: number, desired: number): number;
+  /**
+   * How many areas the kernel's map of the space has: set by the kernel after each change. A platform judges by it whether the host might run
+   * out of mappings.
+   */
+  areas?: number;
   /** CPU time all its threads have used, those that ended included, in nanoseconds. Missing where the platform cannot tell. */
   cpuTimeNs?(): number;
   /** Ends every thread of the space at once and frees it. */

@@ -37,6 +37,8 @@ const MANY_ENTER_TOGETHER = 20;
 const SUBSETS_MAX = 256;
 /** Too short a time to judge by. */
 const ENOUGH_NS = 1_000_000;
+/** The host counts a CPU's idle time in steps of up to 10 ms. */
+const LOOK_INTERVAL_NS = 25_000_000;
 
 export class Placement {
   /** Changes whenever threads have to be placed anew. */
@@ -51,6 +53,7 @@ export class Placement {
   readonly #followers: number[] = [];
   #together = false;
   #separate = false;
+  #nextLookNs = 0;
   #lastTickNs: number;
   #idleNs = 0;
 
@@ -98,7 +101,8 @@ export class Placement {
     const now = this.#events.monotonicNs();
     const busyNs = now - this.#lastTickNs - this.#idleNs;
     const wasIdle = this.stops === 0;
-    if (busyNs >= ENOUGH_NS && this.#all.cpus.length > 1 && !this.#separate) this.#decide((this.stops * 1_000_000) / busyNs, running.length, now);
+    if (busyNs >= ENOUGH_NS && this.#all.cpus.length > 1 && !this.#separate)
+      this.#decide((this.stops * 1_000_000) / busyNs, running.length, now);
     this.#begin(now);
     for (const thread of running) {
       if (thread.placement !== this.epoch) this.place(thread);
@@ -116,9 +120,22 @@ export class Placement {
     this.#idleNs += nanoseconds;
   }
 
+  /** Whether another CPU than the sentry's has been idle lately, so that nobody else needs it. Looks at most once in LOOK_INTERVAL_NS. */
+  hasIdleCpu(): boolean {
+    const now = this.#events.monotonicNs();
+    if (now < this.#nextLookNs) return false;
+    this.#nextLookNs = now + LOOK_INTERVAL_NS;
+    const cpu = this.#sentryCpu;
+    return this.#load.idlestCpu(cpu) !== cpu;
+  }
+
+  get #sentryCpu(): number {
+    return this.#together ? this.#current.cpus[0]! : process.currentCpu();
+  }
+
   /** From now on, until `rejoin`, guests run on the CPUs that the sentry does not use. False when there is only one. */
   separate(): boolean {
-    const cpu = this.#together ? this.#current.cpus[0]! : this.#load.idlestCpu(process.currentCpu());
+    const cpu = this.#sentryCpu;
     const others = this.#all.cpus.filter((other) => other !== cpu);
     if (others.length === 0) return false;
     this.#gather(cpu);

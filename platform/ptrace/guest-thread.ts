@@ -132,7 +132,7 @@ export class PtraceThread extends Tracee implements GuestThread {
   }
 
   #memoryCall(number: number, a0: number, a1: number, a2: number, a3: number, a4: number, a5: number): number {
-    if (this.#deferred === null) return this.inject(number, a0, a1, a2, a3, a4, a5);
+    if (this.#deferred === null || this.#deferred.mapsScratch(number, a0, a1)) return this.inject(number, a0, a1, a2, a3, a4, a5);
     const result = this.#deferred.isFull ? this.#performDeferred() : 0;
     if (result === 0) this.#deferred.add(number, a0, a1, a2, a3, a4, a5);
     return result;

@@ -7,6 +7,7 @@
 import * as process from '../host/process.ts';
 import { allocateMemory } from '../host/memory.ts';
 import { BATCH_ENTRY_BYTES } from '../stub/stub-code.ts';
+import { SYS_MMAP } from './host-syscalls.ts';
 import { ESRCH } from './tracee.ts';
 import type { Tracee } from './tracee.ts';
 
@@ -24,6 +25,11 @@ export class MemoryCalls {
 
   constructor(scratch: number) {
     this.#scratch = scratch;
+  }
+
+  /** Whether a call has to be made before the list can be written. */
+  mapsScratch(nr: number, address: number, length: number): boolean {
+    return nr === SYS_MMAP && this.#count === 0 && address <= this.#scratch && this.#scratch < address + length;
   }
 
   get isFull(): boolean {

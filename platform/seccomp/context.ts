@@ -11,7 +11,7 @@
  * The guest may write all of it at any moment. What is read here is copied once and checked.
  */
 import type { HostFd, HostMemory } from '../contract/host.ts';
-import { HostError } from '../host/errors.ts';
+import { must } from '../host/errors.ts';
 import type { LinuxHost } from '../host/host.ts';
 import * as slot from '../stub/context-layout.ts';
 
@@ -89,8 +89,7 @@ export class Contexts {
 
   constructor(host: LinuxHost) {
     this.#host = host;
-    this.fd = host.memfd('contexts');
-    if (this.fd < 0) throw new HostError('memfd_create', -this.fd);
+    this.fd = must('memfd_create', host.memfd('contexts'));
   }
 
   /** A slot full of zeros, or -errno. */

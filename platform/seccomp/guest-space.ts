@@ -16,12 +16,12 @@ import type { Context } from './context.ts';
 import type { SeccompPlatform } from './platform.ts';
 import type { SeccompThread } from './guest-thread.ts';
 import { SpacePatches } from './patching/patcher.ts';
-import type { AddressRange } from './zygote.ts';
+import type { VdsoPlace } from './launch-plan.ts';
 
 export const SLOTS_MAX = (CONTEXT_END - CONTEXT_BASE) / SLOT_SIZE;
 
-/** Half of what Linux lets a process have (vm.max_map_count), as a call may split a mapping in three. */
-const DEFERRED_MAX = 30_000;
+/** A third of what Linux lets a process have (vm.max_map_count): the host may need more mappings than the kernel has areas. */
+const DEFERRED_AREAS_MAX = 20_000;
 
 /** A slot mapped in the process that no thread uses. */
 export interface FreeSlot {
@@ -33,7 +33,7 @@ export class SeccompSpace implements GuestSpace {
   readonly platform: SeccompPlatform;
   /** The host process; 0 until its first sign of life. */
   pid = 0;
-  readonly vdso: { readonly vvar: AddressRange; readonly code: AddressRange } | null;
+  readonly vdso: VdsoPlace | null;
   readonly threads = new Set<SeccompThread>();
   /** Host threads without a guest thread, waiting in the handler. */
   readonly idle: SeccompThread[] = [];
@@ -45,8 +45,7 @@ export class SeccompSpace implements GuestSpace {
   readonly #firstIndex: number;
   /** The thread whose slot holds memory calls that are yet to be made. */
   deferring: SeccompThread | null = null;
-  /** Memory calls so far, those of the process it was forked from included: each may cost the host two mappings. */
-  memoryCalls = 0;
+  areas = 0;
   /** The process was told to end or has ended: it reads and writes nothing any more. */
   ended = false;
 
@@ -76,12 +75,11 @@ export class SeccompSpace implements GuestSpace {
   }
 
   /**
-   * Whether a memory call may be put off until its thread goes on. Not where another thread could depend on it, and not when so many were
-   * made that the host may run out of mappings: then its answer is needed.
+   * Whether a memory call may be put off until its thread goes on. Not where another thread could depend on it, and not with so many areas
+   * that the host may run out of mappings: then its answer is needed.
    */
   mayDefer(): boolean {
-    this.memoryCalls += 1;
-    return this.threads.size === 1 && this.memoryCalls <= DEFERRED_MAX && !this.holdsForeign;
+    return this.threads.size === 1 && this.areas < DEFERRED_AREAS_MAX && !this.holdsForeign;
   }
 
   /** Where a new thread's slot may lie, or 0 when there is no more room. */
@@ -136,7 +134,7 @@ export class SeccompSpace implements GuestSpace {
   }
 
   kill(): void {
-    this.platform.killSpace(this);
+    this.platform.processes.kill(this);
   }
 }
 

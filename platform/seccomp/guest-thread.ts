@@ -8,33 +8,30 @@
  * Registers are copied from the signal frame at the first look, and back at `resume` if they changed.
  */
 import { Frame } from '#sentry/abi/x64/signal-frame.ts';
-import { Reg, REGISTER_WORDS } from '#sentry/abi/x64/registers.ts';
+import { Reg } from '#sentry/abi/x64/registers.ts';
 import { StopKind } from '../contract/platform.ts';
 import type { Fault, GuestThread } from '../contract/platform.ts';
-import type { HostFd, HostMemory } from '../contract/host.ts';
+import type { HostMemory } from '../contract/host.ts';
 import type { Notifications } from '../host/notifications.ts';
-import { isFreeMemoryCall } from '../bpf/guest-filter.ts';
 import { allocateMemory } from '../host/memory.ts';
 import * as process from '../host/process.ts';
 import type { CpuSet } from '../host/process.ts';
-import * as slot from '../stub/context-layout.ts';
 import { Reply } from '../stub/guest-code.ts';
-import { GUEST_END } from '../stub/layout.ts';
 import { CARRIED_MAX } from '../stub/trampoline-layout.ts';
 import type { Context } from './context.ts';
-import { readRegisters, readState, registerWord, writeRegisters, writeState } from './frame.ts';
+import { readState, registerWord, writeState } from './frame.ts';
 import type { SeccompSpace } from './guest-space.ts';
 import { PostedCall } from './patching/posted-call.ts';
 import { Rescue } from './patching/rescue.ts';
 import * as nr from './host-syscalls.ts';
-import { ESRCH, State, StubThread } from './stub-thread.ts';
+import { MemoryThread } from './memory-thread.ts';
+import { ESRCH, State } from './stub-thread.ts';
 import type { Switchboard } from './switchboard.ts';
+import { ThreadRegisters } from './thread-registers.ts';
 
-const EINVAL = 22;
 const ENOSYS = 38;
 const SIGTRAP = 5;
 const SIGSYS = 31;
-const MADV_DONTNEED = 4;
 const FAULT_SIGNALS = (1 << 4) | (1 << SIGTRAP) | (1 << 7) | (1 << 8) | (1 << 11); // SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV
 const SYS_SECCOMP_CODE = 1;
 const AUDIT_ARCH_X86_64 = 0xc000_003e;
@@ -48,10 +45,9 @@ const ARGUMENT_REGISTERS = [Reg.rdi, Reg.rsi, Reg.rdx, Reg.r10, Reg.r8, Reg.r9];
 /** rip of calls that the host serves at fixed addresses above the user half. */
 const USER_HIGH = 0x8000;
 
-export class SeccompThread extends StubThread implements GuestThread {
+export class SeccompThread extends MemoryThread implements GuestThread {
   owner: unknown = null;
   readonly space: SeccompSpace;
-  stop: StopKind = StopKind.Idle;
   readonly call = new Uint32Array(14);
   readonly posted: PostedCall;
   readonly fault: Fault = { signo: 0, code: 0, addressLow: 0, addressHigh: 0, trapNumber: 0, errorCode: 0 };
@@ -61,18 +57,13 @@ export class SeccompThread extends StubThread implements GuestThread {
   interruptedAtNs = 0;
   placement = 0;
   affinity: CpuSet | null = null;
-  readonly #registers = new Uint32Array(REGISTER_WORDS);
-  #fetched = false;
-  #dirty = false;
-  #resultPending = false;
-  #resultLow = 0;
-  #resultHigh = 0;
-  #collecting = false;
+  readonly #registers: ThreadRegisters;
 
   constructor(board: Switchboard, space: SeccompSpace, context: Context, slotAddress: number) {
     super(board, context, slotAddress);
     this.space = space;
     this.posted = new PostedCall(context, slotAddress);
+    this.#registers = new ThreadRegisters(context, board.layout, slotAddress);
   }
 
   get pid(): number {
@@ -92,29 +83,16 @@ export class SeccompThread extends StubThread implements GuestThread {
   }
 
   setResult(value: number): void {
-    this.#resultLow = value >>> 0;
-    this.#resultHigh = Math.floor(value / 0x1_0000_0000) >>> 0;
-    this.#resultPending = true;
+    this.#registers.setResult(value);
   }
 
   registers(): Uint32Array {
-    const registers = this.#registers;
-    if (!this.#fetched) {
-      this.enterHandler();
-      this.#fetchRegisters();
-      this.#fetched = true;
-    }
-    if (this.#resultPending) {
-      this.#resultPending = false;
-      registers[Reg.rax] = this.#resultLow;
-      registers[Reg.rax + 1] = this.#resultHigh;
-      this.#dirty = true;
-    }
-    return registers;
+    if (!this.#registers.isFetched) this.enterHandler();
+    return this.#registers.fetch(this.stop === StopKind.Syscall ? this.call[0]! : -1);
   }
 
   registersChanged(): void {
-    this.#dirty = true;
+    this.#registers.changed();
   }
 
   get extendedStateSize(): number {
@@ -133,27 +111,24 @@ export class SeccompThread extends StubThread implements GuestThread {
     if (this.running || !this.alive) return this.space.platform.resumeLost(this);
     this.space.platform.place(this);
     this.running = true;
+    const registers = this.#registers;
     if (this.state === State.Parked) {
       this.state = State.Running;
-      this.#resultPending = false;
-      this.board.listener.answer(this.idLow, this.idHigh, this.#resultLow, this.#resultHigh);
-      return;
-    }
-    if (this.state === State.Posted) {
+      this.board.listener.answer(this.idLow, this.idHigh, registers.resultLow, registers.resultHigh);
+    } else if (this.state === State.Posted) {
       this.state = State.Running;
-      this.#resultPending = false;
       const { commands } = this.context;
       if (commands > 0) {
         this.space.deferring = null;
         this.context.commands = 0;
       }
-      this.posted.answer(this.#resultLow, this.#resultHigh, commands);
-      return;
+      this.posted.answer(registers.resultLow, registers.resultHigh, commands);
+    } else {
+      registers.store();
+      if (this.state === State.Rung) this.#leaveHandler();
+      else if (this.isHeld) this.begin(true);
     }
-    this.#storeRegisters();
-    this.#fetched = false;
-    if (this.state === State.Rung) this.#leaveHandler();
-    else if (this.isHeld) this.begin(true);
+    registers.forget();
   }
 
   /** Back to the guest, making the deferred memory calls on the way. */
@@ -176,68 +151,8 @@ export class SeccompThread extends StubThread implements GuestThread {
     this.space.platform.setAffinity(this, words);
   }
 
-  mmap(address: number, length: number, protection: number, flags: number, hostFd: HostFd, offset: number): number {
-    if (outsideGuest(address, length)) return -EINVAL;
-    return this.#memoryCall(nr.SYS_MMAP, address, length, protection, flags | nr.MAP_FIXED, hostFd, offset);
-  }
-
-  munmap(address: number, length: number): number {
-    if (outsideGuest(address, length)) return -EINVAL;
-    return this.#memoryCall(nr.SYS_MUNMAP, address, length, 0, 0, 0, 0);
-  }
-
-  mprotect(address: number, length: number, protection: number): number {
-    if (outsideGuest(address, length)) return -EINVAL;
-    return this.#memoryCall(nr.SYS_MPROTECT, address, length, protection, 0, 0, 0);
-  }
-
-  mremap(address: number, oldLength: number, newLength: number, flags: number, newAddress: number): number {
-    if (outsideGuest(address, oldLength) || outsideGuest(newAddress, newLength)) return -EINVAL;
-    return this.#memoryCall(nr.SYS_MREMAP, address, oldLength, newLength, flags, newAddress, 0);
-  }
-
-  madvise(address: number, length: number, advice: number): number {
-    if (outsideGuest(address, length)) return -EINVAL;
-    return this.#memoryCall(nr.SYS_MADVISE, address, length, advice, 0, 0, 0);
-  }
-
-  msync(address: number, length: number, flags: number): number {
-    if (outsideGuest(address, length)) return -EINVAL;
-    return this.#memoryCall(nr.SYS_MSYNC, address, length, flags, 0, 0, 0);
-  }
-
-  beginMemoryCalls(_scratch: number): void {
-    this.#collecting = true;
-  }
-
-  endMemoryCalls(): number {
-    this.#collecting = false;
-    return this.performDeferred();
-  }
-
-  /**
-   * Made at once, or with the calls that follow, or on the way back to the guest. The last only while this is the only thread, whose next
-   * act makes them, not for files, whose descriptor may be closed until then, and not where the host has the last word.
-   */
-  #memoryCall(number: number, a0: number, a1: number, a2: number, a3: number, a4: number, a5: number): number {
-    const { context, space } = this;
-    const asked = !isFreeMemoryCall(number, a1, a3);
-    const mayDefer = !asked && !this.#collecting && isForeseen(number, a2) && this.stop === StopKind.Syscall && space.mayDefer();
-    // A posted call has no need of the handler: the trampoline makes deferred calls as well.
-    if (!(mayDefer && this.state === State.Posted) && !this.enterHandler()) return -ESRCH;
-    this.#notePatches(number, a0, a1, a2, a3, a4);
-    const result = context.isFull ? this.performDeferred() : 0;
-    if (result < 0) return result;
-    context.addCommand(number, a0, a1, a2, a3, a4, a5);
-    if (asked) this.orders.add(number, a0, a1, a2, a3, a4, a5);
-    if (this.#collecting) return 0;
-    if (!mayDefer) return this.performDeferred();
-    space.deferring = this;
-    return 0;
-  }
-
   /** Guest memory is about to change: patched sites in it are put back, or are no longer known. */
-  #notePatches(number: number, address: number, length: number, protection: number, flags: number, to: number): void {
+  protected override aboutToChange(number: number, address: number, length: number, protection: number, flags: number, to: number): void {
     const { patches, platform } = this.space;
     if (number === nr.SYS_MSYNC) return;
     const { patcher } = platform.patchedCalls;
@@ -251,35 +166,26 @@ export class SeccompThread extends StubThread implements GuestThread {
     patches.changed(to, protection);
   }
 
-  /** Makes the memory calls that were collected or deferred. 0 or the error of the first that failed. */
-  performDeferred(): number {
-    this.space.deferring = null;
-    if (this.context.commands === 0) return 0;
-    const result = this.enterHandler() ? this.performCommands() : -ESRCH;
-    this.orders.clear();
-    return result;
-  }
-
   fork(): GuestThread | number {
     if (!this.#prepareToClone()) return -ESRCH;
-    return this.space.platform.fork(this);
+    return this.space.platform.processes.fork(this);
   }
 
   spawn(): GuestThread | number {
     if (!this.#prepareToClone()) return -ESRCH;
-    return this.space.platform.spawn(this);
+    return this.space.platform.processes.spawn(this);
   }
 
   /** In the handler, with the frame up to date, so that it can be copied. */
   #prepareToClone(): boolean {
     if (!this.enterHandler() || this.performDeferred() < 0) return false;
     this.registers();
-    this.#storeRegisters();
+    this.#registers.store();
     return true;
   }
 
   release(): void {
-    this.space.platform.releaseThread(this);
+    this.space.platform.processes.release(this);
   }
 
   /** The old value of the word, or -1 when the address faults. */
@@ -315,6 +221,14 @@ export class SeccompThread extends StubThread implements GuestThread {
     if (this.state !== State.Running || this.interruptWanted || !this.posted.take(this.call)) return false;
     this.state = State.Posted;
     return this.#stopped(StopKind.Syscall);
+  }
+
+  keepAnswer(value: number): void {
+    if (this.space.platform.keepsAnswers) this.posted.keepAnswer(this.call[0]!, value);
+  }
+
+  forgetAnswers(): void {
+    this.posted.forgetAnswers();
   }
 
   /** The call it is stopped at is left to wait. */
@@ -437,9 +351,8 @@ export class SeccompThread extends StubThread implements GuestThread {
     this.running = false;
     this.interruptWanted = false;
     this.stop = kind;
-    this.#fetched = false;
+    this.#registers.forget();
     if (kind === StopKind.Syscall) this.setResult(-ENOSYS);
-    else this.#resultPending = false;
     return true;
   }
 
@@ -462,66 +375,7 @@ export class SeccompThread extends StubThread implements GuestThread {
     this.interruptWanted = false;
     this.stop = StopKind.Gone;
   }
-
-  #fetchRegisters(): void {
-    const registers = this.#registers;
-    const { words } = this.context;
-    readRegisters(this.context, this.board.layout, registers);
-    const isCall = this.stop === StopKind.Syscall;
-    registers[Reg.origRax] = isCall ? this.call[0]! : 0xffff_ffff;
-    registers[Reg.origRax + 1] = isCall ? 0 : 0xffff_ffff;
-    for (let i = 0; i < 2; i += 1) {
-      registers[Reg.fsBase + i] = words[slot.FS_BASE / 4 + i]!;
-      registers[Reg.gsBase + i] = words[slot.GS_BASE / 4 + i]!;
-    }
-    // Ours, unless the guest set another.
-    if (registers[Reg.gsBase]! + registers[Reg.gsBase + 1]! * 0x1_0000_0000 === this.slotAddress) {
-      registers[Reg.gsBase] = 0;
-      registers[Reg.gsBase + 1] = 0;
-    }
-  }
-
-  /** Puts the registers, or the result alone, into the frame. The thread is in the handler or has not begun. */
-  #storeRegisters(): void {
-    const { layout } = this.board;
-    if (this.#resultPending && !this.#fetched) {
-      const rax = registerWord(layout, Reg.rax);
-      this.context.words[rax] = this.#resultLow;
-      this.context.words[rax + 1] = this.#resultHigh;
-      this.#resultPending = false;
-      return;
-    }
-    if (!this.#fetched) return;
-    const registers = this.registers();
-    if (!this.#dirty) return;
-    this.#dirty = false;
-    writeRegisters(this.context, layout, registers);
-    this.#storeBase(Reg.fsBase, slot.FS_BASE, 0);
-    this.#storeBase(Reg.gsBase, slot.GS_BASE, this.slotAddress);
-  }
-
-  /** `instead`: what 0 stands for. */
-  #storeBase(register: number, offset: number, instead: number): void {
-    const { words } = this.context;
-    const high = this.#registers[register + 1]!;
-    // The host's instruction refuses what lies beyond the user half.
-    const value = high >= 0x7fff ? 0 : this.#registers[register]! + high * 0x1_0000_0000;
-    const wanted = value === 0 ? instead : value;
-    if (words[offset / 4]! + words[offset / 4 + 1]! * 0x1_0000_0000 === wanted) return;
-    this.context.setWord(offset, wanted);
-    words[slot.LOAD_BASES / 4] = 1;
-  }
 }
 
 /** For bytes on their way from a slot to guest memory. */
 const deliveries = allocateMemory(CARRIED_MAX);
-
-/** Whether the kernel knows beforehand that the host will do it. */
-function isForeseen(number: number, advice: number): boolean {
-  if (number === nr.SYS_MADVISE) return advice === MADV_DONTNEED;
-  return number !== nr.SYS_MSYNC;
-}
-
-function outsideGuest(address: number, length: number): boolean {
-  return !(address >= 0 && length >= 0 && address + length <= GUEST_END);
-}

@@ -42,7 +42,7 @@ afterEach(() => {
     g.expectNextCall(world, bystander, nr);
     bystander.setResult(0);
   }
-  expect(bystander.mprotect(g.DATA, g.PAGE, g.PROT_RW)).toBe(0);
+  if (bystander.mprotect(g.DATA, g.PAGE, g.PROT_RW) !== 0) throw new Error('a memory call of another guest failed');
   world.platform.destroy();
 });
 
@@ -103,15 +103,9 @@ describe('the rights of the stub', () => {
     const thread = g.load(world, stubUser);
     const space = CONTEXT_BASE + SLOT_SIZE;
     const calls = [
-      ...[0, 1, 2, 3, 5, 8, 16, 17, 39, 41, 42, 59, 61, 62, 101, 165, 200, 234, 257, 272, 310, 311, 317, 321, 322, 424, 425, 437].map((nr) => [
-        nr,
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-      ]),
+      ...[0, 1, 2, 3, 5, 8, 16, 17, 39, 41, 42, 59, 61, 62, 101, 165, 200, 234, 257, 272, 310, 311, 317, 321, 322, 424, 425, 437].map(
+        (nr) => [nr, 0, 0, 0, 0, 0, 0],
+      ),
       // Descriptors of the sentry: its listener, its memory, its files.
       ...Array.from({ length: 12 }, (_, fd) => [9, 0x1000_0000, 4096, 3, 0x11, fd, 0]),
       [9, space, SLOT_SIZE, 3, 0x8011, 5, 0],
@@ -129,7 +123,7 @@ describe('the rights of the stub', () => {
     thread.release();
   });
 
-  test('reach only what is the guest\'s own anyway', () => {
+  test("reach only what is the guest's own anyway", () => {
     const thread = g.load(world, stubUser);
     writeList(thread, [
       [9, 0x1000_0000, 8192, 3, 0x32, -1, 0],
@@ -157,7 +151,7 @@ describe('the rights of the stub', () => {
     ['started', KIND_STARTED, 0],
     ['signals', 31, 0],
     ['faults', 11, 0],
-    ['interruptions', 62, 0],
+    ['interruptions', 30, 0],
     ['nonsense', 0x7fff_ffff, 0],
     ['another frame', 31, 8],
     ['a frame of the guest', 31, -0x1_0000],
@@ -166,7 +160,7 @@ describe('the rights of the stub', () => {
       const thread = g.load(world, stubUser);
       const { frameAddress } = thread as SeccompThread;
       writeList(thread, [[DOORBELL, kind, frameAddress + frame, 7, 0, 0, 0]]);
-      serve(thread, 6);
+      expect(serve(thread, 6).length).toBeGreaterThan(0);
       thread.release();
     });
   }
@@ -338,7 +332,7 @@ describe('signals of the host', () => {
     g.expectNextCall(world, thread, SYS_MARK);
     const start = world.host.monotonicNs();
     thread.registers();
-    expect(world.host.monotonicNs() - start).toBeLessThan(5e9);
+    expect(world.host.monotonicNs() - start).toBeLessThan(8e9);
     expect(thread.munmap(g.DATA, g.PAGE)).toBe(-3);
     expect(serve(thread, 1)).toEqual([StopKind.Gone]);
     thread.release();

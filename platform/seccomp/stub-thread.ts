@@ -184,7 +184,15 @@ export abstract class StubThread {
     context.setWord(slot.FORK_DESCRIPTOR, this.board.contextsFd);
     context.setWord(slot.FORK_OFFSET, child.context.fileOffset);
     context.setWord(slot.FORK_PARENT, this.board.sentryPid);
-    child.orders.add(nr.SYS_MMAP, this.slotAddress, slot.SLOT_SIZE, nr.PROT_READ_WRITE, nr.MAP_SLOT, this.board.contextsFd, child.context.fileOffset);
+    child.orders.add(
+      nr.SYS_MMAP,
+      this.slotAddress,
+      slot.SLOT_SIZE,
+      nr.PROT_READ_WRITE,
+      nr.MAP_SLOT,
+      this.board.contextsFd,
+      child.context.fileOffset,
+    );
     this.orders.add(nr.SYS_CLONE, UNTRACED_FORK_FLAGS, 0, 0, 0, 0, 0);
     return this.#clone(child, Reply.Fork);
   }

@@ -8,7 +8,8 @@
  * A process that does what the stub would never do is killed (`condemn`).
  */
 import type { HostEvents } from '../host/events.ts';
-import { Notifications, Ready } from '../host/notifications.ts';
+import type { Notifications } from '../host/notifications.ts';
+import { Ready } from '../host/notifications.ts';
 import * as process from '../host/process.ts';
 import { DOORBELL, KIND_STARTED } from '../stub/guest-code.ts';
 import { STUB_BASE, STUB_SIZE } from '../stub/layout.ts';
@@ -20,10 +21,10 @@ const EPERM = 1;
 const STUB_HIGH = Math.floor(STUB_BASE / 0x1_0000_0000);
 const STUB_LOW = STUB_BASE >>> 0;
 const STUB_MASK = -STUB_SIZE >>> 0;
-/** A real-time signal that guests cannot send on the host, and that nobody else here uses. */
-export const INTERRUPT_SIGNAL = 62;
+/** SIGPWR. Not a real-time signal: those the host queues, and refuses when there are too many. */
+export const INTERRUPT_SIGNAL = 30;
 /** How long a thread may take to do what it was told. A stub takes microseconds; only a hostile or stopped process takes longer. */
-const PATIENCE_NS = 2_000_000_000;
+const PATIENCE_NS = 5_000_000_000;
 
 /** What the switchboard needs of the platform. */
 export interface SwitchboardOwner {

@@ -23,10 +23,10 @@ export const FORK_FLAGS = CLONE_FILES | CLONE_FS | CLONE_PARENT | CLONE_PTRACE;
 export const SPAWN_FLAGS = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM | CLONE_PTRACE;
 
 /**
- * The same without ptrace. The sentry learns of the end of a process by this signal: real-time, so that Node's own children stay apart and none
- * is lost. A clone with CLONE_PARENT inherits it.
+ * The same without ptrace. The sentry learns of the end of a process by this signal: not SIGCHLD, so that Node's own children stay
+ * apart, and SIGSTKFLT because nobody uses it. A clone with CLONE_PARENT inherits it.
  */
-export const EXIT_SIGNAL = 61;
+export const EXIT_SIGNAL = 16;
 export const UNTRACED_ZYGOTE_FLAGS = CLONE_FILES | EXIT_SIGNAL;
 export const UNTRACED_FORK_FLAGS = CLONE_FILES | CLONE_FS | CLONE_PARENT;
 export const UNTRACED_SPAWN_FLAGS = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;

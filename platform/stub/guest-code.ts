@@ -118,8 +118,7 @@ function assembleCommands(a: Assembler): void {
   a.movImm32('rcx', slot.COMMANDS_END);
   a.cmp('rax', 'rcx');
   a.je('commandsEnd');
-  for (const [index, register] of (['rdi', 'rsi', 'rdx', 'r10', 'r8', 'r9'] as const).entries())
-    a.loadAt(register, 'r12', 8 + index * 8);
+  for (const [index, register] of (['rdi', 'rsi', 'rdx', 'r10', 'r8', 'r9'] as const).entries()) a.loadAt(register, 'r12', 8 + index * 8);
   a.syscall();
   a.storeAt('r12', 56, 'rax');
   a.test('rax', 'rax');

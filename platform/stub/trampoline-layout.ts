@@ -32,6 +32,8 @@ export const WRITABLE_BYTES = 0x098;
 export const HOT = 0x0c0;
 export const POSTED_SPINS = 0x0c4;
 export const TAKEN_SPINS = 0x0c8;
+/** ANSWERS_MAGIC while there are answers to be found in ANSWERS. */
+export const ANSWERS_VALID = 0x0d8;
 /** The slot's own address in the guest process. */
 export const SELF = 0x0d0;
 // The sentry writes these before it answers.
@@ -42,6 +44,12 @@ export const OUT_BYTES = 0x110;
 export const ORDERED_BYTES = 0x114;
 /** Not zero: trap when the commands are done, because the thread was interrupted among them. */
 export const TRAP_AFTER_COMMANDS = 0x118;
+/** For each call number below ANSWER_NUMBERS eight bytes: the answer plus one, or zero. Only calls without arguments have one. */
+export const ANSWERS = 0x400;
+export const ANSWER_NUMBERS = 256;
+export const ANSWERS_MAGIC = 0x616e_5377;
+/** The largest that can be kept. */
+export const ANSWER_MAX = 0xffff_fffe;
 // The thread's own.
 export const FLAGS = 0x140;
 export const CURSOR = 0x148;

@@ -5,6 +5,7 @@
  * rax the result, rcx the return address, r11 the flags, everything else unchanged. No stack, no vector registers, and apart from rcx and
  * r11 nothing is changed before it has been saved in the thread's slot, which gs points to.
  *
+ *     answer   → calls without arguments whose result the sentry has said will stay: from the slot, else `entry`
  *     entry    → is the sentry looking? No: `retreat` to the site's own syscall instruction, whose two bytes the patch left in place.
  *     hot      → number, arguments, return address to the slot; bytes the call reads to COPY_IN; touch what its reply may fill
  *     post     → state = posted; wait: spin, then take the call back and retreat, or sleep over it when the sentry has it already
@@ -26,9 +27,16 @@ const ARGUMENT_REGISTERS = ['rdi', 'rsi', 'rdx', 'r10', 'r8', 'r9'] as const;
 const FLAG_OVERFLOW_BIT = 11;
 /** Bits that are always set in the flags of a user program: 1 and the interrupt flag. */
 const FLAGS_ALWAYS = 0x202;
+/** After a comparison that found equality. */
+const USUAL_FLAGS = 0x246;
 
 export interface Trampoline {
   readonly bytes: Uint8Array;
+  /** For calls whose answer may lie in the slot; goes on at `entry` if it does not. */
+  readonly answer: number;
+  /** The two instructions from which on the call counts as answered, and from which on rcx instead of r11 tells where it came from. */
+  readonly answering: number;
+  readonly answeringInRcx: number;
   readonly entry: number;
   /** From here on number, arguments and return address are in the slot, and registers may differ from them. */
   readonly saved: number;
@@ -47,14 +55,34 @@ export interface Trampoline {
   readonly end: number;
 }
 
-function assembleEntry(a: SlotAssembler, table: number): void {
-  a.label('entry');
-  a.loadSlot32('rcx', slot.HOT);
-  a.bytes(0x8d, 0x89); // lea ecx, [rcx - HOT_MAGIC]
-  a.u32(-slot.HOT_MAGIC);
+/** Back to the site's own instruction unless the word has this value. Changes no flags. */
+function assembleGate(a: SlotAssembler, word: number, value: number): void {
+  a.loadSlot32('rcx', word);
+  a.bytes(0x8d, 0x89); // lea ecx, [rcx - value]
+  a.u32(-value);
   a.skipIfRcxZero(6);
   a.bytes(0x49, 0x8d, 0x4b, 0xfe); // lea rcx, [r11 - 2]
   a.bytes(0xff, 0xe1); // jmp rcx
+}
+
+/** Linux: r11 would hold the flags of this very moment. Reading them takes a register that holds something here. */
+function assembleAnswer(a: SlotAssembler): void {
+  a.label('answer');
+  assembleGate(a, slot.ANSWERS_VALID, slot.ANSWERS_MAGIC);
+  a.bytes(0x65, 0x8b, 0x0c, 0xc5); // mov ecx, gs:[ANSWERS + rax × 8]
+  a.u32(slot.ANSWERS);
+  a.skipIfRcxZero(14);
+  a.label('answering');
+  a.bytes(0x8d, 0x41, 0xff); // lea eax, [rcx - 1]
+  a.mov('rcx', 'r11');
+  a.label('answeringInRcx');
+  a.movImm32('r11', USUAL_FLAGS);
+  a.bytes(0xff, 0xe1); // jmp rcx
+}
+
+function assembleEntry(a: SlotAssembler, table: number): void {
+  a.label('entry');
+  assembleGate(a, slot.HOT, slot.HOT_MAGIC);
   for (const [i, register] of ARGUMENT_REGISTERS.entries()) a.store64(slot.ARGUMENTS + 8 * i, register);
   a.store64(slot.RETURN_ADDRESS, 'r11');
   a.store32(slot.NUMBER, 'rax');
@@ -291,6 +319,7 @@ function assembleRetreat(a: SlotAssembler): void {
 /** `table`: address of the table of transfers, below 2^31. */
 export function assembleTrampoline(table: number = slot.TRANSFER_TABLE): Trampoline {
   const a = new SlotAssembler();
+  assembleAnswer(a);
   assembleEntry(a, table);
   assembleDirectionCheck(a);
   assembleCopyIn(a);
@@ -302,6 +331,9 @@ export function assembleTrampoline(table: number = slot.TRANSFER_TABLE): Trampol
   a.label('end');
   return {
     bytes: a.finish(),
+    answer: a.offsetOf('answer'),
+    answering: a.offsetOf('answering'),
+    answeringInRcx: a.offsetOf('answeringInRcx'),
     entry: a.offsetOf('entry'),
     saved: a.offsetOf('saved'),
     posted: a.offsetOf('posted'),

@@ -287,5 +287,6 @@ export class AddressSpace {
     const count = this.areas.all.length;
     AddressSpace.areasInAll += count - this.chargedAreas;
     this.chargedAreas = count;
+    this.space.areas = count;
   }
 }

@@ -10,6 +10,7 @@
  */
 import type { Host, HostMemory } from '#platform/contract/host.ts';
 import type { MemoryBudget } from './memory-budget.ts';
+import { COPY_OFFSET } from './user-memory.ts';
 
 export const POOL_PAGE_SIZE = 4096;
 const PAGE_SHIFT = 12;
@@ -56,12 +57,12 @@ export class PagePool {
   }
 
   offset(page: number): number {
-    return (page & (SLAB_PAGES - 1)) << PAGE_SHIFT;
+    return COPY_OFFSET + ((page & (SLAB_PAGES - 1)) << PAGE_SHIFT);
   }
 
   private takeNew(): number {
     const page = this.never++;
-    if (page >> SLAB_SHIFT >= this.slabs.length) this.slabs.push(this.host.allocate(SLAB_PAGES << PAGE_SHIFT));
+    if (page >> SLAB_SHIFT >= this.slabs.length) this.slabs.push(this.host.allocate(COPY_OFFSET + (SLAB_PAGES << PAGE_SHIFT)));
     return page;
   }
 }

@@ -4,6 +4,11 @@
  *
  * Copy once, then use the copy: another guest thread may change the bytes at any time.
  *
+ * Copies of a kilobyte and more avoid a trap of the hardware. AMD's Zen with fast short `rep movsb`, which memcpy and the kernel's copies
+ * consist of, takes ten times as long (4 KiB: 2 µs instead of 0.1; 16 KiB: 15 instead of 0.25) when source and destination lie such that
+ * (destination - source) mod 4096 is 1 to 31. malloc puts large buffers 16 bytes behind the beginning of a page, so this is no rare case.
+ * Such copies go by way of the cell, half a page off. Elsewhere memory for file data begins in the middle of a page (COPY_OFFSET).
+ *
  * Typical sequence in a handler:
  *
  *     if (task.memory.copyIn(address, task.scratch, 0, Timespec.size) < 0) return -EFAULT;
@@ -19,6 +24,11 @@ import type { HostMemory } from '#platform/contract/host.ts';
 import type { GuestBytes } from './io.ts';
 
 const PAGE_SIZE = 4096;
+const PAGE_MASK = PAGE_SIZE - 1;
+/** Shorter copies take no time worth a detour. */
+const ALIASED_MIN = 1024;
+/** Where in a page memory for data on its way to guests should begin: buffers of guests mostly begin at 0 or 16. */
+export const COPY_OFFSET = 2048;
 /** What is fetched of a string at first. */
 const SHORT_STRING = 256;
 
@@ -38,12 +48,41 @@ export class UserMemory implements GuestBytes {
   /** Bytes copied before the first inaccessible one. */
   copyInPartial(address: number, memory: HostMemory, offset: number, length: number): number {
     const reachable = this.reachable(address, length);
-    return reachable === 0 ? 0 : this.space.read(address, memory, offset, reachable);
+    if (reachable === 0) return 0;
+    if (reachable >= ALIASED_MIN && isAliased(memory.address + offset, address)) return this.readAround(address, memory, offset, reachable);
+    return this.space.read(address, memory, offset, reachable);
   }
 
   copyOutPartial(address: number, memory: HostMemory, offset: number, length: number): number {
     const reachable = this.reachable(address, length);
-    return reachable === 0 ? 0 : this.space.write(address, memory, offset, reachable);
+    if (reachable === 0) return 0;
+    if (reachable >= ALIASED_MIN && isAliased(address, memory.address + offset))
+      return this.writeAround(address, memory, offset, reachable);
+    return this.space.write(address, memory, offset, reachable);
+  }
+
+  private readAround(address: number, memory: HostMemory, offset: number, length: number): number {
+    const { cell } = this;
+    const at = besides(address);
+    for (let done = 0; done < length; done += BYPASS_SIZE) {
+      const n = Math.min(BYPASS_SIZE, length - done);
+      const got = this.space.read(address + done, cell, at, n);
+      memory.bytes.set(cell.bytes.subarray(at, at + got), offset + done);
+      if (got < n) return done + got;
+    }
+    return length;
+  }
+
+  private writeAround(address: number, memory: HostMemory, offset: number, length: number): number {
+    const { cell } = this;
+    const at = besides(address);
+    for (let done = 0; done < length; done += BYPASS_SIZE) {
+      const n = Math.min(BYPASS_SIZE, length - done);
+      cell.bytes.set(memory.bytes.subarray(offset + done, offset + done + n), at);
+      const put = this.space.write(address + done, cell, at, n);
+      if (put < n) return done + put;
+    }
+    return length;
   }
 
   /** The same from several pieces, to consecutive bytes. */
@@ -107,7 +146,7 @@ export class UserMemory implements GuestBytes {
   readString(address: number, limit: number = PATH_MAX): string | number {
     const { cell } = this;
     // Most are short. Not beyond the end of the page: the string may end just before an inaccessible one.
-    const want = Math.min(limit, PAGE_SIZE - (address % PAGE_SIZE), SHORT_STRING);
+    const want = Math.min(limit, PAGE_SIZE - ((address | 0) & PAGE_MASK), SHORT_STRING);
     const got = this.stringPiece(address, want);
     const end = terminator(cell.bytes, got);
     if (end >= 0) return cell.latin1(0, end);
@@ -129,7 +168,7 @@ export class UserMemory implements GuestBytes {
     let text = '';
     while (text.length < limit) {
       const from = address + text.length;
-      const want = Math.min(limit - text.length, PAGE_SIZE - (from % PAGE_SIZE));
+      const want = Math.min(limit - text.length, PAGE_SIZE - ((from | 0) & PAGE_MASK));
       const got = this.stringPiece(from, want);
       const end = terminator(cell.bytes, got);
       if (end >= 0) return text + cell.latin1(0, end);
@@ -177,5 +216,19 @@ function terminator(bytes: Uint8Array, length: number): number {
   return -1;
 }
 
-/** Bytes of sentry memory a `UserMemory` needs as its cell. */
-export const CELL_SIZE = 2 * PAGE_SIZE;
+/** Whether a copy would be slow. (`|` takes the low bits of any address below 2^53.) */
+function isAliased(to: number, from: number): boolean {
+  return ((((to | 0) - (from | 0)) & PAGE_MASK) - 1) >>> 0 < 31;
+}
+
+/** Where in the cell bytes on their way to or from `address` may lie. */
+function besides(address: number): number {
+  return BYPASS + (((address | 0) + COPY_OFFSET) & PAGE_MASK);
+}
+
+/** The cell: two pages for values and strings, then those for copies that go by way of it. */
+const BYPASS = 2 * PAGE_SIZE;
+const BYPASS_SIZE = 8 * PAGE_SIZE;
+
+/** Bytes of page-aligned sentry memory a `UserMemory` needs as its cell. */
+export const CELL_SIZE = BYPASS + BYPASS_SIZE + PAGE_SIZE;

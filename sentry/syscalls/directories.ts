@@ -12,6 +12,7 @@ import { getcwd } from '../vfs/path-name.ts';
 import { WALK_DIRECTORY, WALK_FOLLOW } from '../vfs/walk.ts';
 import { IN_ACCESS } from '#sentry/abi/event-files.ts';
 import { happenedIf } from '../vfs/watchers.ts';
+import { COPY_OFFSET } from '../mm/user-memory.ts';
 import type { Task } from '../kernel/task.ts';
 import { openFile } from './file-args.ts';
 import { pathArg, placeOf, resolveAt, startOf } from './path-args.ts';
@@ -21,18 +22,18 @@ import { stagingOf } from './staging.ts';
 /** How entries lie in the guest's buffer: struct linux_dirent64, or the old struct linux_dirent with the type in its last byte. */
 type DirentFormat = 'dirent64' | 'dirent';
 
-/** Collects entries in staging memory. One object serves all calls. */
+/** Collects entries in staging memory, from COPY_OFFSET to `used`. One object serves all calls. */
 class DirentWriter {
-  used = 0;
+  used = COPY_OFFSET;
   private memory!: HostMemory;
   private room = 0;
   private format: DirentFormat = 'dirent64';
 
   begin(memory: HostMemory, room: number, format: DirentFormat): void {
     this.memory = memory;
-    this.room = room;
+    this.room = COPY_OFFSET + room;
     this.format = format;
-    this.used = 0;
+    this.used = COPY_OFFSET;
     this.full = false;
   }
 
@@ -49,12 +50,14 @@ class DirentWriter {
       this.full = true;
       return false;
     }
-    bytes.fill(0, at + nameAt + name.length, at + length);
     putI64(view, at, ino);
     putI64(view, at + 8, nextOffset);
     view.setUint16(at + 16, length, true);
+    // Loops: names are short, and each call into the runtime costs more than a whole name.
+    const nameEnd = at + nameAt + name.length;
+    for (let from = 0, to = at + nameAt; to < nameEnd; from++, to++) bytes[to] = name.charCodeAt(from);
+    for (let to = nameEnd; to < at + length; to++) bytes[to] = 0;
     bytes[this.format === 'dirent64' ? at + 18 : at + length - 1] = type;
-    this.memory.writeLatin1(name, at + nameAt);
     this.used = at + length;
     return true;
   };
@@ -68,13 +71,13 @@ function getdents(task: Task, fd: number, address: number, count: number, format
   if (!file.inode.isDirectory) return -ENOTDIR;
   if (file.dentry.unlinked) return -ENOENT;
   const staging = stagingOf(task.kernel);
-  writer.begin(staging, Math.min(count, staging.bytes.length), format);
+  writer.begin(staging, Math.min(count, staging.bytes.length - COPY_OFFSET), format);
   const before = file.position;
   const result = happenedIf(file.dentry, IN_ACCESS, file.readdir(writer.add, task));
-  const { used } = writer;
+  const used = writer.used - COPY_OFFSET;
   // Not even one entry fitted: EINVAL; nothing was there: the end.
   if (used === 0) return result < 0 ? result : writer.full ? -EINVAL : 0;
-  if (task.memory.copyOut(address, staging, 0, used) === 0) return used;
+  if (task.memory.copyOut(address, staging, COPY_OFFSET, used) === 0) return used;
   file.position = before;
   return -EFAULT;
 }

@@ -22,6 +22,9 @@ export class Dentry {
   unlinked = false;
   references = 0;
 
+  /** The child through which a walk went last. See `latestCalled`. */
+  latest: Dentry | null = null;
+
   // Owned by the dentry cache: its list, and whether a walk came by since the cache last looked.
   next: Dentry | null = null;
   previous: Dentry | null = null;
@@ -51,6 +54,18 @@ export class Dentry {
   private giveUp(): Dentry | null {
     this.references--;
     return this.references === 0 && (this.unlinked || this.parent === null) ? this.letGo() : null;
+  }
+
+  /** `latest`, if it is still a child and called path[start, end): then neither the name has to be made nor the table searched. */
+  latestCalled(path: string, start: number, end: number): Dentry | null {
+    const { latest } = this;
+    if (latest === null || latest.name.length !== end - start) return null;
+    // One that was evicted has no inode, one that was removed is unlinked, one that was moved has another name or parent.
+    if (latest.inode === null || latest.unlinked || latest.parent !== this) return null;
+    const { name } = latest;
+    for (let i = 0; i < name.length; i++) if (name.charCodeAt(i) !== path.charCodeAt(start + i)) return null;
+    latest.used = true;
+    return latest;
   }
 
   /** No longer in its parent's `children`. Whoever has it open goes on with it. */

@@ -60,6 +60,9 @@ export abstract class FileSystem {
    */
   readonly cacheable: boolean = true;
 
+  /** A look-up may mean to ask somebody far away: the walk offers whole paths (`Inode.lookupAhead`). */
+  readonly asksFar: boolean = false;
+
   constructor(device: number) {
     this.device = device;
   }
@@ -123,6 +126,11 @@ export abstract class Inode {
   lookup(_name: string, _caller: Caller): Inode | number {
     return -ENOTDIR;
   }
+  /**
+   * Looks several components up with one question. Appends to `found` what `names` lead to one after the other: inodes, and last perhaps the -errno
+   * of the name behind them; as many as are known then, or none, if the question would not save any. No name is '.' or '..'.
+   */
+  lookupAhead(_names: readonly string[], _caller: Caller, _found: (Inode | number)[]): void {}
   /**
    * The attributes of the child called `name` without looking it up: whoever goes through a tree asks for those of every file, and needs no more.
    * 0, -ENOENT, or PEEK_UNKNOWN: look it up. Only asked of a file system that is `cacheable`, about names that have no dentry.

@@ -20,6 +20,7 @@ import { PEEK_UNKNOWN } from './inode.ts';
 import type { Caller, Inode, Stat } from './inode.ts';
 import { ANONYMOUS_MOUNT } from './anonymous-mount.ts';
 import type { Mount, Path } from './mount.ts';
+import { LookAhead } from './look-ahead.ts';
 import { mayFollow, permission } from './permission.ts';
 
 /** Who walks. The kernel's task satisfies this. */
@@ -63,6 +64,10 @@ export class Walk {
   private rootMount: Mount = ANONYMOUS_MOUNT;
   private rootDentry: Dentry = ANONYMOUS_MOUNT.root;
   private links = 0;
+  /** What remains of the path behind the component being looked up: `rest` from `restAt` on. */
+  private rest = '';
+  private restAt = 0;
+  private readonly ahead = new LookAhead();
 
   /** Prepares a walk from `start` (null: the working directory). */
   begin(caller: VfsCaller, start: Path | null, flags: number): this {
@@ -77,6 +82,7 @@ export class Walk {
     this.dentry = from.dentry;
     this.rootMount = root.mount;
     this.rootDentry = root.dentry;
+    this.ahead.drop();
     this.cache.trim();
     return this;
   }
@@ -188,8 +194,12 @@ export class Walk {
         this.last = at === 0 && end === rest.length ? rest : rest.slice(at, end);
         this.lastType = lastTypeOf(rest, at, end);
         this.trailing = next > end;
+        this.rest = '';
+        this.restAt = 0;
         return 0;
       }
+      this.rest = rest;
+      this.restAt = next;
       const text = this.stepMiddle(rest, at, end);
       if (typeof text === 'number') {
         if (text < 0) return text;
@@ -213,14 +223,23 @@ export class Walk {
       if (end - start === 2 && path.charCodeAt(start + 1) === DOT) return this.stepUp();
     }
     const directory = this.dentry;
-    const error = this.stepInto(path.slice(start, end));
+    // Most paths go where the last one through this directory went.
+    let child: Dentry | number | null = directory.inode!.fileSystem.cacheable ? directory.latestCalled(path, start, end) : null;
+    if (child === null) {
+      child = this.child(path.slice(start, end));
+      if (typeof child !== 'number') directory.latest = child;
+    }
+    const error = this.enter(child);
     if (error < 0) return error;
     return isLink(this.dentry.inode!) ? this.followLink(directory) : 0;
   }
 
   /** Into the child `name` and through what is mounted on it. -ENOENT when there is none. */
   private stepInto(name: string): number {
-    const child = this.child(name);
+    return this.enter(this.child(name));
+  }
+
+  private enter(child: Dentry | number): number {
     if (typeof child === 'number') return child;
     if (child.inode === null) return -ENOENT;
     this.dentry = child;
@@ -242,7 +261,7 @@ export class Walk {
     if (name.length > NAME_MAX) return -ENAMETOOLONG;
     const inode = directory.inode!;
     if (directory.unlinked && inode.fileSystem.cacheable) return -ENOENT;
-    const found = inode.lookup(name, this.caller);
+    const found = inode.fileSystem.asksFar ? this.lookFar(inode, name) : inode.lookup(name, this.caller);
     // A directory that went away by itself may have an error of its own: ESRCH of a process that has ended.
     if (directory.unlinked) return typeof found === 'number' ? found : -ENOENT;
     if (typeof found === 'number') {
@@ -261,6 +280,15 @@ export class Walk {
       this.cache.drop(known);
     }
     return this.cache.add(directory, name, found);
+  }
+
+  /** A look-up that may be answered already, together with one before it. */
+  private lookFar(inode: Inode, name: string): Inode | number {
+    const { ahead, rest, restAt, caller } = this;
+    const known = ahead.take(inode, name);
+    if (known !== null) return known;
+    if (restAt < rest.length && ahead.ask(inode, name, rest, restAt, caller)) return ahead.take(inode, name) ?? inode.lookup(name, caller);
+    return inode.lookup(name, caller);
   }
 
   /** To the topmost mount at the current place. */

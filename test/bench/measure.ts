@@ -1,7 +1,7 @@
-/** How a figure is got from a command: its output, its duration, the memory and the CPU time of all its processes. */
+/** How a figure is got from a command: its output, its duration, and what its processes need while they sleep. */
 import { spawn } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { processTree, procFile } from '../harness/process-tree.ts';
 import { plainEnvironment, runNative } from '../harness/run.ts';
 import type { Runner } from './runners.ts';
 
@@ -28,58 +28,14 @@ export async function whileAsleep<T>(runner: Runner, seconds: number, cwd: strin
   const child = spawn(program ?? '', args, { cwd, env: plainEnvironment, stdio: 'ignore', detached: true });
   const ended = new Promise((resolve, reject) => child.on('error', reject).on('close', resolve));
   await sleep(1500);
-  const pids = [child.pid ?? 0, ...descendants(child.pid ?? 0)];
-  const seen = await look(pids);
+  const seen = await look(processTree(child.pid ?? 0));
   await ended;
   return seen;
 }
 
 /** Resident size of the largest process, in MB. */
 export function largestMegabytes(pids: readonly number[]): number {
-  const largest = Math.max(0, ...pids.map((pid) => Number(/^VmRSS:\s+(\d+)/m.exec(fileOf(pid, 'status'))?.[1] ?? 0)));
+  const largest = Math.max(0, ...pids.map((pid) => Number(/^VmRSS:\s+(\d+)/m.exec(procFile(pid, 'status'))?.[1] ?? 0)));
   if (largest === 0) throw new Error('the sandbox ended early');
   return largest / 1024;
-}
-
-/** Milliseconds of CPU time that all threads use in one second. */
-export async function cpuMsPerSecond(pids: readonly number[]): Promise<number> {
-  const seconds = 2;
-  const before = cpuNs(pids);
-  await sleep(seconds * 1000);
-  return (cpuNs(pids) - before) / 1e6 / seconds;
-}
-
-function cpuNs(pids: readonly number[]): number {
-  let sum = 0;
-  for (const pid of pids)
-    for (const thread of listing(`/proc/${pid}/task`)) sum += Number(fileOf(pid, `task/${thread}/schedstat`).split(' ')[0] ?? 0);
-  return sum;
-}
-
-function descendants(ancestor: number): number[] {
-  const children = new Map<number, number[]>();
-  for (const pid of listing('/proc').filter((name) => /^\d+$/.test(name))) {
-    const parent = Number(/^PPid:\s+(\d+)/m.exec(fileOf(Number(pid), 'status'))?.[1] ?? 0);
-    children.set(parent, [...(children.get(parent) ?? []), Number(pid)]);
-  }
-  const found = [...(children.get(ancestor) ?? [])];
-  // The list grows while it is walked: each entry brings its own children.
-  for (const pid of found) found.push(...(children.get(pid) ?? []));
-  return found;
-}
-
-function listing(path: string): string[] {
-  try {
-    return readdirSync(path);
-  } catch {
-    return [];
-  }
-}
-
-function fileOf(pid: number, name: string): string {
-  try {
-    return readFileSync(`/proc/${pid}/${name}`, 'utf8');
-  } catch {
-    return '';
-  }
 }

@@ -145,6 +145,16 @@ export const PATH_WORKLOADS: readonly PathWorkload[] = [
   onFile('pwrite 4k tmpfs, small', SMALL, O_RDWR, (fd) => [call('pwrite64', fd, BUFFER, PAGE, 0)]),
   onFile('pread 4k tmpfs, memfd', LARGE, O_RDWR | O_CREAT, (fd) => [call('pread64', fd, BUFFER, PAGE, PAGE)]),
   onFile('pwrite 4k tmpfs, memfd', LARGE, O_RDWR, (fd) => [call('pwrite64', fd, BUFFER, PAGE, PAGE)]),
+  // Where malloc puts a large buffer.
+  onFile('pread 4k memfd to page+16', LARGE, O_RDWR, (fd) => [call('pread64', fd, BUFFER + 16, PAGE, PAGE)]),
+  onFile('pwrite 4k memfd page+4080', LARGE, O_RDWR, (fd) => [call('pwrite64', fd, BUFFER + 4080, PAGE, PAGE)]),
+  {
+    name: 'pipe 4k from, to page+16',
+    *prepare(space) {
+      const [reader, writer] = yield* pair(space, 'pipe2');
+      return { calls: [call('write', writer, BUFFER + 16, PAGE), call('read', reader, BUFFER + 16, PAGE)] };
+    },
+  },
   onFile('write /dev/null', '/dev/null', O_RDWR, (fd) => [call('write', fd, BUFFER, 1)]),
   {
     name: 'writev of 3, tmpfs',
@@ -255,6 +265,18 @@ export const PATH_WORKLOADS: readonly PathWorkload[] = [
   },
   onPath('statx', HOST_FILE, (path) => [call('statx', AT_FDCWD, path, 0, 0x7ff, STAT)]),
   onPath('readlink', '/dev/stdin', (path) => [call('readlink', path, STAT, 256)]),
+  {
+    name: 'getdents64 of 100 entries',
+    *prepare(space) {
+      yield call('mkdir', put(space, '/dev/shm/directory'), 0o755);
+      for (let i = 0; i < 98; i++) {
+        const fd = yield* open(space, `/dev/shm/directory/some-name-${i}`, O_RDWR | O_CREAT);
+        yield call('close', fd);
+      }
+      const fd = yield* open(space, '/dev/shm/directory', O_RDONLY);
+      return { calls: [call('lseek', fd, 0, SEEK_SET), call('getdents64', fd, BUFFER + 16, 32_768)] };
+    },
+  },
   onPath('getcwd', '/', () => [call('getcwd', STAT, 256)]),
   onPath('rt_sigaction', '/', () => [call('rt_sigaction', 10, 0, STAT, 8)]),
   onPath('uname', '/', () => [call('uname', STAT)]),

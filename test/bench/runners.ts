@@ -19,7 +19,7 @@ export interface Runner {
 export const native: Runner = { name: 'native', wrap: (command) => [...command] };
 
 /** The platforms of tsvisor, by the names of their columns. The figures of the first have targets. */
-const platforms = ['seccomp', 'ptrace'].map((platform) => ({
+const platforms: readonly Runner[] = ['seccomp', 'ptrace'].map((platform) => ({
   name: platform,
   wrap: (command: readonly string[]) => [tsvisor, 'do', '--platform', platform, '--', ...command],
 }));

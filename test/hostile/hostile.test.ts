@@ -8,7 +8,8 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { expectSame, inScratch } from '../harness/expect-same.ts';
 import { compileGuest } from '../harness/guests.ts';
-import { type InsideOptions, type Outcome, runInside } from '../harness/run.ts';
+import { cpuMsPerSecond, processTree } from '../harness/process-tree.ts';
+import { type InsideOptions, insideCommand, type Outcome, plainEnvironment, runInside } from '../harness/run.ts';
 import { rowTable } from './row-table.ts';
 
 const guest = (name: string) => compileGuest(`hostile/${name}.c`);
@@ -26,6 +27,30 @@ async function runHostile(
   expect(outcome.timedOut, `no end; so far:\n${outcome.stdout}${outcome.stderr}`).toBe(false);
   expect(outcome.status, `${outcome.stdout}${outcome.stderr}`).toBe(0);
   return outcome;
+}
+
+/** Runs a guest that says "quiet" and then sleeps, and measures meanwhile how busy the sandbox is. */
+async function runUntilQuiet(program: string, argument: string): Promise<{ stdout: string; busyMs: number }> {
+  const [launcher, ...args] = insideCommand([program, argument], ['--env', 'TSVISOR_HOSTILE=inside']);
+  const child = spawn(launcher!, args, {
+    env: plainEnvironment,
+    cwd: '/',
+    stdio: ['ignore', 'pipe', 'inherit'],
+    timeout: 110_000,
+    killSignal: 'SIGKILL',
+  });
+  let stdout = '';
+  const ended = new Promise<number | null>((resolve, reject) => child.on('error', reject).on('close', resolve));
+  const quiet = new Promise<void>((resolve) => {
+    child.stdout.on('data', (chunk: Buffer) => {
+      stdout += chunk.toString();
+      if (stdout.includes('\nquiet\n')) resolve();
+    });
+  });
+  await Promise.race([quiet, ended]);
+  const busyMs = await cpuMsPerSecond(processTree(child.pid!), 1.5);
+  expect(await ended, stdout).toBe(0);
+  return { stdout, busyMs };
 }
 
 describe('wild arguments in every system call', () => {
@@ -144,6 +169,18 @@ describe('races and wild jumps', () => {
     expect(stdout).toContain('crashed > 0: yes');
     expect(stdout).toContain('an ordinary child still works');
   });
+
+  test.for(['scribbles', 'jumps', 'mappings', 'signals', 'segments', 'stacks', 'altstacks', 'steps', 'code', 'crowds'])(
+    'attacks on what the platform needs: %s',
+    async (name) => {
+      const { stdout, busyMs } = await runUntilQuiet(guest('platform'), name);
+      expect(stdout).not.toMatch(/^wrong = [1-9]/m);
+      expect(stdout).toContain('late = 0');
+      expect(stdout).toContain('calls(1000) == 0: yes');
+      expect(stdout).toContain('child: exited 0');
+      expect(busyMs, 'CPU time in a second while the guest sleeps').toBeLessThan(100);
+    },
+  );
 
   test('every few bytes of the stub as a jump target', async () => {
     const { stdout } = await runHostile('jumps', ['7fffffffc000', '7fffffffd000', '9']);

@@ -3,43 +3,13 @@
  * code of its own, and into the vDSO. Every attempt runs in a child with a time limit; the sandbox has to live, and what an
  * attempt does must not show anything of the host. Inside a sandbox only: see only_inside(). `jumps FROM TO STEP` (hexadecimal) jumps to other addresses.
  */
-#include "../syscalls/guest.h"
-#include "hostile.h"
+#include "attempt.h"
 #include <sys/auxv.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <ucontext.h>
 
 #define PAGE 4096UL
 #define TOP 0x7ffffffff000UL
-
-static int crashed, ended, late;
-
-static void attempt(void (*what)(uintptr_t), uintptr_t address) {
-  pid_t child = (pid_t)MUST(fork());
-  if (child == 0) {
-    struct rlimit none = {0, 0}, second = {1, 1};
-    setrlimit(RLIMIT_CORE, &none), setrlimit(RLIMIT_CPU, &second);
-    setsid();
-    int null = open("/dev/null", O_RDWR);
-    dup2(null, 0), dup2(null, 1), dup2(null, 2);
-    alarm(1);
-    what(address);
-    _exit(0);
-  }
-  int status, patience = 0;
-  while (waitpid(child, &status, WNOHANG) == 0) {
-    if (++patience > 400) {
-      kill(child, SIGKILL);
-      waitpid(child, &status, 0);
-      late++;
-      return;
-    }
-    sleep_ms(patience < 20 ? 1 : 5);
-  }
-  if (WIFSIGNALED(status)) crashed++;
-  else ended++;
-}
 
 /* With the registers of an openat("/", O_PATH): if a stray syscall instruction is met, the sandbox has to be the one that answers. */
 static void jump(uintptr_t address) {

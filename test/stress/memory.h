@@ -35,7 +35,8 @@ static void do_remap(int *a) {
   static const int flags[] = {0, MREMAP_MAYMOVE | MREMAP_FIXED, MREMAP_MAYMOVE | MREMAP_FIXED, MREMAP_MAYMOVE | MREMAP_FIXED | 4};
   int flag = flags[a[3] % 4];
   size_t old = pages(a[0], a[1]), wanted = flag & MREMAP_FIXED ? pages(a[4], a[2]) : pages(a[0], a[2]);
-  if (flag & 4) wanted = old;
+  /* Whether several areas may move at once depends on the version of Linux. */
+  if (flag & 4 || old == wanted) wanted = old = PAGE;
   /* What lies behind the arena is not to be touched. */
   if (page_at(a[4]) + wanted > page_at(0) + ARENA_PAGES * PAGE) return;
   mapped(mremap(page_at(a[0]), old, wanted, flag, page_at(a[4])));
@@ -76,13 +77,13 @@ static void do_sum(int *a) {
   }
   out(" %08x", sum);
 }
-/* As /proc/self/maps tells it, a letter for each page: how areas are merged is not compared. */
+/* As /proc tells it, a letter for each page: how areas are merged is not compared. */
 static void do_maps(int *a) {
   (void)a;
   char text[ARENA_PAGES + 1], line[600];
   memset(text, '-', ARENA_PAGES);
   text[ARENA_PAGES] = 0;
-  FILE *file = fopen("/proc/self/maps", "re");
+  FILE *file = fopen("/proc/thread-self/maps", "re");
   if (!file) {
     result(-1);
     return;

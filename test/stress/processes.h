@@ -194,7 +194,7 @@ static void do_yield(int *a) {
 static void do_status(int *a) {
   (void)a;
   char line[256], what[32];
-  FILE *file = fopen("/proc/self/status", "re");
+  FILE *file = fopen("/proc/thread-self/status", "re");
   while (file && fgets(line, sizeof line, file))
     if (sscanf(line, "%31[^:]", what) == 1 && (strcmp(what, "Threads") == 0 || strcmp(what, "SigBlk") == 0)) out(" %.*s", (int)strcspn(line, "\n"), line);
   if (file) fclose(file);

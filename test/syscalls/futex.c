@@ -178,8 +178,9 @@ static void shared(void) {
   }
   sleep_ms(30);
   __atomic_store_n(two, 1, __ATOMIC_SEQ_CST);
-  SHOW(futex(two, FUTEX_WAKE, 10, NULL, NULL, 0));
+  long woken = futex(two, FUTEX_WAKE, 10, NULL, NULL, 0);
   reap("child", child);
+  SHOW(woken);
 }
 
 static void on_signal(int number) { (void)number; }

@@ -11,29 +11,46 @@
  * what hot calls really took, all told, is compared with what cold ones took before. Whoever leaves early waits longer before entering again.
  */
 
-/** Calls looked at before deciding. */
-const WINDOW = 64;
-/** Mean time from one cold call to the next, hand-over and service included, up to which being hot pays. */
-const ENTER_NS = 16_000;
-/** So much more for a call that came by way of the thread's handler. */
-const HANDLER_NS = 20_000;
-/** Of a window, how many calls must have come from patched sites. */
-const ENTER_PATCHED = 60;
-/** Hot: how many calls of a window may come in another way. */
-const LEAVE_OTHERS = 12;
-/** Hot: so many posted calls pay for one nap of the sentry, which ends with the wake-up of another CPU. */
-const WORTH_NAP = 100;
-/** Naps in a row that were not paid for. */
-const NAPS_MAX = 4;
-/** Hot: after so many calls the clock is read, and being hot must have paid. */
-const TRIAL = 512;
-/** Hot calls may take this part of the time that cold ones took, or being hot does not pay. */
-const PAYS = 0.7;
-/** Being hot for fewer calls than this was not worth it. */
-const WORTH_CALLS = 5000;
-/** Windows to sit out after that: twice as many each time, up to the second. */
-const PENALTY_FIRST = 4;
-const PENALTY_MAX = 1024;
+/** What the decisions go by. */
+export interface HotLimits {
+  /** Calls looked at before deciding. */
+  readonly window: number;
+  /** Mean time from one cold call to the next, hand-over and service included, up to which being hot pays. */
+  readonly enterNs: number;
+  /** So much more for a call that came by way of the thread's handler. */
+  readonly handlerNs: number;
+  /** Which part of a window must have come from patched sites to enter, and may come in another way without leaving. */
+  readonly enterPatched: number;
+  readonly leaveOthers: number;
+  /** Hot: after so many calls the clock is read, and they must not have taken more than this part of the time that cold ones took. */
+  readonly trial: number;
+  readonly pays: number;
+  /** Hot: so many posted calls pay for one nap of the sentry, which ends with the wake-up of another CPU; naps in a row that were not paid for. */
+  readonly worthNap: number;
+  readonly napsMax: number;
+  /** Being hot for fewer calls than this was not worth it: so many windows to sit out then, twice as many each time, up to the second number. */
+  readonly worthCalls: number;
+  readonly penaltyFirst: number;
+  readonly penaltyMax: number;
+  /** Also one that others are using. */
+  readonly takesAnyCpu: boolean;
+}
+
+export const HOT_LIMITS: HotLimits = {
+  window: 64,
+  enterNs: 16_000,
+  handlerNs: 20_000,
+  enterPatched: 0.9,
+  leaveOthers: 0.2,
+  trial: 512,
+  pays: 0.7,
+  worthNap: 100,
+  napsMax: 4,
+  worthCalls: 5000,
+  penaltyFirst: 4,
+  penaltyMax: 1024,
+  takesAnyCpu: false,
+};
 
 export class HotMode {
   isHot = false;
@@ -51,20 +68,27 @@ export class HotMode {
   #trialCalls = 0;
   #postedAtNap = 0;
   #naps = 0;
-  #penalty = PENALTY_FIRST;
+  #penalty: number;
   #wait = 0;
+  readonly #limits: HotLimits;
+
+  constructor(limits: HotLimits) {
+    this.#limits = limits;
+    this.#penalty = limits.penaltyFirst;
+  }
 
   /** A cold call, from a patched site or another, and whether it came by way of the handler. True: go hot, if there is a CPU to spare. Reads the clock once in a window. */
   coldCall(fromPatchedSite: boolean, fromHandler: boolean, now: () => number): boolean {
     this.#calls += 1;
     if (fromHandler) this.#fromHandler += 1;
     if (fromPatchedSite) this.#patched += 1;
-    if (this.#calls < WINDOW) return false;
+    const { window, enterNs, handlerNs, enterPatched } = this.#limits;
+    if (this.#calls < window) return false;
     const end = now();
-    this.#coldNs = (end - this.#windowStartNs) / WINDOW;
-    this.isWarm = this.#coldNs < ENTER_NS + (HANDLER_NS * this.#fromHandler) / WINDOW;
+    this.#coldNs = (end - this.#windowStartNs) / window;
+    this.isWarm = this.#coldNs < enterNs + (handlerNs * this.#fromHandler) / window;
     this.#fromHandler = 0;
-    const wanted = this.isWarm && this.#patched >= ENTER_PATCHED;
+    const wanted = this.isWarm && this.#patched >= enterPatched * window;
     this.#windowStartNs = end;
     this.#calls = 0;
     this.#patched = 0;
@@ -91,14 +115,14 @@ export class HotMode {
     this.#posted += 1;
     this.#trialCalls += 1;
     this.#calls += 1;
-    if (this.#calls >= WINDOW) this.#calls = this.#others = 0;
+    if (this.#calls >= this.#limits.window) this.#calls = this.#others = 0;
   }
 
   /** To be asked now and then: true when being hot has not paid. */
   failsTrial(now: () => number): boolean {
-    if (this.#trialCalls < TRIAL) return false;
+    if (this.#trialCalls < this.#limits.trial) return false;
     const end = now();
-    const fails = end - this.#trialStartNs > this.#trialCalls * this.#coldNs * PAYS;
+    const fails = end - this.#trialStartNs > this.#trialCalls * this.#coldNs * this.#limits.pays;
     this.#trialStartNs = end;
     this.#trialCalls = 0;
     return fails;
@@ -106,9 +130,9 @@ export class HotMode {
 
   /** The sentry is about to sleep because no call has come for long. True: leave. */
   nap(): boolean {
-    this.#naps = this.#posted - this.#postedAtNap < WORTH_NAP ? this.#naps + 1 : 0;
+    this.#naps = this.#posted - this.#postedAtNap < this.#limits.worthNap ? this.#naps + 1 : 0;
     this.#postedAtNap = this.#posted;
-    return this.#naps >= NAPS_MAX;
+    return this.#naps >= this.#limits.napsMax;
   }
 
   /** Hot: a stop that was not a posted call. True: leave. */
@@ -116,8 +140,8 @@ export class HotMode {
     this.#calls += 1;
     this.#trialCalls += 1;
     this.#others += 1;
-    if (this.#others > LEAVE_OTHERS) return true;
-    if (this.#calls >= WINDOW) this.#calls = this.#others = 0;
+    if (this.#others > this.#limits.leaveOthers * this.#limits.window) return true;
+    if (this.#calls >= this.#limits.window) this.#calls = this.#others = 0;
     return false;
   }
 
@@ -125,8 +149,10 @@ export class HotMode {
     this.isHot = false;
     this.#calls = 0;
     this.#patched = 0;
-    this.#penalty = this.#posted >= WORTH_CALLS ? PENALTY_FIRST : Math.min(2 * this.#penalty, PENALTY_MAX);
-    this.#wait = this.#posted >= WORTH_CALLS ? 0 : this.#penalty;
+    const { worthCalls, penaltyFirst, penaltyMax } = this.#limits;
+    const paid = this.#posted >= worthCalls;
+    this.#penalty = paid ? penaltyFirst : Math.min(2 * this.#penalty, penaltyMax);
+    this.#wait = paid ? 0 : this.#penalty;
     this.#windowStartNs = 0;
   }
 }

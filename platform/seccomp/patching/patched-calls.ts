@@ -18,7 +18,8 @@ import type { SeccompSpace } from '../guest-space.ts';
 import type { SeccompThread } from '../guest-thread.ts';
 import { State } from '../stub-thread.ts';
 import { StopKind } from '../../contract/platform.ts';
-import { HotMode } from './hot-mode.ts';
+import { HOT_LIMITS, HotMode } from './hot-mode.ts';
+import type { HotLimits } from './hot-mode.ts';
 import { Patcher } from './patcher.ts';
 import { Regions } from './region.ts';
 import { Frames } from './rescue.ts';
@@ -44,13 +45,26 @@ export interface Transfer {
 }
 export type TransferTable = ReadonlyArray<{ readonly in: readonly Transfer[]; readonly out: readonly Transfer[] } | undefined>;
 
+export interface PatchingOptions {
+  /** Which bytes travel with calls; null: no site is patched. */
+  readonly transfers: (() => TransferTable) | null;
+  /** Calls whose answers stay the same need not be seen by the kernel each time. */
+  readonly keepsAnswers?: boolean;
+  readonly limits?: HotLimits;
+  /** After how many calls a site is patched. */
+  readonly worthPatching?: number;
+}
+
+const WORTH_PATCHING = 8;
+
 export class PatchedCalls {
   readonly frames: Frames;
   readonly patcher: Patcher;
   readonly #enabled: boolean;
+  readonly #takesAnyCpu: boolean;
   readonly #host: LinuxHost;
   readonly #placement: Placement;
-  readonly #mode = new HotMode();
+  readonly #mode: HotMode;
   readonly #now: () => number;
   /** Running threads whose slots are looked at. */
   readonly #watched: SeccompThread[] = [];
@@ -61,13 +75,28 @@ export class PatchedCalls {
   #takes = 0;
   #crowded = 0;
 
-  constructor(host: LinuxHost, placement: Placement, layout: FrameLayout, trampoline: Trampoline, transfers: (() => TransferTable) | null) {
+  constructor(
+    host: LinuxHost,
+    placement: Placement,
+    layout: FrameLayout,
+    trampoline: Trampoline,
+    { transfers, limits = HOT_LIMITS, worthPatching = WORTH_PATCHING }: PatchingOptions,
+  ) {
+    this.#mode = new HotMode(limits);
+    this.#takesAnyCpu = limits.takesAnyCpu;
     this.#enabled = transfers !== null && host.cpuCount > 1;
+    // What a CPU did is told by the difference of two looks.
+    if (this.#enabled) placement.hasIdleCpu();
     this.#host = host;
     this.#placement = placement;
     this.#now = () => host.events.monotonicNs();
     this.frames = new Frames(layout, trampoline);
-    this.patcher = new Patcher(host, new Regions(host, () => transferWords(transfers?.() ?? [])), STUB_BASE + TRAMPOLINE_OFFSET + trampoline.entry);
+    this.patcher = new Patcher(
+      host,
+      new Regions(host, () => transferWords(transfers?.() ?? [])),
+      STUB_BASE + TRAMPOLINE_OFFSET + trampoline.entry,
+      worthPatching,
+    );
   }
 
   get isHot(): boolean {
@@ -100,7 +129,7 @@ export class PatchedCalls {
       const thread = this.#spin();
       if (thread !== null) return thread;
       this.#emptyLooks += 1;
-      if (this.#emptyLooks <= EMPTY_LOOKS_MAX && !isCrowded) return null;
+      if (this.#emptyLooks <= EMPTY_LOOKS_MAX) return null;
       if (!isCrowded && !this.#mode.nap()) {
         this.#stopWatching();
         return null;
@@ -165,7 +194,11 @@ export class PatchedCalls {
     if (this.#mode.isHot) {
       this.#emptyLooks = 0;
       if (this.#mode.otherStop()) this.#leave();
-    } else if (this.#mode.coldCall(isPatched, thread.state === State.Rung, this.#now) && running + 1 < this.#host.cpuCount && this.#placement.separate()) {
+    } else if (
+      this.#mode.coldCall(isPatched, thread.state === State.Rung, this.#now) &&
+      running + 1 < this.#host.cpuCount &&
+      this.#mayUseAnotherCpu()
+    ) {
       this.#mode.enter();
       this.#emptyLooks = 0;
       this.#crowded = 0;
@@ -173,6 +206,11 @@ export class PatchedCalls {
       return;
     }
     if (returnAddress !== 0 && !isPatched && this.#mode.isWarm) this.patcher.consider(thread, returnAddress);
+  }
+
+  /** Whoever spins takes a CPU from others: only if there are none. */
+  #mayUseAnotherCpu(): boolean {
+    return (this.#takesAnyCpu || this.#placement.hasIdleCpu()) && this.#placement.separate();
   }
 
   /** Behind the `syscall` instruction of the call that the thread is stopped at. */
@@ -192,8 +230,8 @@ export class PatchedCalls {
     for (const thread of this.#heated) thread.posted.cool();
     this.#heated.clear();
     // Who posted before it could see that: its call is taken after all.
-    for (const thread of [...this.#watched]) if (thread.posted.isPosted && thread.takePosted()) thread.board.stops.push(thread);
-    this.#watched.length = 0;
+    const watched = this.#watched.splice(0);
+    for (const thread of watched) if (thread.posted.isPosted && thread.takePosted()) thread.board.stops.push(thread);
   }
 }
 

@@ -14,16 +14,14 @@ import { PAGE_SIZE } from '../../stub/layout.ts';
 import { REGION_BASE } from '../../stub/trampoline-layout.ts';
 import type { SeccompThread } from '../guest-thread.ts';
 import * as nr from '../host-syscalls.ts';
-import { Regions, REGION_BYTES, REGION_END } from './region.ts';
-import type { Region, Site } from './region.ts';
+import { REGION_BYTES, REGION_END } from './region.ts';
+import type { Region, Regions, Site } from './region.ts';
 import { AROUND, edits, recognize } from './shapes.ts';
 import type { Shape } from './shapes.ts';
 import { TextRanges } from './text-ranges.ts';
 
 const PROT_READ_EXEC = 5;
 const MAP_PRIVATE_IF_FREE = 0x10_0002; // MAP_PRIVATE | MAP_FIXED_NOREPLACE
-/** A site is worth patching after so many calls; a site that could not be patched then is looked at again after twice as many. */
-const WORTH_CALLS = 8;
 /** Sites counted in one address space. */
 const COUNTED_MAX = 2048;
 const NEVER = -1;
@@ -63,9 +61,12 @@ export class Patcher {
   readonly #host: LinuxHost;
   readonly #regions: Regions;
   readonly #trampolineEntry: number;
+  readonly #worthCalls: number;
   readonly #memory: HostMemory;
 
-  constructor(host: LinuxHost, regions: Regions, trampolineEntry: number) {
+  /** `worthCalls`: after how many calls a site is worth patching. */
+  constructor(host: LinuxHost, regions: Regions, trampolineEntry: number, worthCalls: number) {
+    this.#worthCalls = worthCalls;
     this.#host = host;
     this.#regions = regions;
     this.#trampolineEntry = trampolineEntry;
@@ -83,7 +84,8 @@ export class Patcher {
     const count = (patches.counts.get(returnAddress) ?? 0) + 1;
     if (count === 0 || (count === 1 && patches.counts.size >= COUNTED_MAX)) return;
     patches.counts.set(returnAddress, count);
-    if (count < WORTH_CALLS || (count & (count - 1)) !== 0) return;
+    // What cannot be patched now is looked at again after twice as many calls.
+    if (count < this.#worthCalls || (count & (count - 1)) !== 0) return;
     const shape = this.#recognize(thread, returnAddress);
     if (shape === null) patches.counts.set(returnAddress, NEVER);
     else if (isAlone(thread) && this.#patch(thread, returnAddress, shape)) patches.counts.delete(returnAddress);
@@ -153,7 +155,7 @@ export class Patcher {
 
   /**
    * The guest wants memory that patching uses: its own text, in order to change it, or the place of the region. Puts the sites in question
-   * back as they were. The thread is in the handler.
+   * back as they were.
    */
   aboutToChange(thread: SeccompThread, start: number, length: number, keepsBytes: boolean): void {
     const { patches } = thread.space;
@@ -171,6 +173,7 @@ export class Patcher {
 
   #unpatch(thread: SeccompThread, { returnAddress, originals }: Site): void {
     thread.space.patches.patched.delete(returnAddress);
+    if (!thread.enterHandler()) return;
     // Executable throughout: other threads may run here. They find the old instruction or the new one, or a mixture if they are
     // just there, which only a program that changes its text under running threads can bring about.
     if (!this.#protect(thread, originals, nr.PROT_READ_WRITE | PROT_READ_EXEC)) return;

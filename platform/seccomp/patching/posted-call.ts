@@ -49,6 +49,7 @@ export class PostedCall {
     this.#state = new Int32Array(context.words.buffer, context.words.byteOffset, context.words.length);
     this.#stateAddress = context.address + slot.STATE;
     this.#slotAddress = slotAddress;
+    this.forgetAnswers();
   }
 
   get isPosted(): boolean {
@@ -58,6 +59,18 @@ export class PostedCall {
   /** The word of the moment; the guest's to forge. */
   get state(): number {
     return Atomics.load(this.#state, STATE);
+  }
+
+  /** The thread may answer call `nr`, which has no arguments, with `value` by itself. */
+  keepAnswer(nr: number, value: number): void {
+    if (nr >= slot.ANSWER_NUMBERS || !(value >= 0 && value <= slot.ANSWER_MAX)) return;
+    this.#words[slot.ANSWERS / WORD + 2 * nr] = value + 1;
+    this.#words[slot.ANSWERS_VALID / WORD] = slot.ANSWERS_MAGIC;
+  }
+
+  forgetAnswers(): void {
+    this.#words[slot.ANSWERS_VALID / WORD] = 0;
+    this.#words.fill(0, slot.ANSWERS / WORD, slot.ANSWERS / WORD + 2 * slot.ANSWER_NUMBERS);
   }
 
   /** From now on the thread may post calls. */

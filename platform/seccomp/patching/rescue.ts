@@ -59,7 +59,8 @@ export class Frames {
     const rip = this.#get(context, Reg.rip);
     const at = rip - BASE;
     const t = this.#trampoline;
-    if (at < t.entry || at >= t.end) return this.#inThunk(context, region, rip);
+    if (at < t.answer || at >= t.end) return this.#inThunk(context, region, rip);
+    if (at > t.answering && at < t.entry) return this.#leave(context, this.#get(context, at < t.answeringInRcx ? Reg.r11 : Reg.rcx));
     if (at < t.saved) return this.#beforeSaving(context);
     if (at < t.posted || at >= t.retreat) return this.undo(context);
     if (at < t.answered && posted.state !== CallState.Idle) {

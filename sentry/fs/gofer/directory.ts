@@ -13,7 +13,7 @@ import { Create, Fsync, Link, Mkdir, Mknod, Readdir, READDIR_END, Rename, Symlin
 import type { Dentry } from '../../vfs/dentry.ts';
 import type { FileDescription } from '../../vfs/file-description.ts';
 import { PEEK_UNKNOWN } from '../../vfs/inode.ts';
-import type { Inode, Stat } from '../../vfs/inode.ts';
+import type { Caller, Inode, Stat } from '../../vfs/inode.ts';
 import { Donated } from './descriptor-cache.ts';
 import { GoferDirectoryDescription } from './directory-description.ts';
 import { Entries } from './entries.ts';
@@ -48,6 +48,47 @@ export class GoferDirectory extends GoferInode {
       }
     }
     return this.askFor(name);
+  }
+
+  override lookupAhead(names: readonly string[], _caller: Caller, found: (Inode | number)[]): void {
+    const { cacheable } = this.fileSystem;
+    // What can be answered here, or is worth a prefetch, is left to `lookup`.
+    if (cacheable && (this.listing !== null || this.children?.has(names[0]!) === true || this.asked + 1 >= this.prefetchAfter())) return;
+    const body = this.askForAll(names);
+    if (body === null) return;
+    this.asked++;
+    let last: GoferInode | null = null;
+    for (let i = 0; i < body.reached.length; i++) {
+      last = this.fileSystem.inodeFor(body.reached[i]!, last ?? this, names[i]!, 'fresh');
+      found.push(last);
+    }
+    if (body.stop !== 0 && (last ?? this).isDirectory) found.push(-body.stop);
+    if (last === null) return;
+    if (last.isSymlink) last.linkTarget = body.target;
+    if (body.fid !== 0 && last.fid === 0) this.fileSystem.fids.give(last, body.fid);
+    else this.fileSystem.fids.putBack(body.fid);
+  }
+
+  /** Walks along `names` with one message. `reached`: attributes of those that were found; `fid`: of the last, if all were; null: we do not get even here. */
+  private askForAll(names: readonly string[]): { reached: readonly Attributes[]; stop: number; target: string; fid: number } | null {
+    const { connection, fids } = this.fileSystem;
+    const path: string[] = [];
+    const from = this.ancestorWithFid(path);
+    if (from === null) return null;
+    const above = path.length;
+    path.push(...names.slice(0, NAMES_MAX - above));
+    const { fid } = from;
+    const newFid = fids.take();
+    const body = connection.ask(Walk, { fid, newFid, names: path });
+    const isWhole = body !== null && body.stop === 0 && body.reached.length === path.length;
+    if (!isWhole) fids.putBack(newFid);
+    if (body === null || body.reached.length < above || (body.reached.length === above && body.stop === 0)) return null;
+    // The directory itself may be another one by now; then nothing is known of what lies in it.
+    if (above > 0 && !this.isSameFile(body.reached[above - 1]!)) {
+      if (isWhole) fids.putBack(newFid);
+      return null;
+    }
+    return { reached: body.reached.slice(above), stop: body.stop, target: body.target, fid: isWhole ? newFid : 0 };
   }
 
   override peek(name: string, into: Stat): number {

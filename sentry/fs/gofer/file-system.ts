@@ -82,6 +82,7 @@ export function mountGofer(options: GoferMountOptions): GoferFileSystem | number
 export class GoferFileSystem extends FileSystem {
   override readonly type: string = 'gofer';
   override readonly cacheable: boolean;
+  override readonly asksFar: boolean = true;
   readonly connection: GoferConnection;
   readonly fids: FidCache;
   readonly descriptors: DescriptorCache;

@@ -24,9 +24,10 @@ import {
   S_ISGID,
   S_ISUID,
 } from '#sentry/abi/fs.ts';
-import { Open } from '#gofer/protocol/messages.ts';
+import { fetchedExtent, Open } from '#gofer/protocol/messages.ts';
 import type { Attributes } from '#gofer/protocol/attributes.ts';
 import type { HostFd, HostStat } from '#platform/contract/host.ts';
+import { GOFER_CONTENT_MAX } from '../../limits.ts';
 import type { Io } from '../../mm/io.ts';
 import type { Mappable } from '../../mm/mapped-file.ts';
 import { clearPrivileges } from '../../vfs/attributes.ts';
@@ -101,6 +102,23 @@ export class GoferFile extends GoferInode {
 
   override get takesReady(): boolean {
     return this.content === null && this.writingFiles === 0 && this.anyDescriptor() === null;
+  }
+
+  /**
+   * A small file is read whole from the host's descriptor `fd`: keeps what comes for the next time. False: nothing was read. The file's size is believed,
+   * and a byte more is asked for, to see its end.
+   */
+  readWhole(fd: HostFd): boolean {
+    const { contents, connection } = this.fileSystem;
+    const { attributes } = this;
+    const { size } = attributes;
+    if (contents === null || !this.fileSystem.cacheable || this.stale || this.writingFiles > 0 || size > GOFER_CONTENT_MAX) return false;
+    const at = contents.reserve(fetchedExtent(size));
+    if (connection.host.pread(fd, contents.memory, at, size + 1, 0) !== size) return false;
+    const content = contents.add(at, size, attributes);
+    content.user = this;
+    this.content = content;
+    return true;
   }
 
   /** The contents are about to change. */
@@ -258,19 +276,23 @@ class GoferFileDescription extends FileDescription {
   }
 
   override read(io: Io, position: number): number {
-    const { content, fileSystem } = this.file;
-    if (content !== null) {
-      const length = Math.min(io.remaining, content.length - position);
-      return length <= 0 ? 0 : io.put(fileSystem.contents!.memory, content.at + position, length);
-    }
-    return this.readHost(io, position);
+    const { file } = this;
+    return file.content === null ? this.readHost(io, position) : this.readContent(file.content, io, position);
+  }
+
+  private readContent(content: Content, io: Io, position: number): number {
+    const length = Math.min(io.remaining, content.length - position);
+    return length <= 0 ? 0 : io.put(this.file.fileSystem.contents!.memory, content.at + position, length);
   }
 
   private readHost(io: Io, position: number): number {
     const { staging, connection } = this.file.fileSystem;
     const { host } = connection;
+    const { file } = this;
     const fd = this.descriptor();
     if (fd < 0) return fd;
+    // Whoever reads from the beginning with a buffer that large reads the whole file, and then once more to see its end.
+    if (position === 0 && io.remaining >= file.attributes.size && file.readWhole(fd)) return this.readContent(file.content!, io, 0);
     let done = 0;
     while (io.remaining > 0) {
       const want = Math.min(io.remaining, staging.bytes.length);

@@ -17,7 +17,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { EEXIST, EISDIR, ENOENT, ENOTEMPTY, EPERM, EROFS } from '#sentry/abi/errno.ts';
+import { EACCES, EEXIST, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY, EPERM, EROFS } from '#sentry/abi/errno.ts';
 import {
   O_APPEND,
   O_CREAT,
@@ -35,9 +35,11 @@ import {
 } from '#sentry/abi/fs.ts';
 import type { HostStat } from '#platform/contract/host.ts';
 import * as attributesOf from '../../vfs/attributes.ts';
+import { initialCredentials, NO_CAPABILITIES } from '../../vfs/credentials.ts';
 import * as names from '../../vfs/operations.ts';
 import { rename } from '../../vfs/rename.ts';
 import { resolve } from '../../vfs/walk.ts';
+import type { VfsCaller } from '../../vfs/walk.ts';
 import * as xattr from '../../vfs/xattr.ts';
 import { buffer, Fixture, realHost } from '../../../test/unit/gofer-fixture.ts';
 import { FidCache } from './fid-cache.ts';
@@ -60,7 +62,7 @@ afterEach(() => {
 
 describe('an exclusive mount', () => {
   test('asks for a name once', () => {
-    expect(fixture.cost(() => expect(fixture.stat('/dir/file')).toMatchObject({ size: 5, dev: 77 }))).toBe(2);
+    expect(fixture.cost(() => expect(fixture.stat('/dir/file')).toMatchObject({ size: 5, dev: 77 }))).toBe(1);
     expect(fixture.cost(() => expect(fixture.stat('/dir/file')).toMatchObject({ size: 5 }))).toBe(0);
     expect(fixture.cost(() => expect(fixture.stat('/dir/none')).toBe(-ENOENT))).toBe(1);
     expect(fixture.cost(() => expect(fixture.stat('/dir/none')).toBe(-ENOENT))).toBe(0);
@@ -295,6 +297,38 @@ describe('a shared mount', () => {
     renameSync(join(root, 'dir'), join(root, 'away'));
     expect(fixture.stat('/dir')).toBe(-ENOENT);
     expect(fixture.list('/')).toEqual(['.', '..', 'away', 'link']);
+  });
+
+  test('asks once for a path, however long, and again for the next', () => {
+    fixture.close();
+    fixture = new Fixture(root, 'shared');
+    mkdirSync(join(root, 'dir/sub/a/b'), { recursive: true });
+    writeFileSync(join(root, 'dir/sub/a/b/file'), 'deep');
+    for (let i = 0; i < 2; i++) expect(fixture.cost(() => expect(fixture.stat('/dir/sub/a/b/file')).toMatchObject({ size: 4 }))).toBe(1);
+    expect(fixture.cost(() => expect(fixture.stat('/dir/sub/none/b/file')).toBe(-ENOENT))).toBe(1);
+    expect(fixture.cost(() => expect(fixture.stat('/dir/file/b/file')).toBe(-ENOTDIR))).toBe(1);
+    symlinkSync('sub/a', join(root, 'dir/short'));
+    expect(fixture.cost(() => expect(fixture.stat('/dir/short/b/file')).toMatchObject({ size: 4 }))).toBeLessThan(4);
+    expect(fixture.stat('/dir/sub/../file')).toMatchObject({ size: 5 });
+    renameSync(join(root, 'dir/sub'), join(root, 'dir/moved'));
+    expect([fixture.stat('/dir/sub/a/b/file'), fixture.stat('/dir/moved/a')]).toMatchObject([
+      -ENOENT,
+      { mode: expect.any(Number) as number },
+    ]);
+  });
+
+  test('a walk that is refused leaves nothing of what lies behind', () => {
+    fixture.close();
+    fixture = new Fixture(root, 'shared');
+    mkdirSync(join(root, 'dir/closed/a/b'), { recursive: true, mode: 0o755 });
+    chmodSync(join(root, 'dir/closed'), 0o700);
+    const { fs } = fixture.caller;
+    const nobody: VfsCaller = { credentials: initialCredentials(65_534, 65_534, [], NO_CAPABILITIES), fs, task: null };
+    const into = emptyAttributes();
+    for (let i = 0; i < 3; i++) expect(attributesOf.stat(nobody, null, '/dir/closed/a/b/file', 0, into)).toBe(-EACCES);
+    fixture.stat('/');
+    fs.namespace.vfs.cache.prune(fs.namespace.rootPath.dentry);
+    expect(fixture.fileSystem.liveInodes).toBe(1);
   });
 });
 

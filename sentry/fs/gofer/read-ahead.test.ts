@@ -98,7 +98,8 @@ describe('going through a tree', () => {
   test('opening in no order reads nothing ahead', () => {
     visit('/tree', () => {});
     for (const i of [7, 2, 9, 0, 5]) readAll(`/tree/d${i}/f${i}`);
-    expect(fixture.fileSystem.contents!.count).toBeLessThan(5);
+    // Their own contents, which they read whole.
+    expect(fixture.fileSystem.contents!.count).toBeLessThanOrEqual(5);
   });
 });
 

@@ -28,15 +28,19 @@ const GATHERED_ENTRIES_MAX = 1_024;
 const GATHERED_DEPTH_MAX = 16;
 /** Files that somebody who goes through a directory may leave out (he wants those called *.c) and still be going through it. */
 const SKIPPED_MAX = 16;
+/** What may wait to be used while more is read ahead. */
+const FILES_WAITING_MAX = 4 * GOFER_AHEAD_FILES_MAX;
+const DIRECTORIES_WAITING_MAX = 8 * GOFER_AHEAD_DIRECTORIES_MAX;
 /** Bytes of listings that the first message asks for. */
 const ROOM_MIN = 8_192;
 
-/** How much of what is read ahead is used, and so how much to ask for. */
+/** How much to ask for: more while what was read ahead is used, less when it is not. */
 class Appetite {
   amount: number;
   private readonly least: number;
   private readonly most: number;
-  private offered = 0;
+  /** What was read ahead and not used so far, and what was used since the last message. */
+  private waiting = 0;
   private used = 0;
 
   constructor(least: number, most: number) {
@@ -45,19 +49,24 @@ class Appetite {
     this.most = most;
   }
 
-  /** Before a message. */
-  adjust(): void {
-    if (this.offered === 0) return;
-    if (this.used * 2 >= this.offered) this.amount = Math.min(this.most, this.amount * 4);
-    else this.amount = Math.max(this.least, this.amount >> 2);
-    this.offered = 0;
+  /** Before a message. `enough`: so many may wait unused, for somebody who goes on will come to them. */
+  adjust(enough: number): void {
+    if (this.used > 0 && this.waiting <= enough) this.amount = Math.min(this.most, this.amount * 4);
+    else if (this.used === 0 && this.waiting > 0) this.lessen();
+    else if (this.waiting > enough) this.lessen();
     this.used = 0;
   }
+  /** Somebody does not go in order. */
+  lessen(): void {
+    this.amount = Math.max(this.least, this.amount >> 2);
+    this.waiting = 0;
+  }
   offer(): void {
-    this.offered++;
+    this.waiting++;
   }
   use(): void {
     this.used++;
+    if (this.waiting > 0) this.waiting--;
   }
 }
 
@@ -101,7 +110,7 @@ export class ReadAhead {
     const above = directory.parent;
     const listing = above?.listing ?? null;
     if (above === null || listing === null || directory.attributes.size > TREE_DIRECTORY_SIZE_MAX) return false;
-    this.room.adjust();
+    this.room.adjust(DIRECTORIES_WAITING_MAX);
     listing.advanceTo(directory.name);
     const directories = [directory.name, ...upcomingDirectories(above, listing)];
     const names: string[] = [];
@@ -152,11 +161,15 @@ export class ReadAhead {
     const { listing } = directory;
     if (contents === null || listing === null) return false;
     const from = listing.advanceTo(name);
-    this.batch.adjust();
-    const isNext = filesBetween(listing, from, listing.cursor - 1) <= (this.batch.amount > 1 ? SKIPPED_MAX : 0);
-    if (!isNext || this.batch.amount <= 1) {
-      this.batch.offer();
-      if (isNext) this.batch.use();
+    const { batch } = this;
+    if (filesBetween(listing, from, listing.cursor - 1) > (batch.amount > 1 ? SKIPPED_MAX : 0)) {
+      batch.lessen();
+      return false;
+    }
+    batch.adjust(FILES_WAITING_MAX);
+    if (batch.amount <= 1) {
+      // Opened by itself; if the next one is opened, too, that was worth it.
+      batch.use();
       return false;
     }
     const wanted = new Wanted(this.batch.amount);

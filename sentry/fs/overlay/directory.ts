@@ -65,6 +65,32 @@ export class OverlayDirectory extends OverlayInode {
     return 0;
   }
 
+  /** The lower layer may know the whole path, as far as it leads through directories in which nothing was changed. */
+  override lookupAhead(names: readonly string[], caller: Caller, found: (Inode | number)[]): void {
+    if (this.lowers.length !== 1 || (this.upper !== null && this.upper.lookup(names[0]!, caller) !== -ENOENT)) return;
+    const below: (Inode | number)[] = [];
+    this.lowers[0]!.lookupAhead(names, caller, below);
+    const first = found.length;
+    below.every((lower, i) => {
+      const directory = i === 0 ? this : found[first + i - 1]!;
+      if (!(directory instanceof OverlayDirectory) || (i > 0 && (directory.upper !== null || directory.lowers.length !== 1))) return false;
+      const shown = typeof lower === 'number' ? lower : this.shownAhead(lower);
+      if (shown === null) return false;
+      if (typeof shown !== 'number') shown.place(directory, names[i]!);
+      return found.push(shown) > 0;
+    });
+    // Those that are not shown: nobody else refers to them.
+    for (const lower of below.reverse()) {
+      if (typeof lower === 'number') continue;
+      lower.acquire();
+      lower.release();
+    }
+  }
+
+  private shownAhead(lower: Inode): OverlayInode | null {
+    return isWhiteout(lower) ? null : this.fileSystem.ofLower(lower, lower.isDirectory ? [lower] : null);
+  }
+
   private find(name: string, caller: Caller): OverlayInode | number {
     if (this.upper !== null) {
       const found = this.upper.lookup(name, caller);

@@ -8,11 +8,14 @@ import * as abi from '#sentry/abi/fs.ts';
 import { FakeHost } from '#platform/fake/fake-host.ts';
 import { chmod, truncate } from '../../vfs/attributes.ts';
 import { link, mkdir, readlink, rmdir, symlink, unlink } from '../../vfs/operations.ts';
+import { PEEK_UNKNOWN } from '../../vfs/inode.ts';
+import type { Inode } from '../../vfs/inode.ts';
 import { rename } from '../../vfs/rename.ts';
 import { resolve } from '../../vfs/walk.ts';
 import { World } from '../testing/world.ts';
 import { FileStore } from '../tmpfs/file-store.ts';
 import { TMPFS_DEFAULTS, TmpFileSystem } from '../tmpfs/tmpfs.ts';
+import { OVERLAY_CALLER } from './copy-up.ts';
 import { OverlayFileSystem } from './overlay.ts';
 
 const path = fc.array(fc.constantFrom('a', 'b', 'c'), { minLength: 1, maxLength: 3 }).map((names) => `/${names.join('/')}`);
@@ -111,7 +114,25 @@ function snapshot(world: World): string[] {
   return lines;
 }
 
-function makePair() {
+/** Lets a lower layer answer whole paths and tell attributes without look-up, as the gofer's does. */
+function makeFar(fileSystem: TmpFileSystem): void {
+  Object.defineProperty(fileSystem, 'asksFar', { value: true });
+  const directory = Object.getPrototypeOf(fileSystem.root) as Inode;
+  directory.lookupAhead = function lookupAhead(this: Inode, names, caller, found) {
+    for (let i = 0; i < names.length; i++) {
+      const at = i === 0 ? this : found.at(-1)!;
+      if (typeof at === 'number' || !at.isDirectory) return;
+      found.push(at.lookup(names[i]!, caller));
+    }
+  };
+  directory.peek = function peek(this: Inode, name, into) {
+    if (!this.fileSystem.asksFar) return PEEK_UNKNOWN;
+    const found = this.lookup(name, OVERLAY_CALLER);
+    return typeof found === 'number' ? found : found.getattr(into);
+  };
+}
+
+function makePair(distance: 'near' | 'far' = 'near') {
   const host = new FakeHost();
   const store = new FileStore(host);
   const fresh = () => new TmpFileSystem(store, 1, { ...TMPFS_DEFAULTS, mode: 0o755 });
@@ -120,14 +141,15 @@ function makePair() {
   const lower = new World(host, lowerFs);
   populate(model);
   populate(lower);
+  if (distance === 'far') makeFar(lowerFs);
   const overlayFs = new OverlayFileSystem(3, [lowerFs.root], fresh());
   return { host, model, lower, overlay: new World(host, overlayFs), overlayFs };
 }
 
-it('behaves like a tmpfs that starts with the same tree', () => {
+it.each(['near', 'far'] as const)('behaves like a tmpfs that starts with the same tree (lower layer: %s)', (distance) => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 30 }), (steps) => {
-      const { model, lower, overlay } = makePair();
+      const { model, lower, overlay } = makePair(distance);
       const before = snapshot(lower);
       for (const one of steps) {
         expect(perform(overlay, one)).toBe(perform(model, one));
@@ -139,8 +161,8 @@ it('behaves like a tmpfs that starts with the same tree', () => {
   );
 });
 
-it('holds nothing when everything was removed', () => {
-  const { overlay, overlayFs } = makePair();
+it.each(['near', 'far'] as const)('holds nothing when everything was removed (%s)', (distance) => {
+  const { overlay, overlayFs } = makePair(distance);
   for (const name of ['/c', '/b/b', '/b/a', '/a/a', '/a/b/a', '/a/c']) expect(unlink(overlay.root, null, name)).toBe(0);
   for (const name of ['/a/b/c', '/a/b', '/a', '/b']) expect(rmdir(overlay.root, null, name)).toBe(0);
   overlay.vfs.cache.prune(overlay.fs.root.dentry);

@@ -27,6 +27,7 @@ const UPPER_INO_BASE = 2 ** 40;
 export class OverlayFileSystem extends FileSystem {
   readonly type: string = 'overlay';
   override readonly cacheable: boolean;
+  override readonly asksFar: boolean;
   readonly root: OverlayDirectory;
   readonly upper: TmpFileSystem;
   readonly copying: CopyUp;
@@ -44,6 +45,7 @@ export class OverlayFileSystem extends FileSystem {
     this.upper = upper;
     this.layerDevices = lowers.map(deviceOf);
     this.cacheable = lowers.every((lower) => lower.fileSystem.cacheable);
+    this.asksFar = top.fileSystem.asksFar;
     this.copying = new CopyUp(upper.store.staging);
     this.index = upper.root.mkdir('index', 0o40700, 0, 0) as Inode;
     const upperRoot = upper.root.mkdir('upper', top.mode, top.uid, top.gid) as Inode;
@@ -109,7 +111,7 @@ export class OverlayFileSystem extends FileSystem {
   }
 
   /** `merged`: all the directories that make up this one, or null for other files. */
-  private ofLower(lower: Inode, merged: readonly Inode[] | null): OverlayInode {
+  ofLower(lower: Inode, merged: readonly Inode[] | null): OverlayInode {
     const known = this.byLower.get(lower);
     if (known !== undefined) return known.refresh();
     const made = merged === null ? new OverlayInode(this, lower.ino, null, lower) : new OverlayDirectory(this, lower.ino, null, merged);

@@ -46,7 +46,7 @@ export function statText(task: TaskView, kernel: KernelView): string {
     ticks(group.childrenSystemTimeNs),
     20 + task.niceness,
     task.niceness,
-    livingThreads(group),
+    threadCount(group),
     0,
     ticks(task.startTimeNs - kernel.bootTimeNs),
     memory?.total ?? 0,
@@ -80,9 +80,10 @@ export function statText(task: TaskView, kernel: KernelView): string {
   return `${fields.join(' ')}\n`;
 }
 
-function livingThreads(group: GroupView): number {
+/** The first thread counts as long as the process does, even if it has ended. */
+function threadCount(group: GroupView): number {
   let count = 0;
-  for (const task of group.tasks) if (!task.hasExited) count++;
+  for (const _ of group.tasks) count++;
   return Math.max(1, count);
 }
 
@@ -126,7 +127,7 @@ export function statusText(task: TaskView, kernel: KernelView): string {
     ['NSsid', group.processGroup.session.sid],
     ['Kthread', 0],
     ...memoryLines(task),
-    ['Threads', livingThreads(group)],
+    ['Threads', threadCount(group)],
     ['SigQ', `${group.signals.queued.count}/${group.limits.soft(11)}`],
     ['SigPnd', mask(task.signals.pending.set)],
     ['ShdPnd', mask(group.signals.pending.set)],

@@ -16,6 +16,7 @@ import { EFAULT, EFBIG, EINVAL, ENOMEM, ENOSPC, ENXIO } from '#sentry/abi/errno.
 import { SEEK_DATA, SEEK_HOLE } from '#sentry/abi/fs.ts';
 import type { HostFd, HostStat } from '#platform/contract/host.ts';
 import type { Io } from '../../mm/io.ts';
+import { COPY_OFFSET } from '../../mm/user-memory.ts';
 import { FILE_SIZE_MAX } from '../../vfs/attributes.ts';
 import { TMPFS_WINDOW_BYTES } from '../../limits.ts';
 import type { FileWindow } from './file-windows.ts';
@@ -83,9 +84,9 @@ export class Contents {
     let done = 0;
     while (done < length) {
       const want = Math.min(length - done, STAGING_SIZE);
-      const got = host.pread(this.fd, staging, 0, want, position + done);
+      const got = host.pread(this.fd, staging, COPY_OFFSET, want, position + done);
       if (got <= 0) return done > 0 ? done : got;
-      const moved = io.put(staging, 0, got);
+      const moved = io.put(staging, COPY_OFFSET, got);
       if (moved < 0) return done > 0 ? done : moved;
       done += moved;
       if (moved < got) break;
@@ -171,12 +172,12 @@ export class Contents {
     let done = 0;
     let error = 0;
     while (done < length) {
-      const taken = io.take(staging, 0, Math.min(length - done, STAGING_SIZE));
+      const taken = io.take(staging, COPY_OFFSET, Math.min(length - done, STAGING_SIZE));
       if (taken <= 0) {
         error = taken === 0 ? -EFAULT : taken;
         break;
       }
-      const written = host.pwrite(this.fd, staging, 0, taken, position + done);
+      const written = host.pwrite(this.fd, staging, COPY_OFFSET, taken, position + done);
       if (written < 0) {
         error = written;
         break;

@@ -15,6 +15,7 @@ import {
   TMPFS_SMALL_FILE_MAX_WHEN_SCARCE,
 } from '../../limits.ts';
 import { MemoryBudget } from '../../mm/memory-budget.ts';
+import { COPY_OFFSET } from '../../mm/user-memory.ts';
 import type { Host, HostFd, HostMemory } from '#platform/contract/host.ts';
 import { FileWindows } from './file-windows.ts';
 import { ENFILE } from '#sentry/abi/errno.ts';
@@ -49,7 +50,7 @@ export type StoreBudget = Pick<MemoryBudget, 'limit' | 'used' | 'charge'>;
 
 export class FileStore {
   readonly host: StoreHost;
-  /** For bytes on their way between a memfd and guest memory; valid within one call. */
+  /** For bytes on their way between a memfd and guest memory, from COPY_OFFSET on; valid within one call. */
   readonly staging: HostMemory;
   /** Pieces of memfds that are mapped. */
   readonly windows: FileWindows;
@@ -73,7 +74,7 @@ export class FileStore {
     this.budget = budget;
     this.memfdLimit = memfdLimit;
     this.slabLimit = Math.floor(slabBytesLimit / SLAB_SIZE);
-    this.staging = host.allocate(STAGING_SIZE);
+    this.staging = host.allocate(COPY_OFFSET + STAGING_SIZE);
     this.windows = new FileWindows(host);
   }
 
@@ -123,7 +124,7 @@ export class FileStore {
   }
 
   offset(piece: number): number {
-    return piece % SLAB_SIZE;
+    return COPY_OFFSET + (piece % SLAB_SIZE);
   }
 
   /** Largest file that should be small. Trees of tens of thousands of files have to fit into the budget of descriptors. */
@@ -146,7 +147,7 @@ export class FileStore {
   private cutSlab(index: number): boolean {
     if (this.slabs.length >= this.slabLimit) return false;
     const base = this.slabs.length * SLAB_SIZE;
-    this.slabs.push(this.host.allocate(SLAB_SIZE));
+    this.slabs.push(this.host.allocate(COPY_OFFSET + SLAB_SIZE));
     const size = 1 << (SMALLEST_SHIFT + index);
     const list = this.freed[index]!;
     for (let at = SLAB_SIZE - size; at >= 0; at -= size) list.push(base + at);

@@ -93,9 +93,10 @@ function replaceProgram(task: Task, resolved: Resolved): number {
   const change = credentialsAfterExec(task.credentials, setIds(resolved.program.file));
   // The program says itself whether its stack is executable.
   const personality = task.personality & ~(change.secure ? PER_CLEAR_ON_SETID : READ_IMPLIES_EXEC);
-  const thread = kernel.platform.createSpace();
+  const thread = cleanThread(task);
   if (typeof thread === 'number') return thread === 0 ? -EAGAIN : thread;
-  const mm = new AddressSpace(thread.space, kernel.platform.limits, kernel.cell, kernel.memoryBudget);
+  const isFirst = thread === task.thread;
+  const mm = isFirst ? task.mm : new AddressSpace(thread.space, kernel.platform.limits, kernel.cell, kernel.memoryBudget);
   const program = load({
     kernel,
     thread,
@@ -111,16 +112,21 @@ function replaceProgram(task: Task, resolved: Resolved): number {
     randomize: (personality & ADDR_NO_RANDOMIZE) === 0,
   });
   if (typeof program === 'number') {
-    mm.release();
+    if (!isFirst) mm.release();
     return program;
   }
   endSiblings(task);
   becomeLeader(task);
-  adoptSpace(task, thread, mm);
+  if (!isFirst) adoptSpace(task, thread, mm);
   resetState(task, change.credentials, resolved);
   task.personality = personality >>> 0;
   setEntryRegisters(thread, program);
   return 0;
+}
+
+/** The thread of a clean address space: a new one, or that of a process which has not had a program yet (init). */
+function cleanThread({ kernel, mm, thread }: Task): GuestThread | number {
+  return mm.executable === null ? thread : kernel.platform.createSpace();
 }
 
 /** The set-user-ID and set-group-ID of the file, where its mount allows. */

@@ -67,16 +67,19 @@ export function load(request: LoadRequest): Program | number {
     mm.adopt(vdso.code.start, vdso.code.end, PROT_READ | PROT_EXEC, '[vdso]');
   }
   const randomness = drawRandomness(kernel, request.randomize);
-  const stack = mapStack(request, randomness);
+  const size = stackSize(request.stackLimit);
+  const stack = placeStack(mm, size, randomness);
   if (stack < 0) return stack;
+  const top = stack + size;
   const bias = program.image.isDynamic ? pieBase(program.image, randomness) : 0;
   const tails = new ImageTails();
-  thread.beginMemoryCalls(stack - MEMORY_CALLS_SCRATCH);
-  const base = mapImages(request, bias, tails, randomness);
+  thread.beginMemoryCalls(top - MEMORY_CALLS_SCRATCH);
+  const mapped = mapStack(request, stack, size);
+  const base = mapped < 0 ? mapped : mapImages(request, bias, tails, randomness);
   const done = thread.endMemoryCalls();
   if (base < 0 || done < 0) return Math.min(base, done);
   if (tails.clear(mm, kernel.scratch) < 0) return -EFAULT;
-  const stackPointer = writeStack(request, { top: stack, bias, base, random: randomness.bytes });
+  const stackPointer = writeStack(request, { top, bias, base, random: randomness.bytes });
   const entry = interpreter === null ? program.image.entry + bias : interpreter.image.entry + base;
   return stackPointer < 0 ? stackPointer : { entry, stackPointer };
 }
@@ -112,18 +115,21 @@ function imageSize({ segments }: ElfImage): number {
   return pageRoundUp(last.address + last.memorySize) - pageRoundDown(segments[0]!.address);
 }
 
-/** Maps the stack and sets the mmap base below it. Returns the top. */
-function mapStack({ thread, mm, stackLimit, program }: LoadRequest, { stackPages, gapPages }: Randomness): number {
-  const size = pageRoundUp(Math.max(32 * PAGE_SIZE, Math.min(stackLimit, STACK_MAX)));
-  const highest = mm.limits.highestAddress - stackPages * PAGE_SIZE - PAGE_SIZE;
-  mm.free.setBase(highest);
+function stackSize(limit: number): number {
+  return pageRoundUp(Math.max(32 * PAGE_SIZE, Math.min(limit, STACK_MAX)));
+}
+
+/** Finds a place for the stack and sets the mmap base below it. Returns its lowest address or -errno. */
+function placeStack(mm: AddressSpace, size: number, { stackPages, gapPages }: Randomness): number {
+  mm.free.setBase(mm.limits.highestAddress - stackPages * PAGE_SIZE - PAGE_SIZE);
   const bottom = mm.free.find(size);
-  if (bottom < 0) return bottom;
+  if (bottom >= 0) mm.free.setBase(bottom - STACK_GAP - gapPages * PAGE_SIZE);
+  return bottom;
+}
+
+function mapStack({ thread, mm, program }: LoadRequest, bottom: number, size: number): number {
   const protection = PROT_READ | PROT_WRITE | (program.image.executableStack ? PROT_EXEC : 0);
-  const mapped = mm.mapAt(thread, bottom, size, protection, MAP_PRIVATE | MAP_NORESERVE, null, 0, '[stack]');
-  if (mapped < 0) return mapped;
-  mm.free.setBase(bottom - STACK_GAP - gapPages * PAGE_SIZE);
-  return bottom + size;
+  return mm.mapAt(thread, bottom, size, protection, MAP_PRIVATE | MAP_NORESERVE, null, 0, '[stack]');
 }
 
 /** Maps every segment at `bias`; returns the end of the image (unrounded). */

@@ -1,0 +1,111 @@
+/**
+ * The memory calls of a guest thread: made by the stub as commands in the thread's slot, at once, several together, or on the way back to
+ * the guest.
+ *
+ *     mmap(…) → addCommand(…)  ┬ at once: the stub performs the list and rings again
+ *                              ├ between beginMemoryCalls and endMemoryCalls: with the others
+ *                              └ deferred: with the next reply, unless somebody looks at the memory before
+ */
+import { isFreeMemoryCall } from '../bpf/guest-filter.ts';
+import type { HostFd } from '../contract/host.ts';
+import { StopKind } from '../contract/platform.ts';
+import { GUEST_END } from '../stub/layout.ts';
+import * as nr from './host-syscalls.ts';
+import { ESRCH, State, StubThread } from './stub-thread.ts';
+
+const EINVAL = 22;
+const MADV_DONTNEED = 4;
+
+/** What memory calls need of the space. */
+export interface MemorySpace {
+  /** The thread whose slot holds calls that are yet to be made. */
+  deferring: MemoryThread | null;
+  mayDefer(): boolean;
+}
+
+export abstract class MemoryThread extends StubThread {
+  abstract readonly space: MemorySpace;
+  stop: StopKind = StopKind.Idle;
+  #collecting = false;
+
+  /** Guest memory is about to change. */
+  protected abstract aboutToChange(number: number, address: number, length: number, protection: number, flags: number, to: number): void;
+
+  mmap(address: number, length: number, protection: number, flags: number, hostFd: HostFd, offset: number): number {
+    if (outsideGuest(address, length)) return -EINVAL;
+    return this.#memoryCall(nr.SYS_MMAP, address, length, protection, flags | nr.MAP_FIXED, hostFd, offset);
+  }
+
+  munmap(address: number, length: number): number {
+    if (outsideGuest(address, length)) return -EINVAL;
+    return this.#memoryCall(nr.SYS_MUNMAP, address, length, 0, 0, 0, 0);
+  }
+
+  mprotect(address: number, length: number, protection: number): number {
+    if (outsideGuest(address, length)) return -EINVAL;
+    return this.#memoryCall(nr.SYS_MPROTECT, address, length, protection, 0, 0, 0);
+  }
+
+  mremap(address: number, oldLength: number, newLength: number, flags: number, newAddress: number): number {
+    if (outsideGuest(address, oldLength) || outsideGuest(newAddress, newLength)) return -EINVAL;
+    return this.#memoryCall(nr.SYS_MREMAP, address, oldLength, newLength, flags, newAddress, 0);
+  }
+
+  madvise(address: number, length: number, advice: number): number {
+    if (outsideGuest(address, length)) return -EINVAL;
+    return this.#memoryCall(nr.SYS_MADVISE, address, length, advice, 0, 0, 0);
+  }
+
+  msync(address: number, length: number, flags: number): number {
+    if (outsideGuest(address, length)) return -EINVAL;
+    return this.#memoryCall(nr.SYS_MSYNC, address, length, flags, 0, 0, 0);
+  }
+
+  beginMemoryCalls(_scratch: number): void {
+    this.#collecting = true;
+  }
+
+  endMemoryCalls(): number {
+    this.#collecting = false;
+    return this.performDeferred();
+  }
+
+  /**
+   * Made at once, or with the calls that follow, or on the way back to the guest. The last only while this is the only thread, whose next
+   * act makes them, not for files, whose descriptor may be closed until then, and not where the host has the last word.
+   */
+  #memoryCall(number: number, a0: number, a1: number, a2: number, a3: number, a4: number, a5: number): number {
+    const { context, space } = this;
+    const asked = !isFreeMemoryCall(number, a1, a3);
+    const mayDefer = !asked && !this.#collecting && isForeseen(number, a2) && this.stop === StopKind.Syscall && space.mayDefer();
+    // A posted call has no need of the handler: the trampoline makes deferred calls as well.
+    if (!(mayDefer && this.state === State.Posted) && !this.enterHandler()) return -ESRCH;
+    this.aboutToChange(number, a0, a1, a2, a3, a4);
+    const result = context.isFull ? this.performDeferred() : 0;
+    if (result < 0) return result;
+    context.addCommand(number, a0, a1, a2, a3, a4, a5);
+    if (asked) this.orders.add(number, a0, a1, a2, a3, a4, a5);
+    if (this.#collecting) return 0;
+    if (!mayDefer) return this.performDeferred();
+    space.deferring = this;
+    return 0;
+  }
+
+  /** Makes the memory calls that were collected or deferred. 0 or the error of the first that failed. */
+  performDeferred(): number {
+    this.space.deferring = null;
+    if (this.context.commands === 0) return 0;
+    const result = this.enterHandler() ? this.performCommands() : -ESRCH;
+    this.orders.clear();
+    return result;
+  }
+}
+/** Whether the kernel knows beforehand that the host will do it. */
+function isForeseen(number: number, advice: number): boolean {
+  if (number === nr.SYS_MADVISE) return advice === MADV_DONTNEED;
+  return number !== nr.SYS_MSYNC;
+}
+
+function outsideGuest(address: number, length: number): boolean {
+  return !(address >= 0 && length >= 0 && address + length <= GUEST_END);
+}
