@@ -67,8 +67,9 @@ export const TMPFS_INODES_ALL_MAX = 800_000;
 /** Link texts and extended attributes of all of them. */
 export const TMPFS_METADATA_ALL_MAX = 128 * 1024 * 1024;
 
-/** Executable files whose headers are remembered: less than 2 KiB each. */
+/** Executable files whose headers are remembered, and how many segments (about 100 bytes each) such a one has at most. */
 export const EXECUTABLES_REMEMBERED_MAX = 256;
+export const SEGMENTS_REMEMBERED_MAX = 32;
 
 /** Open file descriptions of the sandbox (Linux fs.file-max): ENFILE beyond. */
 export const OPEN_FILES_MAX = 262_144;

@@ -28,6 +28,7 @@ import { toText } from '../byte-text.ts';
 import { confineSentry, isolateSentry } from '../confine/sentry.ts';
 import { EXIT_NOT_EXECUTABLE, EXIT_TIMED_OUT, UserError } from '../errors.ts';
 import { createPlatform } from './choose-platform.ts';
+import type { PlatformWish } from './choose-platform.ts';
 import { openDebugLog } from './debug-log.ts';
 import type { LogLine } from './debug-log.ts';
 import { exitStatusOf } from './exit-status.ts';
@@ -113,7 +114,7 @@ function createKernel(spec: SandboxSpec, host: LinuxHost, tracer: StraceWriter |
   isolateSentry();
   return new Kernel({
     host,
-    platform: createPlatform(spec.platform, spec.patching, host),
+    platform: createPlatform(spec.platform, platformWish(spec, tracer !== null), host),
     dispatch: tracer === null ? (task) => table.dispatch(task) : (task) => table.dispatchTraced(task, tracer),
     ...facts,
     memoryLimit: spec.memoryLimit ?? Infinity,
@@ -122,6 +123,10 @@ function createKernel(spec: SandboxSpec, host: LinuxHost, tracer: StraceWriter |
     ...(onInitStopped === undefined ? {} : { onInitStopped }),
     ...(tracer === null ? {} : { onSignal: tracer.signal }),
   });
+}
+
+function platformWish({ patching, memoryLimit }: SandboxSpec, traced: boolean): PlatformWish {
+  return { sites: patching, keepsAnswers: !traced, memoryLimited: memoryLimit !== null };
 }
 
 /** The first process with its files, directory and program; it has not run yet. */

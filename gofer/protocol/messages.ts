@@ -11,7 +11,7 @@
  *
  * Model: 9P2000.L and the multi-component walks of later protocols; own numbers and layout.
  */
-import { PATH_MAX } from '#sentry/abi/fs.ts';
+import { PATH_MAX, S_IFLNK, S_IFMT } from '#sentry/abi/fs.ts';
 import { attributes } from './attributes.ts';
 import type { Attributes } from './attributes.ts';
 import { cText, i64, list, name, record, text, u16, u32, words } from './codec.ts';
@@ -20,6 +20,7 @@ import {
   FETCHED_MAX,
   FIDS_MAX,
   LINK_TARGET_MAX,
+  LISTED_TARGET_MAX,
   NAMES_MAX,
   RELEASES_MAX,
   REPORT_LINE_MAX,
@@ -158,27 +159,42 @@ export const Statfs = message(
 export interface DirectoryEntries {
   readonly names: readonly string[];
   readonly attributes: readonly Attributes[];
+  /** Where symbolic links point, by name; those that are not too long. */
+  readonly targets: ReadonlyMap<string, string>;
 }
 
-/** A count, then name and attributes of each. */
+const listedTarget = text(LISTED_TARGET_MAX);
+
+/** A count, then name and attributes of each, and of a symbolic link its target; empty if it is not told. */
 const directoryEntries: WireField<DirectoryEntries> = {
   write(writer, value) {
     u16.write(writer, value.names.length);
     value.names.forEach((entry, i) => {
       name.write(writer, entry);
       attributes.write(writer, value.attributes[i]!);
+      if (isLink(value.attributes[i]!)) listedTarget.write(writer, value.targets.get(entry) ?? '');
     });
   },
   read(reader) {
     const count = u16.read(reader);
-    const entries: { names: string[]; attributes: Attributes[] } = { names: [], attributes: [] };
+    const names: string[] = [];
+    const all: Attributes[] = [];
+    const targets = new Map<string, string>();
     for (let i = 0; i < count && !reader.malformed; i++) {
-      entries.names.push(name.read(reader));
-      entries.attributes.push(attributes.read(reader));
+      const entry = name.read(reader);
+      const each = attributes.read(reader);
+      names.push(entry);
+      all.push(each);
+      const target = isLink(each) ? listedTarget.read(reader) : '';
+      if (target !== '') targets.set(entry, target);
     }
-    return entries;
+    return { names, attributes: all, targets };
   },
 };
+
+function isLink({ mode }: Attributes): boolean {
+  return (mode & S_IFMT) === S_IFLNK;
+}
 
 /** End of a directory: `end` of a Readdir reply. */
 export const READDIR_END = 1;

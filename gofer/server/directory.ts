@@ -9,6 +9,7 @@ import { NAME_MAX, O_DIRECTORY, O_RDONLY, S_IFDIR, S_IFMT } from '#sentry/abi/fs
 import { ATTRIBUTES_SIZE, STATX_SIZE } from '#gofer/protocol/attributes.ts';
 import { u16, words } from '#gofer/protocol/codec.ts';
 import type { ValueOf, Writer } from '#gofer/protocol/codec.ts';
+import { LISTED_TARGET_MAX } from '#gofer/protocol/limits.ts';
 import { READDIR_END } from '#gofer/protocol/messages.ts';
 import type { Readdir } from '#gofer/protocol/messages.ts';
 import { close, getdents64, seekTo } from '#platform/host/files.ts';
@@ -21,7 +22,7 @@ import type { Position } from './walk.ts';
 /** As many bytes of directory entries as describe about one reply's worth of files. */
 const DENTS_SIZE = 12_288;
 /** Room the longest entry and the end of the reply take. */
-const ENTRY_MAX = 2 + NAME_MAX + ATTRIBUTES_SIZE + STATX_SIZE;
+const ENTRY_MAX = 2 + NAME_MAX + ATTRIBUTES_SIZE + STATX_SIZE + LISTED_TARGET_MAX;
 
 export function readdir(server: Server, request: ValueOf<typeof Readdir.request>, reply: Writer): number {
   const { fid, newFid, names, cookie } = request;

@@ -6,10 +6,12 @@
  *     while (entries.advance()) if (entries.put(reply)) …
  */
 import { ENOENT } from '#sentry/abi/errno.ts';
-import { NAME_MAX } from '#sentry/abi/fs.ts';
+import { NAME_MAX, S_IFLNK, S_IFMT } from '#sentry/abi/fs.ts';
 import { Statx } from '#sentry/abi/stat.ts';
 import { ATTRIBUTES_SIZE, STATX_SIZE } from '#gofer/protocol/attributes.ts';
 import type { Writer } from '#gofer/protocol/codec.ts';
+import { LISTED_TARGET_MAX } from '#gofer/protocol/limits.ts';
+import { readlinkat } from '#platform/host/files.ts';
 import type { Server } from './server.ts';
 
 /** Offsets in `struct linux_dirent64`. */
@@ -84,8 +86,8 @@ export class EntryReader {
     const { address } = server.memory;
     const begin = reply.at;
     const start = reply.reserve(2 + nameLength + ATTRIBUTES_SIZE);
-    // The host stores the whole structure, of which the end is overwritten by what follows.
-    if (start < 0 || reply.room < STATX_SIZE) {
+    // The host stores the whole structure, of which the end is overwritten by what follows; perhaps a link's target.
+    if (start < 0 || reply.room < STATX_SIZE + LISTED_TARGET_MAX) {
       reply.overflow = true;
       return false;
     }
@@ -100,7 +102,18 @@ export class EntryReader {
     this.copyName(memory.bytes, start + 2);
     if (error < 0) this.putUnknown(memory.view, attributesAt);
     this.mode = memory.view.getUint16(attributesAt + Statx.offsets.mode, true);
+    if ((this.mode & S_IFMT) === S_IFLNK) this.putTarget(reply);
     return true;
+  }
+
+  /** Where the entry, a symbolic link, points; nothing if that is long. `put` made sure of room. */
+  private putTarget(reply: Writer): void {
+    const { address } = this.server.memory;
+    const at = reply.reserve(2);
+    const length = readlinkat(this.fd, address + this.at + D_NAME, reply.memory!.address + at + 2, LISTED_TARGET_MAX + 1);
+    const told = length > 0 && length <= LISTED_TARGET_MAX ? length : 0;
+    reply.memory!.view.setUint16(at, told, true);
+    reply.reserve(told);
   }
 
   private copyName(into: Uint8Array, offset: number): void {

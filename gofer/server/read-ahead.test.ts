@@ -64,6 +64,15 @@ describe('a tree', () => {
     expect(tree(['none', 'one', 'link'], MESSAGE_MAX, ['a'])).toEqual({});
   });
 
+  test('tells where links point, if that is short', () => {
+    symlinkSync('y'.repeat(255), join(root, 'z/at-most'));
+    symlinkSync('y'.repeat(256), join(root, 'z/too-long'));
+    const { body } = gofer.ask(Tree, { fid: ROOT, names: [], directories: ['a', 'z'], room: MESSAGE_MAX });
+    const told = new Map(body.sections.flatMap(({ entries }) => [...entries.targets]));
+    expect([...told.keys()].toSorted()).toEqual(['at-most', 'link', 'passwd']);
+    expect([told.get('link'), told.get('at-most')]).toEqual(['/etc', 'y'.repeat(255)]);
+  });
+
   test('ends where the room does, with a whole directory', () => {
     expect(Object.keys(tree(['a', 'z'], 1))).toEqual(['/a']);
     expect(tree(['a'], 0)).toEqual({});

@@ -42,11 +42,21 @@ const MAP_HARMLESS = 0x2_0000 | 0x4000 | 0x8000 | 0x0800 | 0x1000;
 /** Memory calls shorter than this cannot reach the platform's pages, which lie as far above the guest's end. */
 const FREE_LENGTH_END = 0x1_0000_0000;
 const SYS_MMAP = 9;
-const MEMORY_CALLS = [SYS_MMAP, 10, 11, 26, 28];
+const SYS_MADVISE = 28;
+const MEMORY_CALLS = [SYS_MMAP, 10, 11, 26, SYS_MADVISE];
 
-/** Whether the filter lets the stub make a memory call, one that starts below the guest's end, without asking. */
-export function isFreeMemoryCall(nr: number, length: number, flags: number): boolean {
-  if (!MEMORY_CALLS.includes(nr) || length >= FREE_LENGTH_END) return false;
+/** mmap and mprotect can give a process more memory than the sentry knows of, which matters only where it counts. */
+const GROWING = [SYS_MMAP, 10];
+/** What cannot do more than cost time: MADV_NORMAL, RANDOM, SEQUENTIAL, WILLNEED, DONTNEED, FREE. */
+const FREE_ADVICE = [0, 1, 2, 3, 4, 8];
+
+/**
+ * Whether the filter lets the stub make a memory call, one that starts below the guest's end, without asking. `limited`: the memory of
+ * guests is.
+ */
+export function isFreeMemoryCall(nr: number, length: number, third: number, flags: number, limited: boolean): boolean {
+  if (!MEMORY_CALLS.includes(nr) || length >= FREE_LENGTH_END || (limited && GROWING.includes(nr))) return false;
+  if (nr === SYS_MADVISE) return FREE_ADVICE.includes(third);
   return nr !== SYS_MMAP || ((flags & MAP_NEEDED) === MAP_NEEDED && (flags & ~(MAP_NEEDED | MAP_HARMLESS)) === 0);
 }
 
@@ -59,6 +69,8 @@ const SIGKILL = 9;
 
 export interface GuestFilterOptions {
   readonly guestEnd: number;
+  /** Whether the sandbox limits the memory of its guests: then all of it is as the sentry ordered. */
+  readonly memoryLimited: boolean;
   /** Where slots of threads lie. */
   readonly slots: { readonly start: number; readonly end: number };
   readonly stub: { readonly start: number; readonly size: number };
@@ -66,7 +78,7 @@ export interface GuestFilterOptions {
   readonly doorbell: number;
 }
 
-function stubRules({ guestEnd, slots, doorbell }: GuestFilterOptions): Rule[] {
+function stubRules({ guestEnd, memoryLimited, slots, doorbell }: GuestFilterOptions): Rule[] {
   // Together: it ends below the platform's pages, which no guest can change therefore.
   const inGuest: readonly Condition[] = [
     { argument: 0, below: guestEnd },
@@ -83,7 +95,7 @@ function stubRules({ guestEnd, slots, doorbell }: GuestFilterOptions): Rule[] {
     { argument: 1, below: slots.end - slots.start },
     { argument: 2, oneOf: [MADV_DONTFORK] },
   ];
-  return [
+  const rules: Rule[] = [
     { nr: doorbell, name: 'doorbell', action: 'notify', reason: 'a thread has stopped; no call of the host' },
     { nr: 15, name: 'rt_sigreturn', reason: 'back to the guest; sets only what a guest can set, and its own signal mask' },
     { nr: 9, name: 'mmap', when: privateMemory, reason: 'private memory of its own, without a file' },
@@ -92,9 +104,14 @@ function stubRules({ guestEnd, slots, doorbell }: GuestFilterOptions): Rule[] {
     { nr: 10, name: 'mprotect', action: 'notify', reason: 'long ranges: as ordered' },
     { nr: 11, name: 'munmap', when: inGuest, reason: 'its own pages' },
     { nr: 11, name: 'munmap', action: 'notify', reason: 'long ranges: as ordered' },
-    { nr: 28, name: 'madvise', when: inGuest, reason: 'its own pages, and no right to more than hints' },
+    {
+      nr: 28,
+      name: 'madvise',
+      when: [...inGuest, { argument: 2, oneOf: FREE_ADVICE }],
+      reason: 'its own pages, and no right to more than hints',
+    },
     { nr: 28, name: 'madvise', when: slot, reason: 'slots are not inherited; those that exist have the mark already' },
-    { nr: 28, name: 'madvise', action: 'notify', reason: 'long ranges: as ordered' },
+    { nr: 28, name: 'madvise', action: 'notify', reason: 'long ranges, other advice: as ordered' },
     { nr: 26, name: 'msync', when: inGuest, reason: 'write-back of files it has mapped' },
     { nr: 26, name: 'msync', action: 'notify', reason: 'long ranges: as ordered' },
     { nr: 25, name: 'mremap', action: 'notify', reason: 'could enlarge the mapping of a file: as ordered' },
@@ -128,6 +145,8 @@ function stubRules({ guestEnd, slots, doorbell }: GuestFilterOptions): Rule[] {
     },
     { nr: 24, name: 'sched_yield', reason: 'waits for its turn' },
   ];
+  const isOpen = ({ nr, action = 'allow' }: Rule): boolean => action === 'allow' && GROWING.includes(nr);
+  return memoryLimited ? rules.filter((rule) => !isOpen(rule)) : rules;
 }
 
 export function guestFilter(options: GuestFilterOptions): Filter {

@@ -26,6 +26,8 @@ export class LinuxMemory implements HostMemory {
   readonly bytes: Uint8Array;
   readonly view: DataView;
   readonly #buffer: Latin1Buffer;
+  #lastOffset = 0;
+  #lastAddress: number;
 
   constructor(address: number, length: number) {
     // SAFETY: `address` starts a mapping of at least `length` bytes that is never unmapped (the two functions below).
@@ -34,9 +36,20 @@ export class LinuxMemory implements HostMemory {
     // anew, 16 bytes of garbage, each time it becomes the argument of a host call.
     this.address = undefined as unknown as number;
     this.address = address;
+    this.#lastAddress = undefined as unknown as number;
+    this.#lastAddress = address;
     this.#buffer = Buffer.from(memory) as Latin1Buffer;
     this.bytes = this.#buffer;
     this.view = new DataView(memory);
+  }
+
+  /** `address + offset`; staging memory is used from the same offset again and again. */
+  addressAt(offset: number): number {
+    if (offset !== this.#lastOffset) {
+      this.#lastOffset = offset;
+      this.#lastAddress = this.address + offset;
+    }
+    return this.#lastAddress;
   }
 
   latin1(start: number, end: number): string {
@@ -48,9 +61,10 @@ export class LinuxMemory implements HostMemory {
   }
 }
 
-/** The address of byte `offset`, as an argument of a host call; without garbage if the offset is 0. */
+/** The address of byte `offset`, as an argument of a host call; without garbage if the offset is 0 or the one asked for last. */
 export function addressOf(memory: HostMemory, offset: number): number {
-  return offset === 0 ? memory.address : memory.address + offset;
+  if (offset === 0) return memory.address;
+  return memory instanceof LinuxMemory ? memory.addressAt(offset) : memory.address + offset;
 }
 
 export function pageAligned(bytes: number): number {

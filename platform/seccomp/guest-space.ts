@@ -7,9 +7,10 @@
  * Slots of threads lie at CONTEXT_BASE, one place for each index. A place whose thread has ended stays mapped and is used again. The first
  * thread of the process is never ended, since the process would then have no name: it waits in `idle`, as a few others do.
  */
-import type { GuestSpace, GuestThread } from '../contract/platform.ts';
+import type { GuestPieces, GuestSpace, GuestThread } from '../contract/platform.ts';
 import type { HostMemory } from '../contract/host.ts';
 import * as process from '../host/process.ts';
+import { readRemotePieces, writeRemotePieces } from '../host/remote-pieces.ts';
 import { SLOT_SIZE } from '../stub/context-layout.ts';
 import { CONTEXT_BASE, CONTEXT_END, GUEST_END } from '../stub/layout.ts';
 import type { Context } from './context.ts';
@@ -114,6 +115,20 @@ export class SeccompSpace implements GuestSpace {
     this.deferring?.performDeferred();
     const result = process.writeRemote(this.pid, address, memory, offset, length);
     return result < 0 ? 0 : result;
+  }
+
+  readPieces(pieces: GuestPieces, memory: HostMemory, offset: number, length: number): number {
+    if (this.ended) return 0;
+    this.platform.patchedCalls.serving(this)?.deliver();
+    this.deferring?.performDeferred();
+    return readRemotePieces(this.pid, pieces, memory, offset, length);
+  }
+
+  writePieces(pieces: GuestPieces, memory: HostMemory, offset: number, length: number): number {
+    if (this.ended) return 0;
+    this.platform.patchedCalls.serving(this)?.deliver();
+    this.deferring?.performDeferred();
+    return writeRemotePieces(this.pid, pieces, memory, offset, length);
   }
 
   compareExchange(thread: GuestThread, address: number, expected: number, desired: number): number {

@@ -34,6 +34,7 @@ const SIGTRAP = 5;
 const SIGSYS = 31;
 const FAULT_SIGNALS = (1 << 4) | (1 << SIGTRAP) | (1 << 7) | (1 << 8) | (1 << 11); // SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV
 const SYS_SECCOMP_CODE = 1;
+const TRAP_TRACE = 2;
 const AUDIT_ARCH_X86_64 = 0xc000_003e;
 const NO_SUCH_CALL = 0xffff_ffff;
 // Offsets in siginfo_t.
@@ -234,6 +235,7 @@ export class SeccompThread extends MemoryThread implements GuestThread {
   /** The call it is stopped at is left to wait. */
   leaveWaiting(): void {
     this.space.platform.patchedCalls.settle();
+    if (this.state !== State.Posted && this.space.platform.isCrowded) this.sleep();
   }
 
   /** Writes the bytes that are on their way with an answer to guest memory now. */
@@ -263,29 +265,40 @@ export class SeccompThread extends MemoryThread implements GuestThread {
     return isWaiting;
   }
 
-  /** A fault or an interruption in the code around a patched site is not the guest's to see. True: the thread has been sent on. */
-  #rescued(isFault: boolean): boolean {
+  /** A fault or an interruption in the code around a patched site is not the guest's to see. What its frame tells is made right, or told. */
+  #rescue(stepping: boolean): Rescue {
     const { frames } = this.space.platform.patchedCalls;
-    switch (frames.rescue(this.context, this.posted, this.space.patches.region)) {
-      case Rescue.NotOurs:
-        return false;
-      case Rescue.Undone:
-        break;
-      case Rescue.Completed:
-        if (!this.deliver()) frames.fail(this.context);
-        break;
-      case Rescue.Underway:
-        if (isFault) return false;
-        frames.trapAfterCommands(this.context);
-        this.reply(Reply.Return);
-        return true;
-      case Rescue.Failed:
-        this.board.condemn(this, 'could not do what it was ordered');
-        return true;
-    }
-    if (!isFault) return false;
+    const outcome = frames.rescue(this.context, this.posted, this.space.patches.region, stepping);
+    if (outcome === Rescue.Completed && !this.deliver()) frames.fail(this.context);
+    if (outcome === Rescue.Failed) this.board.condemn(this, 'could not do what it was ordered');
+    return outcome;
+  }
+
+  #interrupted(): boolean {
+    if (this.#rescue(false) !== Rescue.Underway) return this.#stopped(StopKind.Interrupted);
+    this.space.platform.patchedCalls.frames.trapAfterCommands(this.context);
     this.reply(Reply.Return);
-    return true;
+    return false;
+  }
+
+  #faulted(info: number, code: number): boolean {
+    const stepping = this.signal === SIGTRAP && code === TRAP_TRACE;
+    const outcome = this.#rescue(stepping);
+    if (outcome === Rescue.Failed) return false;
+    const undone = outcome === Rescue.Undone || outcome === Rescue.Completed;
+    if (outcome === Rescue.Stepping || (undone && !stepping)) {
+      // Commands that had to be finished first have been.
+      if (this.interruptWanted && outcome === Rescue.Completed) return this.#stopped(StopKind.Interrupted);
+      this.reply(Reply.Return);
+      return false;
+    }
+    this.#decodeFault(info, code);
+    if (undone) {
+      const address = this.space.platform.patchedCalls.frames.instructionPointer(this.context);
+      this.fault.addressLow = address >>> 0;
+      this.fault.addressHigh = Math.floor(address / 0x1_0000_0000);
+    }
+    return this.#stopped(StopKind.Fault);
   }
 
   protected stoppedInHandler(): boolean {
@@ -294,17 +307,13 @@ export class SeccompThread extends MemoryThread implements GuestThread {
     const code = view.getInt32(info + SI_CODE, true);
     const { signal } = this;
     if (signal === SIGSYS && code === SYS_SECCOMP_CODE) return this.#trapped(info);
-    if (signal === this.board.interruptSignal && this.interruptWanted) {
-      return this.#rescued(false) ? false : this.#stopped(StopKind.Interrupted);
-    }
+    if (signal === this.board.interruptSignal && this.interruptWanted) return this.#interrupted();
     // Sent from outside, or an interruption that another stop has answered.
     if (signal > 31 || ((FAULT_SIGNALS >> signal) & 1) === 0 || code <= 0) {
       this.reply(Reply.Return);
       return false;
     }
-    if (this.#rescued(true)) return false;
-    this.#decodeFault(info, code);
-    return this.#stopped(StopKind.Fault);
+    return this.#faulted(info, code);
   }
 
   protected interrupted(): boolean {
@@ -359,10 +368,7 @@ export class SeccompThread extends MemoryThread implements GuestThread {
   /** A new guest thread on the host thread of this one, which has ended and waits in the handler. */
   moveTo(space: SeccompSpace): SeccompThread {
     const next = new SeccompThread(this.board, space, this.context, this.slotAddress);
-    next.tid = this.tid;
-    next.idLow = this.idLow;
-    next.idHigh = this.idHigh;
-    next.state = this.state;
+    next.takePlace(this);
     next.placement = this.affinity === null ? this.placement : 0;
     this.context.commands = 0;
     return next;

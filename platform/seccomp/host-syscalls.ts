@@ -18,10 +18,7 @@ export const SYS_SECCOMP = 317;
 export const SYS_RSEQ = 334;
 
 export const PROT_READ_WRITE = 3;
-export const MAP_SHARED = 0x01;
-export const MAP_PRIVATE = 0x02;
 export const MAP_FIXED = 0x10;
-export const MAP_ANONYMOUS = 0x20;
 /** MAP_SHARED | MAP_FIXED | MAP_POPULATE: how a slot is mapped. */
 export const MAP_SLOT = 0x8011;
 export const MREMAP_MAYMOVE = 1;

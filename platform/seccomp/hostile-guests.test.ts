@@ -13,6 +13,7 @@ import { assembleGuestCode, DOORBELL, KIND_DONE, KIND_STARTED } from '../stub/gu
 import { CONTEXT_BASE, GUEST_END, STUB_BASE, TASK_END } from '../stub/layout.ts';
 import type { SeccompThread } from './guest-thread.ts';
 import { createSeccompPlatform } from './platform.ts';
+import type { SeccompOptions } from './platform.ts';
 
 const SYS_MARK = 400;
 const SYS_MUNMAP = 11;
@@ -20,10 +21,12 @@ const stub = assembleGuestCode(true);
 const world = {} as { -readonly [K in keyof g.World]: g.World[K] };
 let bystander: GuestThread;
 
-beforeEach(() => {
+beforeEach(() => start({ interruptPatienceNs: 500e6 }));
+
+function start(options: SeccompOptions): void {
   const host = createHost();
   world.host = host;
-  world.platform = createSeccompPlatform(host, { interruptPatienceNs: 500e6 });
+  world.platform = createSeccompPlatform(host, options);
   world.memory = host.allocate(64 * 1024);
   bystander = g.load(
     world,
@@ -34,7 +37,7 @@ beforeEach(() => {
       a.jmp('loop');
     }),
   );
-});
+}
 
 afterEach(() => {
   // Whatever happened, others are served as before.
@@ -59,6 +62,19 @@ function serve(thread: GuestThread, count: number): StopKind[] {
     thread.setResult(0);
   }
   return kinds;
+}
+
+/** Lets it run to its next stop. It may as well go to sleep there: then it must be possible to interrupt it. */
+function awaitOrInterrupt(thread: GuestThread): void {
+  const { host, platform } = world;
+  thread.resume();
+  host.setAlarm(host.monotonicNs() + 100e6);
+  const stopped = platform.wait();
+  host.takeEvents(new Int32Array(64));
+  host.setAlarm(Infinity);
+  if (stopped !== null) return;
+  thread.interrupt();
+  expect(g.nextStop(world)).toBe(thread);
 }
 
 /** Calls made by the stub's own code for the guest: each is number and arguments. Afterwards the results lie at DATA + 56, + 120 and so on. */
@@ -139,6 +155,22 @@ describe('the rights of the stub', () => {
     thread.release();
   });
 
+  test('give no memory where it is limited', () => {
+    world.platform.destroy();
+    start({ memoryLimited: true });
+    const thread = g.load(world, stubUser);
+    expect(thread.mmap(0x1000_0000, 0x1_0000, 0, 0x4022, -1, 0)).toBe(0);
+    writeList(thread, [
+      [9, 0x1800_0000, 8192, 3, 0x32, -1, 0],
+      [10, 0x1000_0000, 4096, 3, 0, 0, 0],
+      [28, 0x1000_0000, 4096, 23, 0, 0, 0],
+      [11, 0x1000_0000, 4096, 0, 0, 0, 0],
+    ]);
+    g.expectNextCall(world, thread, SYS_MARK);
+    expect(results(thread, 4)).toEqual([-1, -1, -1, 0]);
+    thread.release();
+  });
+
   test('end a process that ends itself', () => {
     const thread = g.load(world, stubUser);
     writeList(thread, [[231, 0, 0, 0, 0, 0, 0]]);
@@ -186,7 +218,7 @@ describe('jumps into the stub', () => {
         g.expectNextCall(world, thread, SYS_MARK);
         for (const register of [0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 22, 24, 26, 28, g.REG.rsp]) g.setRegister(thread, register, value);
         g.setRegister(thread, g.REG.rax, STUB_BASE + at);
-        serve(thread, 3);
+        awaitOrInterrupt(thread);
         thread.space.kill();
       }
     });

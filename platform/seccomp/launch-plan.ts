@@ -103,14 +103,16 @@ export interface LaunchSite {
   readonly stub: GuestCode;
   /** Where two copies of the stub lie in the sentry. */
   readonly code: number;
+  readonly memoryLimited: boolean;
   /** The parts of the host's vDSO, and whether they can be moved. */
   readonly vdso: readonly Mapping[];
   readonly moveVdso: boolean;
 }
 
 /** Fills the plan and the slot. Where the vDSO will lie. */
-export function prepareLaunch(plan: Plan, { context, contextsFd, stub, code, vdso: parts, moveVdso }: LaunchSite): VdsoPlace | null {
-  writeStructures(context, stub);
+export function prepareLaunch(plan: Plan, site: LaunchSite): VdsoPlace | null {
+  const { context, contextsFd, stub, code, vdso: parts, moveVdso } = site;
+  writeStructures(context, stub, site.memoryLimited);
   detach(plan, context.address, code, stub);
   const vdso = placeVdso(plan, parts, moveVdso);
   const move = nr.MREMAP_MAYMOVE | nr.MREMAP_FIXED;
@@ -127,10 +129,11 @@ export function prepareLaunch(plan: Plan, { context, contextsFd, stub, code, vds
 }
 
 /** What the calls point to. */
-function writeStructures(context: Context, stub: GuestCode): void {
+function writeStructures(context: Context, stub: GuestCode, memoryLimited: boolean): void {
   const program = assembleFilter(
     guestFilter({
       guestEnd: GUEST_END,
+      memoryLimited,
       slots: { start: CONTEXT_BASE, end: CONTEXT_END },
       stub: { start: STUB_BASE, size: STUB_SIZE },
       doorbell: DOORBELL,

@@ -76,7 +76,7 @@ export abstract class MemoryThread extends StubThread {
    */
   #memoryCall(number: number, a0: number, a1: number, a2: number, a3: number, a4: number, a5: number): number {
     const { context, space } = this;
-    const asked = !isFreeMemoryCall(number, a1, a3);
+    const asked = !isFreeMemoryCall(number, a1, a2, a3, this.board.memoryLimited);
     const mayDefer = !asked && !this.#collecting && isForeseen(number, a2) && this.stop === StopKind.Syscall && space.mayDefer();
     // A posted call has no need of the handler: the trampoline makes deferred calls as well.
     if (!(mayDefer && this.state === State.Posted) && !this.enterHandler()) return -ESRCH;

@@ -38,12 +38,16 @@ const EPERM = 1;
 const AT_HWCAP2 = 26;
 const HWCAP2_FSGSBASE = 2;
 export interface SeccompOptions {
+  /** The memory of guests is limited: no memory call of theirs is made without the sentry's order, which costs a little. */
+  readonly memoryLimited?: boolean;
   /** Without it no call site is patched. */
   readonly patching?: PatchingOptions;
   /** After so long without a stop an interrupted thread is taken for hostile. */
   readonly interruptPatienceNs?: number;
 }
 
+/** Stopped threads, idle ones included, from which on those whose call waits leave the filter. */
+const WAITING_MAX = 100;
 const INTERRUPT_PATIENCE_NS = 10_000_000_000;
 
 export class SeccompPlatform implements Platform, SwitchboardOwner {
@@ -70,7 +74,10 @@ export class SeccompPlatform implements Platform, SwitchboardOwner {
   #lookedAtEvents = false;
   #destroyed = false;
 
-  constructor(host: LinuxHost, { interruptPatienceNs = INTERRUPT_PATIENCE_NS, patching = { transfers: null } }: SeccompOptions) {
+  constructor(
+    host: LinuxHost,
+    { interruptPatienceNs = INTERRUPT_PATIENCE_NS, patching = { transfers: null }, memoryLimited = false }: SeccompOptions,
+  ) {
     this.#host = host;
     this.#interruptPatienceNs = interruptPatienceNs;
     this.limits = { lowestAddress: host.facts.lowestAddress, highestAddress: GUEST_END };
@@ -79,13 +86,14 @@ export class SeccompPlatform implements Platform, SwitchboardOwner {
     this.#placement = new Placement(host);
     this.#contexts = new Contexts(host);
     this.#restoreSignal = forwardSignals(assembleSignalHandler(host.events.exitWriteFd), [EXIT_SIGNAL]);
-    const launched = this.#launch(code);
+    const launched = this.#launch(code, memoryLimited);
     const { listener, layout } = launched;
     this.#board = new Switchboard(this, host.events, {
       listener,
       layout,
       contextsFd: this.#contexts.fd,
       exchangeAddress: STUB_BASE + code.exchange,
+      memoryLimited,
     });
     this.keepsAnswers = patching.keepsAnswers === true;
     this.patchedCalls = new PatchedCalls(host, this.#placement, layout, code.trampoline, patching);
@@ -94,9 +102,9 @@ export class SeccompPlatform implements Platform, SwitchboardOwner {
   }
 
   /** Leaves nothing behind when it throws: another platform may be tried next. */
-  #launch(code: GuestCode): Launched {
+  #launch(code: GuestCode, memoryLimited: boolean): Launched {
     try {
-      return launchZygote(this.#host, this.#contexts, code);
+      return launchZygote({ host: this.#host, contexts: this.#contexts, stub: code, memoryLimited });
     } catch (error) {
       this.#host.close(this.#contexts.fd);
       this.#restoreSignal();
@@ -152,6 +160,11 @@ export class SeccompPlatform implements Platform, SwitchboardOwner {
     return ready;
   }
 
+  /** So many threads wait in the filter that the host's going through them is felt. */
+  get isCrowded(): boolean {
+    return this.#board.threads.size - this.running > WAITING_MAX;
+  }
+
   /** Keeps the main thread of another process of ours, one that the sentry waits for, on the sentry's CPU. */
   follow(pid: number): void {
     this.#placement.follow(pid);
@@ -177,7 +190,7 @@ export class SeccompPlatform implements Platform, SwitchboardOwner {
   /** The kernel needs `thread` no more. */
   dropped(thread: SeccompThread): void {
     this.#interrupted.delete(thread);
-    this.patchedCalls.gone(thread);
+    this.patchedCalls.drop(thread);
   }
 
   /** A resume that cannot happen: the thread is dead, which the kernel learns from `wait`. */
@@ -195,6 +208,8 @@ export class SeccompPlatform implements Platform, SwitchboardOwner {
 
   setAffinity(thread: SeccompThread, words: readonly number[] | null): void {
     thread.affinity = words === null ? null : this.#placement.subset(words);
+    // It may now be on the sentry's CPU, where neither may spin.
+    if (words !== null) this.patchedCalls.drop(thread);
     this.#placement.place(thread);
   }
 

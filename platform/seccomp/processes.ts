@@ -250,9 +250,10 @@ export class Processes {
 
   /** Ends and reaps everything. */
   destroy(): void {
-    for (const pid of this.#spaces.keys()) process.kill(pid, process.SIGKILL);
-    if (this.#zygote.alive) process.kill(this.#zygote.pid, process.SIGKILL);
-    for (let pid = 1; pid > 0 || pid === -EINTR; ) pid = process.wait(-1, WAIT_OPTIONS);
+    const pids = [...this.#spaces.keys()];
+    if (this.#zygote.alive) pids.push(this.#zygote.pid);
+    for (const pid of pids) process.kill(pid, process.SIGKILL);
+    for (const pid of pids) while (process.wait(pid, WAIT_OPTIONS) === -EINTR);
     this.#spaces.clear();
     this.#board.threads.clear();
   }

@@ -14,6 +14,11 @@ platformSuite('seccomp', () => {
   return { host, platform: createSeccompPlatform(host) };
 });
 
+platformSuite('seccomp with limited memory', () => {
+  const host = createHost();
+  return { host, platform: createSeccompPlatform(host, { memoryLimited: true }) };
+});
+
 describe('stub processes', () => {
   const world = {} as { -readonly [K in keyof g.World]: g.World[K] };
 
@@ -164,5 +169,47 @@ describe('stub processes', () => {
     expect(child.call[2]).toBe(8);
     child.release();
     thread.release();
+  });
+
+  test('where many wait, a call that is left waiting does so in its slot, and goes on as if nothing had been', () => {
+    const SYS_MUNMAP = 11;
+    const thread = g.load(
+      world,
+      g.program((a) => {
+        a.movImm32('rbx', 77);
+        a.label('loop');
+        g.call(a, 400);
+        a.mov('rdi', 'rax');
+        g.call(a, SYS_MUNMAP);
+        a.jmp('loop');
+      }),
+    ) as SeccompThread;
+    for (let i = 0; i < 110; i += 1) expect(typeof thread.spawn()).toBe('object');
+    const leave = (nr: number, result: number): void => {
+      g.expectNextCall(world, thread, nr);
+      thread.leaveWaiting();
+      thread.setResult(result);
+    };
+    leave(400, 1);
+    leave(SYS_MUNMAP, 0);
+    leave(400, 2);
+    g.expectNextCall(world, thread, SYS_MUNMAP);
+    expect(thread.call[2]).toBe(2);
+    thread.leaveWaiting();
+    expect(g.getRegister(thread, g.REG.rbx)).toBe(77);
+    expect(thread.mprotect(g.DATA, g.PAGE, g.PROT_RW)).toBe(0);
+    leave(400, 3);
+    g.poke32(world, thread, g.DATA, 5);
+    expect(thread.space.compareExchange(thread, g.DATA, 5, 6)).toBe(5);
+    const child = thread.fork() as SeccompThread;
+    child.setResult(9);
+    g.expectNextCall(world, child, SYS_MUNMAP);
+    expect(child.call[2]).toBe(9);
+    child.release();
+    thread.setResult(4);
+    g.expectNextCall(world, thread, SYS_MUNMAP);
+    expect(thread.call[2]).toBe(4);
+    thread.interrupt();
+    thread.space.kill();
   });
 });

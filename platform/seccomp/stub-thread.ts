@@ -8,6 +8,7 @@
  * The host thread may be killed, and its process may be hostile, at any moment: then `alive` becomes false and the methods say -ESRCH.
  */
 import type { Notifications } from '../host/notifications.ts';
+import { futexWake } from '../host/libc.ts';
 import * as process from '../host/process.ts';
 import { Frame } from '#sentry/abi/x64/signal-frame.ts';
 import { Reg } from '#sentry/abi/x64/registers.ts';
@@ -74,6 +75,8 @@ export abstract class StubThread {
   protected ipLow = 0;
   protected ipHigh = 0;
   #held = false;
+  /** It is `Rung`, but waits in its slot. */
+  #asleep = false;
 
   constructor(board: Switchboard, context: Context, slotAddress: number) {
     this.board = board;
@@ -126,7 +129,36 @@ export abstract class StubThread {
   /** Answers the doorbell. */
   reply(code: number): void {
     this.state = code === Reply.Return ? State.Running : State.Busy;
-    this.board.listener.answer(this.idLow, this.idHigh, code, 0);
+    this.#answer(code);
+  }
+
+  #answer(code: number): void {
+    if (!this.#asleep) {
+      this.board.listener.answer(this.idLow, this.idHigh, code, 0);
+      return;
+    }
+    this.#asleep = false;
+    this.context.words[slot.WAKE / 4] = code + 1;
+    futexWake(this.context.address + slot.WAKE);
+  }
+
+  /**
+   * Leaves the thread to wait in its slot instead of in the filter: the host goes through all that wait there, one by one, at each
+   * notification and each answer.
+   */
+  sleep(): void {
+    if (this.#asleep || !this.enterHandler()) return;
+    this.#answer(Reply.Sleep);
+    this.#asleep = true;
+  }
+
+  /** Takes over where the host thread of `other` is. */
+  protected takePlace(other: StubThread): void {
+    this.tid = other.tid;
+    this.idLow = other.idLow;
+    this.idHigh = other.idHigh;
+    this.state = other.state;
+    this.#asleep = other.#asleep;
   }
 
   /** A forked child whose first call, for its slot, has not been answered: it has not seen its slot yet. */
@@ -245,7 +277,7 @@ export abstract class StubThread {
     context.view.setUint16(frame + Frame.cs, 0x33, true);
     do {
       this.state = State.Routine;
-      board.listener.answer(this.idLow, this.idHigh, Reply.Return, 0);
+      this.#answer(Reply.Return);
       if (!board.awaitRing(this)) return -1;
     } while (this.signal === board.interruptSignal);
     const old = context.words[registerWord(board.layout, Reg.rax)]!;

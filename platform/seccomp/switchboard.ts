@@ -39,6 +39,8 @@ export interface SwitchboardParts {
   readonly contextsFd: number;
   /** Where the stub's `exchange` lies in every process. */
   readonly exchangeAddress: number;
+  /** Whether the filter asks about all memory calls that can make a process grow. */
+  readonly memoryLimited: boolean;
 }
 
 export class Switchboard {
@@ -48,6 +50,7 @@ export class Switchboard {
   readonly sentryPid = process.ownPid();
   readonly interruptSignal = INTERRUPT_SIGNAL;
   readonly exchangeAddress: number;
+  readonly memoryLimited: boolean;
   /** By host thread id. */
   readonly threads = new Map<number, StubThread>();
   /** Stops that were found and not yet fetched. */
@@ -63,6 +66,7 @@ export class Switchboard {
     this.layout = parts.layout;
     this.contextsFd = parts.contextsFd;
     this.exchangeAddress = parts.exchangeAddress;
+    this.memoryLimited = parts.memoryLimited;
   }
 
   /** Takes one notification; the thread that stopped by it, or null when it is nothing for the kernel. Call it when there is one. */

@@ -69,24 +69,32 @@ export class Zygote extends StubThread {
   protected restoreCall(): void {}
 }
 
+export interface LaunchRequest {
+  readonly host: LinuxHost;
+  readonly contexts: Contexts;
+  readonly stub: GuestCode;
+  /** See platform/bpf/guest-filter.ts. */
+  readonly memoryLimited: boolean;
+}
+
 /** Starts the zygote. Throws PlatformUnavailable where the host does not have or allow what it needs. */
-export function launchZygote(host: LinuxHost, contexts: Contexts, stub: GuestCode): Launched {
-  const code = mapCode(stub.bytes, 2);
-  const first = attemptLaunch(host, contexts, stub, code, true);
+export function launchZygote(request: LaunchRequest): Launched {
+  const code = mapCode(request.stub.bytes, 2);
+  const first = attemptLaunch(request, code, true);
   if (typeof first !== 'number') return first;
   // A host that seals the vDSO: it stays where it is.
-  const second = attemptLaunch(host, contexts, stub, code, false);
+  const second = attemptLaunch(request, code, false);
   if (typeof second !== 'number') return second;
   throw new PlatformUnavailable(`this host refuses to set up a guest process (${errnoName(-second)})`, -second);
 }
 
 /** -errno when only the move of the vDSO was refused. */
-function attemptLaunch(host: LinuxHost, contexts: Contexts, stub: GuestCode, code: number, moveVdso: boolean): Launched | number {
+function attemptLaunch({ host, contexts, stub, memoryLimited }: LaunchRequest, code: number, moveVdso: boolean): Launched | number {
   const context = contexts.take();
   if (typeof context === 'number')
     throw new PlatformUnavailable(`this host has no memory for guest processes (${errnoName(-context)})`, -context);
   const plan = new Plan(context);
-  const vdso = prepareLaunch(plan, { context, contextsFd: contexts.fd, stub, code, vdso: host.facts.vdso, moveVdso });
+  const vdso = prepareLaunch(plan, { context, contextsFd: contexts.fd, stub, code, memoryLimited, vdso: host.facts.vdso, moveVdso });
   context.setWord(slot.FORK_PARENT, process.ownPid());
   const pid = callCloningCode(code + stub.launch, UNTRACED_ZYGOTE_FLAGS, context.address, host.facts.heap);
   context.commands = 0;

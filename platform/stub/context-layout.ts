@@ -28,6 +28,8 @@ export const FORK_OFFSET = 0x220;
 export const FORK_PARENT = 0x228;
 /** Not zero: a forked child need not ring before it returns to the guest. */
 export const GO = 0x240;
+/** For the reply "sleep": becomes the next reply plus one. The low half is a futex. */
+export const WAKE = 0x248;
 /** For the reply "spawn": where the new thread's slot and its frame lie. */
 export const SPAWN_SLOT = 0x230;
 export const SPAWN_FRAME = 0x238;

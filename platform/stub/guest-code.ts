@@ -10,6 +10,7 @@
  *       0  return to the guest by rt_sigreturn
  *       1  work through the command list, then ring again with KIND_DONE
  *       2  the same, but return to the guest if nothing failed
+ *       5  sleep: wait in the slot for the next reply
  *       3  fork    4  spawn: ring again; the child rings with KIND_STARTED, unless a forked one is told to go (`GO`)
  * - `exchange`: an atomic compare-and-exchange on guest memory, then a trap.
  *
@@ -33,7 +34,7 @@ export const DOORBELL = 0x5000;
 export const KIND_DONE = 0x100;
 export const KIND_STARTED = 0x101;
 
-export const Reply = { Return: 0, Commands: 1, CommandsThenReturn: 2, Fork: 3, Spawn: 4 } as const;
+export const Reply = { Return: 0, Commands: 1, CommandsThenReturn: 2, Fork: 3, Spawn: 4, Sleep: 5 } as const;
 
 const SYS_MMAP = 9;
 const SYS_RT_SIGRETURN = 15;
@@ -42,6 +43,7 @@ const SYS_CLONE = 56;
 const SYS_GETPPID = 110;
 const SYS_PRCTL = 157;
 const SYS_ARCH_PRCTL = 158;
+const SYS_FUTEX = 202;
 const SYS_EXIT_GROUP = 231;
 const PR_SET_PDEATHSIG = 1;
 const SIGKILL = 9;
@@ -153,6 +155,7 @@ function assembleHandler(a: Assembler, hasSegmentInstructions: boolean): void {
   a.label('ring');
   a.mov('rsi', 'rsp');
   call(a, DOORBELL);
+  a.label('replied');
   a.cmpImm32('rax', Reply.Fork);
   a.je('fork');
   a.ja('spawn'); // errors too: they are large unsigned numbers
@@ -266,6 +269,8 @@ function mapOwnSlot(a: Assembler, descriptor: Register, offset: Register): void 
 
 function assembleSpawn(a: Assembler): void {
   a.label('spawn');
+  a.cmpImm32('rax', Reply.Sleep);
+  a.je('sleep');
   a.cmpImm32('rax', Reply.Spawn);
   a.jne('dead');
   a.loadAt('r12', 'rbx', slot.SPAWN_SLOT);
@@ -277,6 +282,20 @@ function assembleSpawn(a: Assembler): void {
   a.jmp('started');
 }
 
+/** Waits for the next reply in the slot. */
+function assembleSleep(a: Assembler): void {
+  a.label('sleep');
+  a.leaAt('rdi', 'rbx', slot.WAKE);
+  for (const register of ['rsi', 'rdx', 'r10', 'r8', 'r9'] as const) a.xor(register, register);
+  call(a, SYS_FUTEX); // FUTEX_WAIT for anything but 0
+  a.loadAt('rax', 'rbx', slot.WAKE);
+  a.test('rax', 'rax');
+  a.je('sleep');
+  a.storeImmAt('rbx', slot.WAKE, 0);
+  a.addImm32('rax', -1);
+  a.jmp('replied');
+}
+
 /** `hasSegmentInstructions`: the host lets user code use rdfsbase and its like. */
 export function assembleGuestCode(hasSegmentInstructions: boolean): GuestCode {
   const a = new Assembler();
@@ -286,6 +305,7 @@ export function assembleGuestCode(hasSegmentInstructions: boolean): GuestCode {
   assembleCommands(a);
   assembleFork(a);
   assembleSpawn(a);
+  assembleSleep(a);
   a.label('dead');
   a.movImm32('rdi', 1);
   call(a, SYS_EXIT_GROUP);

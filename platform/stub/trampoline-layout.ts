@@ -10,6 +10,8 @@
  * sentry may ask for that (taken → sleep) when the answer will take long.
  */
 
+import { COPY_BYTES } from './context-layout.ts';
+
 export const CallState = { Idle: 0, Posted: 1, Taken: 2, Parked: 3, Sleep: 4, Withdrawn: 5 } as const;
 
 /** The value of `HOT` while the sentry looks for posted calls. Any other value, also whatever lies where a changed gs base points, means: it does not. */
@@ -55,7 +57,7 @@ export const FLAGS = 0x140;
 export const CURSOR = 0x148;
 
 /** Bytes that travel with a call, and with its reply, are at most so many. */
-export const CARRIED_MAX = 4096;
+export const CARRIED_MAX = COPY_BYTES;
 
 /** Where the slots of patched sites begin: their addresses, little-endian, end in 0f 05. */
 export const REGION_BASE = 0x050f_0000;

@@ -80,7 +80,7 @@ test('the number of a process is not given out while its process group lives', (
 test('a child that is not waited for leaves its times to nobody', () => {
   const world = new KernelWorld();
   const parent = world.process();
-  parent.group.handlers.flags[SIGCHLD] = SA_NOCLDWAIT;
+  parent.group.handlers.own().flags[SIGCHLD] = SA_NOCLDWAIT;
   const other = child(world, world.call(parent, 'fork'));
   other.group.systemTimeNs = 5e9;
   world.call(other, 'exit_group', 0);

@@ -7,7 +7,7 @@
 import { exitRobustList, futexWake } from './futex/exit.ts';
 import type { Kernel } from './kernel.ts';
 import { leaveProcessGroup, notifyOrphanedGroups } from './job-control.ts';
-import { SIGCHLD, SIGKILL } from '#sentry/abi/signal.ts';
+import { SIG_IGN, SIGCHLD, SIGKILL } from '#sentry/abi/signal.ts';
 import { childStatusInfo, kernelInfo } from './signals/info.ts';
 import { sendToGroup } from './signals/send.ts';
 import { leaveSignals } from './signals/stop.ts';
@@ -148,6 +148,7 @@ function reparentChildren(group: ThreadGroup): void {
     child.adoptedByInit = reaper === kernel.init;
     reaper?.children.add(child);
     child.leader.exitSignal = SIGCHLD;
+    for (const member of child.tasks) if (!member.hasExited) member.thread.forgetAnswers?.();
     if (reaper !== null) for (const member of child.tasks) member.parentTask = reaper.leader;
     if (child.isZombie && reaper !== null && kernel.exitStatus === null) notifyParent(child);
   }
@@ -167,8 +168,9 @@ function notifyParent(group: ThreadGroup): void {
   if (parent === null) return;
   const signal = group.leader.exitSignal;
   const reapsItself = signal === SIGCHLD && parent.handlers.reapsAutomatically;
-  // The thread that made the child is the first to hear of it.
-  if (signal !== 0) sendToGroup(parent, childStatusInfo(signal, group), group.leader.parentTask ?? parent.leader);
+  // An ignored SIGCHLD is not even sent: blocked, it would be pending. The thread that made the child is the first to hear of it.
+  const silent = signal === 0 || (signal === SIGCHLD && parent.handlers.handler[SIGCHLD] === SIG_IGN);
+  if (!silent) sendToGroup(parent, childStatusInfo(signal, group), group.leader.parentTask ?? parent.leader);
   // Linux: a child nobody waits for does not count in its parent's times.
   if (reapsItself) removeZombie(group);
   parent.childEvents.notify(CHILD_CHANGED);

@@ -28,9 +28,12 @@ const DEFAULTS: readonly (readonly [resource: number, soft: number, hard: number
   [RLIMIT_RTPRIO, 0, 0],
 ];
 
+/** No limits. An array of values never changes: processes share it. */
+const UNLIMITED = new Float64Array(RLIM_NLIMITS).fill(RLIM_INFINITY);
+
 export class ResourceLimits {
-  private readonly softValues = new Float64Array(RLIM_NLIMITS).fill(RLIM_INFINITY);
-  private readonly hardValues = new Float64Array(RLIM_NLIMITS).fill(RLIM_INFINITY);
+  private softValues = UNLIMITED;
+  private hardValues = UNLIMITED;
 
   /** What init starts with. */
   static initial(): ResourceLimits {
@@ -48,14 +51,14 @@ export class ResourceLimits {
   }
 
   set(resource: number, soft: number, hard: number): void {
-    this.softValues[resource] = soft;
-    this.hardValues[resource] = hard;
+    this.softValues = this.softValues.with(resource, soft);
+    this.hardValues = this.hardValues.with(resource, hard);
   }
 
   fork(): ResourceLimits {
     const copy = new ResourceLimits();
-    copy.softValues.set(this.softValues);
-    copy.hardValues.set(this.hardValues);
+    copy.softValues = this.softValues;
+    copy.hardValues = this.hardValues;
     return copy;
   }
 }

@@ -48,7 +48,7 @@ export class Task implements Caller {
   /** The host thread that runs it; replaced by execve. Not to be used once the task has exited. */
   thread: GuestThread;
   state: TaskState = TaskState.Running;
-  credentials: Credentials;
+  private currentCredentials: Credentials;
   /** comm: at most 15 bytes. */
   name: string;
   readonly signals: TaskSignals;
@@ -97,7 +97,7 @@ export class Task implements Caller {
     this.tid = tid;
     this.startTimeNs = kernel.host.monotonicNs();
     this.thread = init.thread;
-    this.credentials = init.credentials;
+    this.currentCredentials = init.credentials;
     this.name = init.name;
     this.group = init.group;
     this.mm = init.mm;
@@ -107,6 +107,15 @@ export class Task implements Caller {
     this.signals = new TaskSignals(this);
     this.wait = new CallWait(kernel.host, kernel.timers, () => kernel.makeRunnable(this));
     init.thread.owner = this;
+  }
+
+  get credentials(): Credentials {
+    return this.currentCredentials;
+  }
+
+  set credentials(credentials: Credentials) {
+    this.currentCredentials = credentials;
+    this.thread.forgetAnswers?.();
   }
 
   /** The caller's own view for /proc/self and the like: see `Caller.task`. */

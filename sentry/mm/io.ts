@@ -33,14 +33,16 @@ export interface GuestBytes {
 
 /** At most this many segments in one readv or writev (UIO_MAXIOV). */
 export const IOV_MAX = 1024;
+/** Room for so many at first: every task has a `UserIo`, and few ever move more pieces. */
+const FIRST_PIECES = 8;
 
 /** Guest memory as an `Io`. One object serves a task for ever: `begin`, then `segment` for each buffer. */
 export class UserIo implements Io, GuestPieces {
   remaining = 0;
   private memory: GuestBytes | null = null;
   // The pieces, and how far we are.
-  readonly addresses: Float64Array = new Float64Array(IOV_MAX);
-  readonly lengths: Float64Array = new Float64Array(IOV_MAX);
+  addresses: Float64Array = new Float64Array(FIRST_PIECES);
+  lengths: Float64Array = new Float64Array(FIRST_PIECES);
   private count = 0;
   current = 0;
   done = 0;
@@ -70,10 +72,19 @@ export class UserIo implements Io, GuestPieces {
 
   segment(address: number, length: number): void {
     if (this.count === 0) this.first.address = address;
+    else if (this.count === this.addresses.length) this.grow();
     this.addresses[this.count] = address;
     this.lengths[this.count] = length;
     this.count++;
     this.remaining += length;
+  }
+
+  private grow(): void {
+    const { addresses, lengths } = this;
+    this.addresses = new Float64Array(addresses.length * 2);
+    this.lengths = new Float64Array(lengths.length * 2);
+    this.addresses.set(addresses);
+    this.lengths.set(lengths);
   }
 
   put(memory: HostMemory, offset: number, length: number): number {

@@ -8,6 +8,7 @@ import { EAGAIN, EBADF, EFAULT, EINVAL, EISDIR, EPIPE, ESPIPE } from '#sentry/ab
 import { MAX_RW_COUNT, SPLICE_F_GIFT, SPLICE_F_MORE, SPLICE_F_MOVE, SPLICE_F_NONBLOCK } from '#sentry/abi/fcntl.ts';
 import { getI64 } from '#sentry/abi/layout.ts';
 import { SIGPIPE } from '#sentry/abi/signal.ts';
+import { emptyAttributes } from '#sentry/abi/stat.ts';
 import { PipeFile } from '../fs/pipe/pipe-file.ts';
 import type { FileDescription } from '../vfs/file-description.ts';
 import type { Task } from '../kernel/task.ts';
@@ -25,6 +26,8 @@ const SPLICE_ALL = SPLICE_F_MOVE | SPLICE_F_NONBLOCK | SPLICE_F_MORE | SPLICE_F_
  * wait.
  */
 const COPY_MAX = 16 << 20;
+
+const attributes = emptyAttributes();
 
 /** The offset at `address`; the file's own position when there is none. -errno. */
 function offsetArg(task: Task, address: number, file: FileDescription): number {
@@ -84,13 +87,20 @@ function copyFileRange(
   if (!source.inode.isRegular || !target.inode.isRegular) return -EINVAL;
   if (!source.readable || !target.writable || target.appends) return -EBADF;
   const count = Math.min(length, COPY_MAX);
-  if (source.inode === target.inode && from < to + count && to < from + count) return -EINVAL;
+  if (source.inode === target.inode && overlaps(source, from, to, count)) return -EINVAL;
   const allowed = writeAllowance(task, target, to, count);
   if (allowed < 0) return allowed;
   const transfer = new Transfer(task, source, from, target, to);
   const moved = transfer.run(allowed);
   if (moved === 0) return transfer.ended;
   return storeOffset(task, inAddress, source, transfer.from) || storeOffset(task, outAddress, target, transfer.to) || moved;
+}
+
+/** What lies behind the end of the file is not copied and overlaps nothing. */
+function overlaps(file: FileDescription, from: number, to: number, length: number): boolean {
+  if (file.getattr(attributes) < 0) return true;
+  const count = Math.max(0, Math.min(length, attributes.size - from));
+  return from < to + count && to < from + count;
 }
 
 function splice(task: Task, inFd: number, inAddress: number, outFd: number, outAddress: number, length: number, flags: number): number {

@@ -7,6 +7,7 @@ import { afterFileSystemIdChange, afterUserIdChange, isSubset } from '../kernel/
 import type { Task } from '../kernel/task.ts';
 import { CAP_SETGID, CAP_SETUID, capable } from '../vfs/credentials.ts';
 import type { Credentials } from '../vfs/credentials.ts';
+import { kept } from './kept-answer.ts';
 import { addr, family, full, i32, input, many, out, syscall, u32 } from './row.ts';
 
 /** (uid_t)-1: "leave it", or not a valid id. */
@@ -136,10 +137,10 @@ function setgroups(task: Task, count: number, list: number): number {
 }
 
 export const credentialRows = family(
-  syscall({ name: 'getuid', nr: { x64: 102, arm64: 174 }, args: {}, support: full, run: (task) => task.credentials.uid }),
-  syscall({ name: 'geteuid', nr: { x64: 107, arm64: 175 }, args: {}, support: full, run: (task) => task.credentials.euid }),
-  syscall({ name: 'getgid', nr: { x64: 104, arm64: 176 }, args: {}, support: full, run: (task) => task.credentials.gid }),
-  syscall({ name: 'getegid', nr: { x64: 108, arm64: 177 }, args: {}, support: full, run: (task) => task.credentials.egid }),
+  syscall({ name: 'getuid', nr: { x64: 102, arm64: 174 }, args: {}, support: full, run: (task) => kept(task, task.credentials.uid) }),
+  syscall({ name: 'geteuid', nr: { x64: 107, arm64: 175 }, args: {}, support: full, run: (task) => kept(task, task.credentials.euid) }),
+  syscall({ name: 'getgid', nr: { x64: 104, arm64: 176 }, args: {}, support: full, run: (task) => kept(task, task.credentials.gid) }),
+  syscall({ name: 'getegid', nr: { x64: 108, arm64: 177 }, args: {}, support: full, run: (task) => kept(task, task.credentials.egid) }),
   syscall({ name: 'setuid', nr: { x64: 105, arm64: 146 }, args: { uid: u32 }, support: full, run: setuid }),
   syscall({ name: 'setgid', nr: { x64: 106, arm64: 144 }, args: { gid: u32 }, support: full, run: setgid }),
   syscall({ name: 'setreuid', nr: { x64: 113, arm64: 145 }, args: { ruid: u32, euid: u32 }, support: full, run: setreuid }),

@@ -39,7 +39,7 @@ function flock(world: FileWorld, task: Task, type: number, start: number, length
 
 /** Ignores a signal, so that it does not end the process. */
 function ignore(task: Task, signo: number): void {
-  task.group.handlers.handler[signo] = 1;
+  task.group.handlers.own().handler[signo] = 1;
 }
 
 describe('read and write', () => {
@@ -133,7 +133,7 @@ describe('pipes', () => {
     const task = world.process();
     const [, writer] = pipe(world, task);
     const child = world.process(task);
-    child.group.handlers.handler[SIGUSR1] = 0x400000;
+    child.group.handlers.own().handler[SIGUSR1] = 0x400000;
     expect(world.call(child, 'write', writer, BUFFER, 100_000)).toBe('blocked');
     world.now(task, 'kill', child.tid, SIGUSR1);
     world.step();

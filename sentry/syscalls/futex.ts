@@ -4,13 +4,13 @@
 import { EAGAIN, EFAULT, EINVAL, ENOSYS, EPERM, ERESTARTSYS, ESRCH, ETIMEDOUT } from '#sentry/abi/errno.ts';
 import * as f from '#sentry/abi/futex.ts';
 import { getU64 } from '#sentry/abi/layout.ts';
-import { CLOCK_MONOTONIC, CLOCK_REALTIME } from '#sentry/abi/time.ts';
-import { futexRequeue, futexTable, futexWait, futexWakeBitset, futexWakeOp } from '../kernel/futex/futex.ts';
+import { CLOCK_MONOTONIC, CLOCK_REALTIME, Timespec } from '#sentry/abi/time.ts';
+import { futexRequeue, futexTable, futexWait, futexWakeBitset, futexWakeOp, WORD_UNREAD } from '../kernel/futex/futex.ts';
 import { futexLockPi, futexUnlockPi } from '../kernel/futex/pi.ts';
 import { resolveKey } from '../kernel/futex/table.ts';
 import type { FutexWaiter } from '../kernel/futex/table.ts';
 import type { Task } from '../kernel/task.ts';
-import { readDeadline, readDuration } from '../kernel/timers/clock.ts';
+import { deadlineIn, durationIn, readDeadline, readDuration } from '../kernel/timers/clock.ts';
 import { BLOCKED } from '../kernel/wait.ts';
 import { CAP_SYS_PTRACE, capable } from '../vfs/credentials.ts';
 import { addr, family, full, i32, input, live, many, oneOf, out, partial, pid, size, syscall, u32 } from './row.ts';
@@ -61,13 +61,28 @@ function takesClock(command: number): boolean {
 
 /** `clock` names that of an absolute timeout; -1: the timeout is relative. */
 function wait(task: Task, address: number, expected: number, bitset: number, isPrivate: boolean, timeout: number, clock: number): number {
-  let deadline = Infinity;
-  if (timeout !== 0 && task.wait.first) {
-    const time = clock < 0 ? readDuration(task, timeout) : readDeadline(task, timeout, clock);
-    if (time < 0) return time;
-    deadline = clock < 0 ? task.kernel.host.monotonicNs() + time : time;
-  }
-  return futexWait(task, address, expected, bitset, isPrivate, deadline);
+  if (timeout === 0 || !task.wait.first) return futexWait(task, address, expected, bitset, isPrivate, Infinity, WORD_UNREAD);
+  const word = readTimeAndWord(task, timeout, address);
+  const { view } = task.scratch;
+  let time: number;
+  if (word === WORD_UNREAD) time = clock < 0 ? readDuration(task, timeout) : readDeadline(task, timeout, clock);
+  else time = clock < 0 ? durationIn(view) : deadlineIn(task.kernel, view, clock);
+  if (time < 0) return time;
+  const deadline = clock < 0 ? task.kernel.host.monotonicNs() + time : time;
+  return futexWait(task, address, expected, bitset, isPrivate, deadline, word);
+}
+
+/** Where `readTimeAndWord` reads; both at once, because a copy costs by the call. */
+const timeAndWord = { addresses: new Float64Array(2), lengths: Float64Array.of(Timespec.size, 4), current: 0, done: 0 };
+
+/** The timespec to the scratch memory and the futex word as the result. WORD_UNREAD: neither, they have to be read one by one. */
+function readTimeAndWord(task: Task, time: number, address: number): number {
+  const { scratch } = task;
+  timeAndWord.addresses[0] = time;
+  timeAndWord.addresses[1] = address;
+  const bytes = Timespec.size + 4;
+  if (address % 4 !== 0 || task.memory.copyInPieces(timeAndWord, scratch, 0, bytes) !== bytes) return WORD_UNREAD;
+  return scratch.view.getUint32(Timespec.size, true);
 }
 
 function lockPi(task: Task, address: number, isPrivate: boolean, timeout: number, clock: number): number {

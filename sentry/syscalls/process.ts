@@ -21,6 +21,7 @@ import { childInfo } from '../kernel/signals/info.ts';
 import type { Task } from '../kernel/task.ts';
 import { CONTINUED } from '../kernel/thread-group.ts';
 import { REGISTERS_SET } from '../kernel/wait.ts';
+import { kept } from './kept-answer.ts';
 import { startOf } from './path-args.ts';
 import { encodeUsage } from './usage.ts';
 import { addr, dirfd, family, fd, flags, full, hex32, i32, input, many, oneOf, out, partial, path, pid, size, syscall } from './row.ts';
@@ -347,9 +348,15 @@ export const processRows = family(
     support: full,
     run: waitid,
   }),
-  syscall({ name: 'getpid', nr: { x64: 39, arm64: 172 }, args: {}, support: full, run: (task) => task.group.pid }),
-  syscall({ name: 'gettid', nr: { x64: 186, arm64: 178 }, args: {}, support: full, run: (task) => task.tid }),
-  syscall({ name: 'getppid', nr: { x64: 110, arm64: 173 }, args: {}, support: full, run: (task) => task.group.parent?.pid ?? 0 }),
+  syscall({ name: 'getpid', nr: { x64: 39, arm64: 172 }, args: {}, support: full, run: (task) => kept(task, task.group.pid) }),
+  syscall({ name: 'gettid', nr: { x64: 186, arm64: 178 }, args: {}, support: full, run: (task) => kept(task, task.tid) }),
+  syscall({
+    name: 'getppid',
+    nr: { x64: 110, arm64: 173 },
+    args: {},
+    support: full,
+    run: (task) => kept(task, task.group.parent?.pid ?? 0),
+  }),
   syscall({
     name: 'set_tid_address',
     nr: { x64: 218, arm64: 96 },

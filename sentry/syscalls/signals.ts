@@ -43,11 +43,12 @@ function rtSigaction(task: Task, signo: number, action: number, oldAction: numbe
     view.setUint32(bytes + offsets.mask + 4, handlers.maskHigh[signo]!, true);
   }
   if (action !== 0) {
-    handlers.handler[signo] = getU64(view, offsets.handler);
-    handlers.flags[signo] = view.getUint32(offsets.flags, true) & s.SA_KNOWN_FLAGS;
-    handlers.restorer[signo] = getU64(view, offsets.restorer);
-    handlers.maskLow[signo] = view.getUint32(offsets.mask, true) & ~s.UNBLOCKABLE_LOW;
-    handlers.maskHigh[signo] = view.getUint32(offsets.mask + 4, true);
+    const table = handlers.own();
+    table.handler[signo] = getU64(view, offsets.handler);
+    table.flags[signo] = view.getUint32(offsets.flags, true) & s.SA_KNOWN_FLAGS;
+    table.restorer[signo] = getU64(view, offsets.restorer);
+    table.maskLow[signo] = view.getUint32(offsets.mask, true) & ~s.UNBLOCKABLE_LOW;
+    table.maskHigh[signo] = view.getUint32(offsets.mask + 4, true);
     dropIfIgnored(task.group, signo);
   }
   return oldAction === 0 ? 0 : memory.copyOut(oldAction, scratch, bytes, bytes);

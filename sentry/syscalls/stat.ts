@@ -28,7 +28,7 @@ import {
   writeStatx,
 } from '#sentry/abi/stat.ts';
 import { access, realCredentials, stat } from '../vfs/attributes.ts';
-import { resolve, WALK_EMPTY, WALK_FOLLOW } from '../vfs/walk.ts';
+import { firstWalk, resolve, WALK_EMPTY, WALK_FOLLOW } from '../vfs/walk.ts';
 import type { Task } from '../kernel/task.ts';
 import { emptyFlag, pathArg, startOf } from './path-args.ts';
 import { dirfd, family, fd, flags, full, hex32, out, partial, path, syscall } from './row.ts';
@@ -78,14 +78,16 @@ function statx(task: Task, dirfd: number, address: number, flags: number, mask: 
   if (typeof path === 'number') return path;
   const start = startOf(task, dirfd, path);
   if (typeof start === 'number') return start;
-  const at = resolve(task, start, path, followUnless(flags) | emptyFlag(flags));
-  if (typeof at === 'number') return at;
+  const walk = firstWalk.begin(task, start, followUnless(flags) | emptyFlag(flags));
+  // Without a path: of the open file, which may know better than its inode.
   const file = path === '' ? task.files.get(dirfd) : undefined;
-  const error = file === undefined ? at.dentry.inode!.getattr(attributes) : file.getattr(attributes);
+  const error = file === undefined ? walk.toAttributes(path, attributes) : walk.toEnd(path) || file.getattr(attributes);
   if (error < 0) return error;
-  const isRoot = at.dentry === at.mount.root && at.mount.mountpoint !== null;
-  const known = STATX_BASIC_STATS | (mask & STATX_MNT_ID);
-  writeStatx(task.scratch.view, 0, attributes, known, (mask & STATX_MNT_ID) === 0 ? 0 : at.mount.id, isRoot ? STATX_ATTR_MOUNT_ROOT : 0);
+  const { mount } = walk;
+  const isRoot = (file === undefined ? walk.arrived : walk.dentry) === mount.root && mount.mountpoint !== null;
+  const wantsMount = (mask & STATX_MNT_ID) !== 0;
+  const told = STATX_BASIC_STATS | (wantsMount ? STATX_MNT_ID : 0);
+  writeStatx(task.scratch.view, 0, attributes, told, wantsMount ? mount.id : 0, isRoot ? STATX_ATTR_MOUNT_ROOT : 0);
   return task.memory.copyOut(into, task.scratch, 0, Statx.size);
 }
 

@@ -94,16 +94,21 @@ export class Walk {
     return error < 0 ? error : this.fromParent();
   }
 
-  /** Attributes of what the path leads to: 0 or -errno. Where the walk is afterwards is not defined. */
+  /** After `toAttributes`: the place whose attributes they are; null: one without a dentry, so nothing is mounted there. */
+  arrived: Dentry | null = null;
+
+  /** Attributes of what the path leads to: 0 or -errno. Afterwards `mount` is the one it lies on, but only `arrived` tells where the walk is. */
   toAttributes(path: string, into: Stat): number {
     const error = path === '' ? this.toEnd(path) : this.toParent(path);
     if (error < 0) return error;
     if (path !== '') {
+      this.arrived = null;
       const peeked = this.peekLast(into);
       if (peeked !== PEEK_UNKNOWN) return peeked;
       const walked = this.fromParent();
       if (walked < 0) return walked;
     }
+    this.arrived = this.dentry;
     return this.dentry.inode!.getattr(into);
   }
 

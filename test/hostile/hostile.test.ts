@@ -170,7 +170,7 @@ describe('races and wild jumps', () => {
     expect(stdout).toContain('an ordinary child still works');
   });
 
-  test.for(['scribbles', 'jumps', 'mappings', 'signals', 'segments', 'stacks', 'altstacks', 'steps', 'code', 'crowds'])(
+  test.concurrent.for(['scribbles', 'jumps', 'mappings', 'signals', 'segments', 'stacks', 'altstacks', 'steps', 'code', 'crowds'])(
     'attacks on what the platform needs: %s',
     async (name) => {
       const { stdout, busyMs } = await runUntilQuiet(guest('platform'), name);

@@ -41,12 +41,12 @@ export function logOnLinux(steps: readonly Step[]): Promise<string> {
   return inEmptyDirectory((cwd) => runNative(command, { cwd, stdin: scriptText(steps), timeoutMs: TIMEOUT_MS }));
 }
 
-export function logInside(steps: readonly Step[], place: Place, platform?: string): Promise<string> {
+/** `options` are options of `tsvisor do`. */
+export function logInside(steps: readonly Step[], place: Place, options: readonly string[] = []): Promise<string> {
   const command = [compileGuest('stress/actors.c')];
   return inEmptyDirectory((cwd) => {
-    const choice = platform === undefined ? [] : ['--platform', platform];
     const where = place === 'memory' ? ['--cwd', '/dev/shm'] : place === 'shared' ? ['--rw', cwd] : [];
-    return runInside(command, { cwd, args: [...choice, ...where], stdin: scriptText(steps), timeoutMs: TIMEOUT_MS });
+    return runInside(command, { cwd, args: [...options, ...where], stdin: scriptText(steps), timeoutMs: TIMEOUT_MS });
   });
 }
 

@@ -118,13 +118,12 @@ static void do_shapes(int *a) {
   int wrong = 0, count = 20 + a[1] % 400;
   pid_t parent = (pid_t)syscall(SYS_getppid), own = getpid();
   long (*shape)(void) = shapes[a[0] % (int)COUNT(shapes)];
-  uint32_t before = hash((const void *)shape, 12);
   for (int i = 0; i < count; i++) {
     wrong += shape() != parent;
     if (i % 3 == 0) wrong += shape_zero() != -EBADF;
     if (i % 4 == 0) wrong += enter_middle(39) != own;
   }
-  out(" wrong %d text %d", wrong, hash((const void *)shape, 12) == before);
+  out(" wrong %d", wrong);
 }
 
 /* Code in the arena: `mov $n, %eax; syscall; ret`, changed between the runs. */

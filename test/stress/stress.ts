@@ -1,8 +1,9 @@
 /**
- * `npm run stress -- [--seconds N] [--seed N] [--length N] [--platform NAME,…] [--place NAME] [--native]`: random programs on Linux and
+ * `npm run stress -- [--seconds N] [--seed N] [--length N] [--platform NAME,…] [--place NAME] [--options=TEXT] [--native]`: random programs on Linux and
  * inside, until the time is over; a difference is made small and printed as a script, which `actors` reads on standard input.
  *
- * Each seed runs once on Linux and once on each platform. What is printed on standard error is progress. `--native` compares Linux with itself.
+ * Each seed runs once on Linux and once on each platform. What is printed on standard error is progress. `--options` go to `tsvisor do`;
+ * `--native` compares Linux with itself.
  */
 import { parseArgs } from 'node:util';
 import buildFirst from '../harness/build-first.ts';
@@ -17,9 +18,12 @@ const { values } = parseArgs({
     length: { type: 'string', default: '150' },
     platform: { type: 'string', default: 'ptrace,seccomp' },
     place: { type: 'string' },
+    options: { type: 'string', default: '' },
     native: { type: 'boolean', default: false },
   },
 });
+
+const options = values.options.split(' ').filter((option) => option !== '');
 
 type Run = (steps: readonly Step[]) => Promise<string>;
 
@@ -28,7 +32,7 @@ async function variants(place: Place): Promise<Map<string, Run>> {
   if (values.native) return found.set('Linux again', logOnLinux);
   for (const platform of values.platform.split(',')) {
     const missing = await whyMissing(platform);
-    if (missing === '') found.set(platform, (steps) => logInside(steps, place, platform));
+    if (missing === '') found.set(platform, (steps) => logInside(steps, place, ['--platform', platform, ...options]));
     else console.error(`${platform} is left out: ${missing}`);
   }
   return found;

@@ -9,8 +9,6 @@
  */
 import type { LinuxHost } from '../../host/host.ts';
 import type { Placement } from '../../host/placement.ts';
-import { STUB_BASE } from '../../stub/layout.ts';
-import { TRAMPOLINE_OFFSET } from '../../stub/guest-code.ts';
 import { TRANSFER_ENTRIES, TransferWord, transferWord } from '../../stub/trampoline-layout.ts';
 import type { Trampoline } from '../../stub/trampoline.ts';
 import type { FrameLayout } from '../frame.ts';
@@ -91,12 +89,7 @@ export class PatchedCalls {
     this.#placement = placement;
     this.#now = () => host.events.monotonicNs();
     this.frames = new Frames(layout, trampoline);
-    this.patcher = new Patcher(
-      host,
-      new Regions(host, () => transferWords(transfers?.() ?? [])),
-      STUB_BASE + TRAMPOLINE_OFFSET + trampoline.entry,
-      worthPatching,
-    );
+    this.patcher = new Patcher(host, new Regions(host, () => transferWords(transfers?.() ?? [])), trampoline, worthPatching);
   }
 
   get isHot(): boolean {
@@ -180,9 +173,10 @@ export class PatchedCalls {
     }
   }
 
-  /** The thread does not exist any more. */
-  gone(thread: SeccompThread): void {
-    this.#heated.delete(thread);
+  /** The thread does not exist any more, or may not be where it was put. */
+  drop(thread: SeccompThread): void {
+    if (this.#heated.delete(thread)) thread.posted.cool();
+    this.ran(thread, false);
     if (this.#serving === thread) this.#serving = null;
   }
 

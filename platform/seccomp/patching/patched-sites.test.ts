@@ -23,6 +23,7 @@ import { REGION_END } from './region.ts';
 const SYS_READ = 0;
 const SYS_STAT = 4;
 const SYS_PREAD = 17;
+const SYS_GETPID = 39;
 const SYS_MARK = 400;
 const MAP_PRIVATE = 2;
 const TEXT = 0x60_0000;
@@ -296,6 +297,77 @@ describe.skipIf(createHost().cpuCount < 2)('posted calls', () => {
     }
     expect(order.filter((distance) => distance !== 0)).toEqual([]);
     expect(interrupted).toBeGreaterThan(100);
+  });
+
+  test('look the same to somebody who goes through them step by step', () => {
+    const thread = load((a) => {
+      a.label('loop');
+      g.call(a, SYS_MARK);
+      a.movImm32('rbx', 1);
+      a.jmp('loop');
+    });
+    /** Addresses of one round of single steps, and the numbers of calls met. */
+    const round = (): number[] => {
+      const seen: number[] = [];
+      for (let i = 0; i < 12; i += 1) {
+        g.setRegister(thread, g.REG.eflags, 0x302);
+        expect(next(thread)).toBe(thread);
+        const rip = g.getRegister(thread, g.REG.rip);
+        if (thread.stop === StopKind.Fault) seen.push(thread.fault.addressLow === rip ? rip - TEXT : -1);
+        else seen.push(-1000 - thread.call[0]!);
+      }
+      g.setRegister(thread, g.REG.eflags, 0x202);
+      return seen;
+    };
+    expect(next(thread)).toBe(thread);
+    const fresh = new Set(round());
+    for (let i = 0; i < 20; i += 1) expect(next(thread)).toBe(thread);
+    heat(thread);
+    expect(new Set(round())).toEqual(fresh);
+  });
+
+  test('need not be made when the answer is kept, until it is forgotten', () => {
+    world.platform.destroy();
+    const patching = { transfers: () => transfers, limits: ALWAYS_HOT, worthPatching: 1, keepsAnswers: true };
+    world.platform = createSeccompPlatform(createHost(), { patching });
+    const thread = load((a) => {
+      a.label('loop');
+      g.call(a, SYS_GETPID);
+      a.mov('rdi', 'rax');
+      g.call(a, SYS_MARK);
+      a.jmp('loop');
+    });
+    /** Serves calls up to the next mark; how often getpid was among them, and what it told. */
+    const untilMark = (answer: number, keep: boolean): [number, number] => {
+      for (let served = 0; ; served += 1) {
+        expect(next(thread)).toBe(thread);
+        expect(thread.stop).toBe(StopKind.Syscall);
+        thread.setResult(answer);
+        if (thread.call[0] === SYS_MARK) return [served, argument(thread, 0)];
+        if (keep) thread.keepAnswer(answer);
+      }
+    };
+    for (let i = 0; i < 20; i += 1) expect(untilMark(7, false)).toEqual([1, 7]);
+    expect(untilMark(0xffff_fffe, true)).toEqual([1, 0xffff_fffe]);
+    for (let i = 0; i < 20; i += 1) expect(untilMark(8, true)).toEqual([0, 0xffff_fffe]);
+    thread.forgetAnswers();
+    expect(untilMark(0xffff_ffff, true)).toEqual([1, 0xffff_ffff]);
+    expect(untilMark(9, true)).toEqual([1, 9]); // too large a number to be kept
+    const child = thread.fork() as SeccompThread;
+    child.setResult(0);
+    child.resume();
+    expect(g.nextStop(world)).toBe(child);
+    expect(child.call[0]).toBe(SYS_GETPID);
+    child.space.kill();
+    for (let i = 0; i < 300; i += 1) {
+      thread.resume();
+      for (let spin = (i * 37) % 3000; spin > 0; spin -= 1) world.memory.bytes[1000] = spin;
+      thread.interrupt();
+      expect(g.nextStop(world)).toBe(thread);
+      const rip = g.getRegister(thread, g.REG.rip);
+      expect(rip >= TEXT && rip < TEXT + g.PAGE).toBe(true);
+      thread.setResult(9);
+    }
   });
 
   test('make memory calls on their way back', () => {

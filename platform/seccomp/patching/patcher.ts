@@ -10,13 +10,15 @@
 import type { HostMemory } from '../../contract/host.ts';
 import type { LinuxHost } from '../../host/host.ts';
 import * as process from '../../host/process.ts';
-import { PAGE_SIZE } from '../../stub/layout.ts';
+import { TRAMPOLINE_OFFSET } from '../../stub/guest-code.ts';
+import { PAGE_SIZE, STUB_BASE } from '../../stub/layout.ts';
+import type { Trampoline } from '../../stub/trampoline.ts';
 import { REGION_BASE } from '../../stub/trampoline-layout.ts';
 import type { SeccompThread } from '../guest-thread.ts';
 import * as nr from '../host-syscalls.ts';
 import { REGION_BYTES, REGION_END } from './region.ts';
 import type { Region, Regions, Site } from './region.ts';
-import { AROUND, edits, recognize } from './shapes.ts';
+import { AROUND, edits, MOV_EAX_IMM32, recognize } from './shapes.ts';
 import type { Shape } from './shapes.ts';
 import { TextRanges } from './text-ranges.ts';
 
@@ -25,6 +27,8 @@ const MAP_PRIVATE_IF_FREE = 0x10_0002; // MAP_PRIVATE | MAP_FIXED_NOREPLACE
 /** Sites counted in one address space. */
 const COUNTED_MAX = 2048;
 const NEVER = -1;
+/** Calls whose answer may be kept in the slot: getpid, getuid, getgid, geteuid, getegid, getppid, gettid. */
+const WITHOUT_ARGUMENTS: ReadonlySet<number> = new Set([39, 102, 104, 107, 108, 110, 186]);
 /** Calls for which the thread has to go to its handler anyway: mremap, the clones, execve and exit, rt_sigreturn, arch_prctl. */
 const NEEDS_HANDLER: ReadonlySet<number> = new Set([15, 25, 56, 57, 58, 59, 60, 158, 231, 322, 435]);
 
@@ -60,16 +64,16 @@ export class SpacePatches {
 export class Patcher {
   readonly #host: LinuxHost;
   readonly #regions: Regions;
-  readonly #trampolineEntry: number;
+  readonly #trampoline: Trampoline;
   readonly #worthCalls: number;
   readonly #memory: HostMemory;
 
   /** `worthCalls`: after how many calls a site is worth patching. */
-  constructor(host: LinuxHost, regions: Regions, trampolineEntry: number, worthCalls: number) {
+  constructor(host: LinuxHost, regions: Regions, trampoline: Trampoline, worthCalls: number) {
     this.#worthCalls = worthCalls;
     this.#host = host;
     this.#regions = regions;
-    this.#trampolineEntry = trampolineEntry;
+    this.#trampoline = trampoline;
     this.#memory = host.allocate(PAGE_SIZE);
   }
 
@@ -109,7 +113,7 @@ export class Patcher {
       return { address: returnAddress + start, bytes: [...this.#memory.bytes.subarray(from, from + bytes.length)] };
     });
     const jumpAddress = shape.padding === null ? 0 : returnAddress + shape.padding.start + shape.padding.guard.length;
-    region!.add({ returnAddress, moved: shape.moved, jumpAddress, originals }, this.#trampolineEntry);
+    region!.add({ returnAddress, moved: shape.moved, jumpAddress, originals }, this.#entryFor(thread.call[0]!, shape));
     if (!this.#protect(thread, originals, nr.PROT_READ_WRITE)) {
       patches.refused = true;
       return false;
@@ -118,6 +122,12 @@ export class Patcher {
     if (!this.#protect(thread, originals, PROT_READ_EXEC)) thread.board.condemn(thread, 'cannot make its text executable again');
     if (written) patches.patched.add(returnAddress);
     return written;
+  }
+
+  /** Where the site's thunk goes on. A site that makes other calls as well must not ask for the answer to one. */
+  #entryFor(nr: number, { moved }: Shape): number {
+    const { answer, entry } = this.#trampoline;
+    return STUB_BASE + TRAMPOLINE_OFFSET + (moved[0] === MOV_EAX_IMM32 && WITHOUT_ARGUMENTS.has(nr) ? answer : entry);
   }
 
   /** Of all pages that the pieces lie in. */

@@ -49,6 +49,9 @@ export class PostedCall {
     this.#state = new Int32Array(context.words.buffer, context.words.byteOffset, context.words.length);
     this.#stateAddress = context.address + slot.STATE;
     this.#slotAddress = slotAddress;
+    // The slot may have been another thread's.
+    this.cool();
+    this.abandon();
     this.forgetAnswers();
   }
 

@@ -5,6 +5,7 @@
  *   not yet posted, or posted and not taken → at the site's own `syscall` instruction, about to make the call  (`Undone`)
  *   answered                                → behind it, with the result; bytes on their way are copied here     (`Completed`)
  *   ordered commands are under way          → must finish first; the trampoline then traps                       (`Underway`)
+ *   single-stepped, and the overwritten instruction has not been executed in its thunk → goes on untouched, or it never would (`Stepping`)
  *
  * A guest can jump into the trampoline with any registers and any words in its slot. Then what is done here hits its own registers and
  * memory and nothing else; loops are impossible, because each outcome but `Underway` leaves the trampoline, and that one is bounded by
@@ -23,7 +24,7 @@ import type { PostedCall } from './posted-call.ts';
 import { jumpAt, thunkAt } from './region.ts';
 import type { Region } from './region.ts';
 
-export const Rescue = { NotOurs: 0, Undone: 1, Completed: 2, Underway: 3, Failed: 4 } as const;
+export const Rescue = { NotOurs: 0, Undone: 1, Completed: 2, Underway: 3, Failed: 4, Stepping: 5 } as const;
 export type Rescue = (typeof Rescue)[keyof typeof Rescue];
 
 const EFAULT = 14;
@@ -54,12 +55,12 @@ export class Frames {
     return at >= this.#trampoline.posted && at < this.#trampoline.answered;
   }
 
-  /** Looks at the frame of a thread whose call, if it has posted one, the sentry has not taken. */
-  rescue(context: Context, posted: PostedCall, region: Region | null): Rescue {
+  /** Looks at the frame of a thread whose call, if it has posted one, the sentry has not taken. `stepping`: a trap after one instruction. */
+  rescue(context: Context, posted: PostedCall, region: Region | null, stepping: boolean): Rescue {
     const rip = this.#get(context, Reg.rip);
     const at = rip - BASE;
     const t = this.#trampoline;
-    if (at < t.answer || at >= t.end) return this.#inThunk(context, region, rip);
+    if (at < t.answer || at >= t.end) return this.#inThunk(context, region, rip, stepping);
     if (at > t.answering && at < t.entry) return this.#leave(context, this.#get(context, at < t.answeringInRcx ? Reg.r11 : Reg.rcx));
     if (at < t.saved) return this.#beforeSaving(context);
     if (at < t.posted || at >= t.retreat) return this.undo(context);
@@ -115,14 +116,16 @@ export class Frames {
     this.#leave(context, address);
   }
 
-  #inThunk(context: Context, region: Region | null, rip: number): Rescue {
+  #inThunk(context: Context, region: Region | null, rip: number, stepping: boolean): Rescue {
     if (region === null) return Rescue.NotOurs;
     const thunk = thunkAt(region, rip);
     if (thunk === null) {
       const site = jumpAt(region, rip);
-      return site === null ? Rescue.NotOurs : this.#leave(context, site.returnAddress - SYSCALL_BYTES - site.moved.length);
+      if (site === null) return Rescue.NotOurs;
+      return stepping ? Rescue.Stepping : this.#leave(context, site.returnAddress - SYSCALL_BYTES - site.moved.length);
     }
     const { site, offset } = thunk;
+    if (stepping && offset < site.moved.length) return Rescue.Stepping;
     this.#leave(context, site.returnAddress - SYSCALL_BYTES - (offset < site.moved.length ? site.moved.length : 0));
     return Rescue.Undone;
   }

@@ -38,6 +38,7 @@ export interface Shape {
   readonly padding: { readonly start: number; readonly guard: readonly [number, number] } | null;
 }
 
+export const MOV_EAX_IMM32 = 0xb8;
 const MOV_R9_FROM_STACK = [0x4c, 0x8b, 0x4c, 0x24, 0x08] as const;
 const XOR_EAX_EAX = [0x31, 0xc0] as const;
 const MOV_RDI_RBX = [0x48, 0x89, 0xdf] as const;
@@ -64,7 +65,8 @@ export function recognize(bytes: Uint8Array, nr: number): Shape | null {
 function movedBytes(bytes: Uint8Array, end: number, nr: number): number[] | null {
   const before = (length: number): number[] => [...bytes.subarray(end - SYSCALL_BYTES - length, end - SYSCALL_BYTES)];
   if (matches(bytes, end - 7, MOV_R9_FROM_STACK)) return before(5);
-  const isMovNumber = bytes[end - 7] === 0xb8 && matches(bytes, end - 6, [nr & 0xff, (nr >>> 8) & 0xff, (nr >>> 16) & 0xff, nr >>> 24]);
+  const isMovNumber =
+    bytes[end - 7] === MOV_EAX_IMM32 && matches(bytes, end - 6, [nr & 0xff, (nr >>> 8) & 0xff, (nr >>> 16) & 0xff, nr >>> 24]);
   if (isMovNumber) return before(5);
   if (nr === 0 && matches(bytes, end - 4, XOR_EAX_EAX)) return before(2);
   if (matches(bytes, end - 5, MOV_RDI_RBX) && matches(bytes, end, COMPARE_AS_GO)) return before(3);

@@ -8,6 +8,7 @@ import { EINVAL, ENOENT } from '#sentry/abi/errno.ts';
 import { direntType, DT_DIR, SEEK_CUR, SEEK_SET } from '#sentry/abi/fs.ts';
 import type { Attributes } from '#gofer/protocol/attributes.ts';
 import { READDIR_END } from '#gofer/protocol/messages.ts';
+import type { DirectoryEntries } from '#gofer/protocol/messages.ts';
 import type { Dentry } from '../../vfs/dentry.ts';
 import { FileDescription } from '../../vfs/file-description.ts';
 import type { DirentSink } from '../../vfs/file-description.ts';
@@ -127,15 +128,15 @@ export class GoferDirectoryDescription extends FileDescription {
     this.take(body.entries.names, body.entries.attributes, first);
     this.next = body.next;
     this.ended = body.end === READDIR_END;
-    this.collect();
+    this.collect(body.entries);
     return 0;
   }
 
-  private collect(): void {
+  private collect(entries: DirectoryEntries): void {
     const { collected, directory } = this;
     if (collected === null) return;
     const { listings } = directory.fileSystem;
-    collected.append(this.names, this.attributes as Attributes[]);
+    collected.append(entries);
     if (collected.size > listings.largest || directory.changes !== this.changesSeen) this.collected = null;
     else if (this.ended) listings.add(directory, collected);
     if (this.ended) this.collected = null;

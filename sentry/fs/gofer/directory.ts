@@ -42,6 +42,7 @@ export class GoferDirectory extends GoferInode {
         if (known === undefined) return -ENOENT;
         if (known.mask !== 0) {
           const inode = this.fileSystem.inodeFor(known, this, name, 'remembered');
+          inode.linkTarget ??= listing.entries.targetOf(name);
           if (listing.below !== null && inode.isDirectory && listings.adopt(inode, listing, name)) this.fileSystem.readAhead.room.use();
           return inode;
         }
@@ -110,7 +111,7 @@ export class GoferDirectory extends GoferInode {
     const { connection, fids } = this.fileSystem;
     const path: string[] = [];
     // A directory that is asked repeatedly is worth a fid of its own.
-    if (this.fid === 0 && this.asked > 1) this.ensureFid();
+    if (this.fid === 0 && this.asked > 2) this.ensureFid();
     const from = this.ancestorWithFid(path);
     if (from === null || path.length >= NAMES_MAX) return -ENOENT;
     path.push(name);
@@ -131,7 +132,7 @@ export class GoferDirectory extends GoferInode {
 
   /** Names asked for before it is read as a whole: as many as reading it costs, by its size. Somebody who goes through a tree asks for more. */
   private prefetchAfter(): number {
-    return this.fileSystem.readAhead.isSearching ? 1 : 2 + (this.attributes.size >> 11);
+    return this.fileSystem.readAhead.isSearching ? 1 : 1 + Math.max(1, this.attributes.size >> 12);
   }
 
   /** Reads the whole directory, if that takes few messages. */
@@ -142,7 +143,7 @@ export class GoferDirectory extends GoferInode {
     for (let replies = 0; replies < PREFETCH_REPLIES_MAX; replies++) {
       const body = this.read(cookie);
       if (typeof body === 'number') return;
-      entries.append(body.entries.names, body.entries.attributes);
+      entries.append(body.entries);
       if (body.end === READDIR_END) {
         this.fileSystem.listings.add(this, entries);
         return;
@@ -257,7 +258,7 @@ export class GoferDirectory extends GoferInode {
     if (inode instanceof GoferFile && inode.deleted && inode.openFiles > 0 && inode.fid !== 0) this.fileSystem.fids.pin(inode);
     this.fileSystem.listings.remove(this, name);
     this.changes++;
-    this.stale = true;
+    this.touch();
   }
 
   override rename(name: string, newDirectory: Inode, newName: string, flags: number): number {
@@ -290,14 +291,14 @@ export class GoferDirectory extends GoferInode {
   private namesMoved(): void {
     this.fileSystem.listings.drop(this);
     this.changes++;
-    this.stale = true;
+    this.touch();
     this.asked = 0;
   }
 
   private nameChanged(name: string, attributes: Attributes): void {
     this.fileSystem.listings.set(this, name, attributes);
     this.changes++;
-    this.stale = true;
+    this.touch();
   }
 
   // ---- opening ----

@@ -6,6 +6,7 @@
  * arrays take the place of the old ones, which such readers keep.
  */
 import type { Attributes } from '#gofer/protocol/attributes.ts';
+import type { DirectoryEntries } from '#gofer/protocol/messages.ts';
 
 /** So few names are searched without a table. */
 const FEW = 8;
@@ -15,26 +16,38 @@ const GAPS_MIN = 32;
 export class Entries {
   names: string[];
   attributes: (Attributes | null)[];
+  /** Where links point, as far as it was told. */
+  private targets: Map<string, string> | null = null;
   /** Entries that are not gaps. */
   size: number;
   private table: Map<string, number> | null = null;
   /** Where the next name is expected. */
   private next = 0;
 
-  constructor(names: readonly string[] = [], attributes: readonly Attributes[] = []) {
-    this.names = names as string[];
-    this.attributes = attributes as Attributes[];
-    this.size = names.length;
+  constructor(told: DirectoryEntries | null = null) {
+    // A reply's arrays are nobody else's.
+    this.names = (told?.names ?? []) as string[];
+    this.attributes = (told?.attributes ?? []) as Attributes[];
+    this.size = this.names.length;
+    if (told !== null && told.targets.size > 0) this.targets = told.targets as Map<string, string>;
   }
 
-  /** Appends what a reply told. */
-  append(names: readonly string[], attributes: readonly Attributes[]): void {
+  /** Appends what another reply told. */
+  append({ names, attributes, targets }: DirectoryEntries): void {
     for (let i = 0; i < names.length; i++) {
       this.names.push(names[i]!);
       this.attributes.push(attributes[i]!);
     }
     this.size += names.length;
     this.table = null;
+    if (targets.size === 0) return;
+    this.targets ??= new Map();
+    for (const [name, target] of targets) this.targets.set(name, target);
+  }
+
+  /** Where the link `name` points, or null if that is not known. */
+  targetOf(name: string): string | null {
+    return this.targets?.get(name) ?? null;
   }
 
   /** The index of `name`, or -1. */
@@ -72,6 +85,7 @@ export class Entries {
 
   /** Whether the name is new. */
   set(name: string, attributes: Attributes): boolean {
+    this.targets?.delete(name);
     const index = this.indexOf(name);
     if (index >= 0) {
       this.attributes[index] = attributes;
@@ -89,6 +103,7 @@ export class Entries {
     const index = this.indexOf(name);
     if (index < 0) return false;
     this.attributes[index] = null;
+    this.targets?.delete(name);
     this.size--;
     this.table?.delete(name);
     if (this.names.length - this.size > GAPS_MIN + this.size) this.closeGaps();

@@ -19,6 +19,7 @@ import type { Attributes } from '#gofer/protocol/attributes.ts';
 import { Attach, MOUNT_READ_ONLY, Statfs } from '#gofer/protocol/messages.ts';
 import type { HostMemory } from '#platform/contract/host.ts';
 import { GOFER_IDLE_DESCRIPTORS_MAX } from '../../limits.ts';
+import { COPY_OFFSET } from '../../mm/user-memory.ts';
 import { FileSystem } from '../../vfs/inode.ts';
 import type { FileSystemStatistics } from '../../vfs/inode.ts';
 import type { GoferConnection } from './connection.ts';
@@ -38,7 +39,7 @@ export interface SharedConnection {
   readonly connection: GoferConnection;
   readonly fids: FidCache;
   readonly descriptors: DescriptorCache;
-  /** For bytes on their way between a file and guest memory; valid within one call. */
+  /** For bytes on their way between a file and guest memory, from COPY_OFFSET on; valid within one call. */
   readonly staging: HostMemory;
   /** null: the gofer shares no memory. */
   readonly contents: Contents | null;
@@ -55,7 +56,7 @@ export interface GoferMountOptions extends SharedConnection {
 }
 
 /** Bytes moved at once between guest memory and a file. */
-export const STAGING_SIZE: number = 256 * 1024;
+const STAGING_SIZE: number = 256 * 1024;
 
 /** Prepares a connection that has said hello for its mounts. */
 export function shareConnection(connection: GoferConnection): SharedConnection {
@@ -64,7 +65,7 @@ export function shareConnection(connection: GoferConnection): SharedConnection {
     connection,
     fids: new FidCache(connection),
     descriptors: new DescriptorCache(host, GOFER_IDLE_DESCRIPTORS_MAX),
-    staging: host.allocate(STAGING_SIZE),
+    staging: host.allocate(COPY_OFFSET + STAGING_SIZE),
     contents: connection.window === null ? null : new Contents(connection.window),
   };
 }

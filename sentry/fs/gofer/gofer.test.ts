@@ -107,6 +107,32 @@ describe('an exclusive mount', () => {
     expect(fixture.stat('/dir/file')).toBe(-ENOENT);
   });
 
+  test('a directory whose entries changed is asked for again, also when nobody held it', () => {
+    fixture.list('/');
+    const { cache } = fixture.caller.fs.namespace.vfs;
+    const prune = (): void => cache.prune(fixture.caller.fs.namespace.rootPath.dentry);
+    const changes = [
+      () => names.mkdir(fixture.caller, null, '/dir/new', 0o755),
+      () => rename(fixture.caller, null, '/dir/new', null, '/moved', 0),
+      () => names.rmdir(fixture.caller, null, '/dir/sub'),
+    ];
+    for (const change of changes) {
+      expect(change()).toBe(0);
+      prune();
+      const { nlink, mtimeMs } = statSync(join(root, 'dir'));
+      expect(fixture.stat('/dir')).toMatchObject({ nlink, mtimeSec: Math.floor(mtimeMs / 1000) });
+    }
+  });
+
+  test('a file that lost a name shows that under the others', () => {
+    linkSync(join(root, 'dir/file'), join(root, 'dir/sub/other'));
+    fixture.list('/dir');
+    fixture.list('/dir/sub');
+    expect(names.unlink(fixture.caller, null, '/dir/file')).toBe(0);
+    fixture.caller.fs.namespace.vfs.cache.prune(fixture.caller.fs.namespace.rootPath.dentry);
+    expect(fixture.stat('/dir/sub/other')).toMatchObject({ nlink: 1 });
+  });
+
   test('removing while listing skips nothing', () => {
     for (let i = 0; i < 900; i++) writeFileSync(join(root, 'dir/sub', `entry-${i}`), '');
     const file = fixture.open('/dir/sub', O_RDONLY);

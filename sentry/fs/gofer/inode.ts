@@ -8,7 +8,7 @@
  *
  * Invariant: `parent.children.get(name) === this` while the inode is alive and has a place.
  */
-import { EINVAL, EIO, ENFILE, EROFS, ESTALE } from '#sentry/abi/errno.ts';
+import { EINVAL, EIO, ENODATA, ENFILE, EROFS, ESTALE } from '#sentry/abi/errno.ts';
 import { S_IFMT } from '#sentry/abi/fs.ts';
 import type { Attributes } from '#gofer/protocol/attributes.ts';
 import { NAMES_MAX } from '#gofer/protocol/limits.ts';
@@ -248,8 +248,13 @@ export class GoferInode extends Inode implements FidHolder, Listed {
   nameRemoved(): void {
     this.attributes.nlink = Math.max(0, this.attributes.nlink - (this.isDirectory ? this.attributes.nlink : 1));
     this.leavePlace();
-    if (this.attributes.nlink === 0) this.deleted = true;
-    else this.stale = true;
+    if (this.attributes.nlink === 0) {
+      this.deleted = true;
+      return;
+    }
+    this.stale = true;
+    // What listings say of its other names, wherever they are, is old.
+    this.fileSystem.listings.dropAll();
   }
 
   // ---- everything else ----
@@ -271,6 +276,8 @@ export class GoferInode extends Inode implements FidHolder, Listed {
   }
 
   override getxattr(name: string): string | number {
+    // The gofer serves no others (gofer/server/xattr.ts), and programs such as ls ask for security.* of every file.
+    if (!name.startsWith('user.')) return -ENODATA;
     const fid = this.ensureFid();
     if (fid < 0) return fid;
     const { connection } = this.fileSystem;

@@ -1,9 +1,9 @@
 /** Programs that go through trees: what they cost, and that reading ahead shows them nothing that is not so. */
-import { linkSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { ENOENT, ESTALE } from '#sentry/abi/errno.ts';
+import { ENODATA, ENOENT, ESTALE } from '#sentry/abi/errno.ts';
 import { O_APPEND, O_CREAT, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY, SEEK_END } from '#sentry/abi/fs.ts';
 import { emptyAttributes } from '#sentry/abi/stat.ts';
 import type { Attributes } from '#gofer/protocol/attributes.ts';
@@ -13,6 +13,7 @@ import * as attributesOf from '../../vfs/attributes.ts';
 import * as names from '../../vfs/operations.ts';
 import { rename } from '../../vfs/rename.ts';
 import { resolve } from '../../vfs/walk.ts';
+import * as xattr from '../../vfs/xattr.ts';
 import { Contents } from './contents.ts';
 import { Entries } from './entries.ts';
 import { Listings } from './listings.ts';
@@ -93,6 +94,24 @@ describe('going through a tree', () => {
     const name = readdirSync(join(root, 'tree/d1')).find((each) => fixture.fileSystem.contents!.count > 0 && each.startsWith('f'))!;
     const again = [...Array(10).keys()].map((i) => `/tree/d1/f${i}`).find((path) => fixture.cost(() => readAll(path)) === 0);
     expect([name, again]).not.toContain(undefined);
+  });
+
+  test('links and attributes that nobody has cost nothing', () => {
+    for (let i = 0; i < 20; i++) symlinkSync(`d${i}/f1`, join(root, `tree/link${i}`));
+    symlinkSync('x'.repeat(300), join(root, 'tree/long'));
+    visit('/tree', () => {});
+    const cost = fixture.cost(() => {
+      for (let i = 0; i < 20; i++) expect(names.readlink(fixture.caller, null, `/tree/link${i}`, 0)).toBe(`d${i}/f1`);
+      const at = resolve(fixture.caller, null, '/tree/d1/f1', 0);
+      if (typeof at === 'number') throw new Error('no file');
+      expect(xattr.getxattr(fixture.caller, at, 'security.selinux')).toBe(-ENODATA);
+    });
+    expect(cost).toBe(0);
+    expect(names.readlink(fixture.caller, null, '/tree/long', 0)).toBe('x'.repeat(300));
+    expect(names.unlink(fixture.caller, null, '/tree/link3')).toBe(0);
+    expect(names.symlink(fixture.caller, 'elsewhere', null, '/tree/link3')).toBe(0);
+    fixture.caller.fs.namespace.vfs.cache.prune(fixture.caller.fs.namespace.rootPath.dentry);
+    expect(names.readlink(fixture.caller, null, '/tree/link3', 0)).toBe('elsewhere');
   });
 
   test('opening in no order reads nothing ahead', () => {
@@ -224,10 +243,11 @@ describe('what was read ahead', () => {
 describe('bounds', () => {
   const attributes = { mask: 1 } as Attributes;
   const entriesOf = (count: number): Entries =>
-    new Entries(
-      Array.from({ length: count }, (_, i) => `${i}`),
-      Array.from({ length: count }, () => attributes),
-    );
+    new Entries({
+      names: Array.from({ length: count }, (_, i) => `${i}`),
+      attributes: Array.from({ length: count }, () => attributes),
+      targets: new Map(),
+    });
 
   test('listings: the one used least recently goes, with what waits below it', () => {
     const listings = new Listings(100);

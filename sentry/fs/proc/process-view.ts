@@ -36,7 +36,7 @@ export interface GroupView {
     };
   };
   readonly limits: { soft(resource: number): number; hard(resource: number): number };
-  readonly handlers: { readonly handler: Float64Array };
+  readonly handlers: { readonly handler: ArrayLike<number> };
   readonly signals: { readonly pending: { readonly set: SignalWords }; readonly queued: { readonly count: number } };
   readonly userTimeNs: number;
   readonly systemTimeNs: number;

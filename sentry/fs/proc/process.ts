@@ -4,7 +4,7 @@
  *
  * Access to what belongs to a process alone (memory, descriptors, links) follows ptrace access rules: same user, or CAP_SYS_PTRACE.
  */
-import { EACCES, EINVAL, ENOENT, ESRCH } from '#sentry/abi/errno.ts';
+import { EINVAL, ENOENT, ESRCH } from '#sentry/abi/errno.ts';
 import { S_IFDIR, S_IFLNK } from '#sentry/abi/fs.ts';
 import { PAGE_SIZE } from '#sentry/abi/mman.ts';
 import { putI64 } from '#sentry/abi/layout.ts';

@@ -131,6 +131,8 @@ export abstract class Socket extends FileDescription {
   }
 
   override read(io: Io, _position: number, caller: Caller): number {
+    // Linux: sock_read_iter, as System V did it; recv(2) of nothing asks the socket.
+    if (io.remaining === 0) return 0;
     plainIncoming.reset();
     const n = this.receive(io, plainIncoming, 0, socketCaller(caller));
     releaseRights(plainIncoming.rights); // read(2) cannot take descriptors: they are lost

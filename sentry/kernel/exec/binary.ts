@@ -6,7 +6,7 @@
  * only files count whose every change comes through here: not those of a mount that the host shares with others, and not those without a
  * place in any tree (memfds, inherited files).
  */
-import { EXECUTABLES_REMEMBERED_MAX } from '../../limits.ts';
+import { EXECUTABLES_REMEMBERED_MAX, SEGMENTS_REMEMBERED_MAX } from '../../limits.ts';
 import type { HostMemory } from '#platform/contract/host.ts';
 import type { FileDescription } from '../../vfs/file-description.ts';
 import type { Caller, Inode } from '../../vfs/inode.ts';
@@ -32,7 +32,7 @@ export class KnownBinaries {
     const known = this.known.get(inode);
     if (known !== undefined && known.version === inode.contentsVersion) return known.binary;
     const binary = read(file, scratch, caller);
-    if (typeof binary !== 'number' && isOursAlone(file)) this.remember(inode, binary);
+    if (typeof binary !== 'number' && isSmall(binary) && isOursAlone(file)) this.remember(inode, binary);
     return binary;
   }
 
@@ -51,6 +51,10 @@ function read(file: FileDescription, scratch: HostMemory, caller: Caller): Binar
   const head = new FileHead(file, scratch, caller);
   const error = head.fetch();
   return error < 0 ? error : (parseScript(head) ?? parseElf(head));
+}
+
+function isSmall(binary: Binary): boolean {
+  return binary.kind === 'script' || binary.segments.length <= SEGMENTS_REMEMBERED_MAX;
 }
 
 function isOursAlone({ inode, mount }: FileDescription): boolean {

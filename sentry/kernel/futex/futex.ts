@@ -18,15 +18,29 @@ import type { FutexKey, FutexWaiter } from './table.ts';
 const EXCHANGE_ATTEMPTS = 10_000;
 
 export const futexTable = new FutexTable((_task, { address, expected, bitset, isPrivate, deadlineNs }) => {
-  return (task) => futexWait(task, address, expected, bitset, isPrivate, deadlineNs);
+  return (task) => futexWait(task, address, expected, bitset, isPrivate, deadlineNs, WORD_UNREAD);
 });
 
 // Filled by `resolveKey`, read before the handler ends.
 const keyOne: FutexKey = { space: null, id: 0 };
 const keyTwo: FutexKey = { space: null, id: 0 };
 
-/** FUTEX_WAIT and FUTEX_WAIT_BITSET; `deadlineNs` on CLOCK_MONOTONIC, Infinity for none. */
-export function futexWait(task: Task, address: number, expected: number, bitset: number, isPrivate: boolean, deadlineNs: number): number {
+/** As the word of `futexWait`: it has not been read yet. */
+export const WORD_UNREAD = -2;
+
+/**
+ * FUTEX_WAIT and FUTEX_WAIT_BITSET; `deadlineNs` on CLOCK_MONOTONIC, Infinity for none. `word`: the futex word, if the handler has read it: while
+ * it serves this very call, not before.
+ */
+export function futexWait(
+  task: Task,
+  address: number,
+  expected: number,
+  bitset: number,
+  isPrivate: boolean,
+  deadlineNs: number,
+  word: number,
+): number {
   const { wait } = task;
   if (!wait.first) {
     const waiter = wait.state as FutexWaiter;
@@ -34,7 +48,7 @@ export function futexWait(task: Task, address: number, expected: number, bitset:
     return wait.timedOut ? -ETIMEDOUT : BLOCKED;
   }
   if (bitset === 0 || address % 4 !== 0) return -EINVAL;
-  const value = task.memory.loadU32(address);
+  const value = word === WORD_UNREAD ? task.memory.loadU32(address) : word;
   if (value < 0) return -EFAULT;
   if (value !== expected) return -EAGAIN;
   const waiter = futexTable.take();

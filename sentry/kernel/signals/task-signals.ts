@@ -178,7 +178,12 @@ export class TaskSignals {
   /** Only SIGKILL counts (uninterruptible waits). */
   get isKilled(): boolean {
     const { group } = this.task;
-    return group.exiting || group.signals.fatal !== 0 || (this.pending.set.low & KILL_BIT) !== 0 || (group.signals.pending.set.low & KILL_BIT) !== 0;
+    return (
+      group.exiting ||
+      group.signals.fatal !== 0 ||
+      (this.pending.set.low & KILL_BIT) !== 0 ||
+      (group.signals.pending.set.low & KILL_BIT) !== 0
+    );
   }
 
   /** Whether `stackPointer` lies on the alternate stack. */

@@ -84,7 +84,7 @@ class Bench extends KernelWorld {
   }
 
   ignore(task: Task, signo: number): void {
-    task.group.handlers.handler[signo] = SIG_IGN;
+    task.group.handlers.own().handler[signo] = SIG_IGN;
   }
 
   setFlags(task: Task, fd: number, lflag: number): void {

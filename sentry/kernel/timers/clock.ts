@@ -29,9 +29,13 @@ const HOST_CLOCKS: Readonly<Record<number, number>> = {
 /** A `timespec` as nanoseconds: -EFAULT, -EINVAL, or ≥ 0. */
 export function readDuration(task: Task, address: number): number {
   const { scratch } = task;
-  if (task.memory.copyIn(address, scratch, 0, t.Timespec.size) < 0) return -EFAULT;
-  const sec = getI64(scratch.view, 0);
-  const nsec = getI64(scratch.view, 8);
+  return task.memory.copyIn(address, scratch, 0, t.Timespec.size) < 0 ? -EFAULT : durationIn(scratch.view);
+}
+
+/** The same of a `timespec` that has been copied to the beginning of `view`. */
+export function durationIn(view: DataView): number {
+  const sec = getI64(view, 0);
+  const nsec = getI64(view, 8);
   if (!isValidTime(sec, nsec)) return -EINVAL;
   return toNs(sec, nsec);
 }
@@ -39,11 +43,15 @@ export function readDuration(task: Task, address: number): number {
 /** A `timespec` naming a point on `clock`, as a deadline on CLOCK_MONOTONIC: -EFAULT, -EINVAL, or ≥ 0 (0: already past). */
 export function readDeadline(task: Task, address: number, clock: number): number {
   const { scratch } = task;
-  if (task.memory.copyIn(address, scratch, 0, t.Timespec.size) < 0) return -EFAULT;
-  const sec = getI64(scratch.view, 0);
-  const nsec = getI64(scratch.view, 8);
+  return task.memory.copyIn(address, scratch, 0, t.Timespec.size) < 0 ? -EFAULT : deadlineIn(task.kernel, scratch.view, clock);
+}
+
+/** The same of a `timespec` that has been copied to the beginning of `view`. */
+export function deadlineIn(kernel: Kernel, view: DataView, clock: number): number {
+  const sec = getI64(view, 0);
+  const nsec = getI64(view, 8);
   if (!isValidTime(sec, nsec)) return -EINVAL;
-  return deadlineOf(task.kernel, clock, sec, nsec);
+  return deadlineOf(kernel, clock, sec, nsec);
 }
 
 export function isValidTime(sec: number, nsec: number): boolean {
