@@ -442,6 +442,17 @@ describe.skipIf(createHost().cpuCount < 2)('posted calls', () => {
 });
 
 describe.skipIf(createHost().cpuCount < 2)('text', () => {
+  test('can be patched where memory calls have to be ordered', () => {
+    world.platform.destroy();
+    const patching = { transfers: () => transfers, limits: ALWAYS_HOT, worthPatching: 1 };
+    world.platform = createSeccompPlatform(createHost(), { patching, memoryLimited: true });
+    const thread = load((a) => loop(a, SYS_MARK));
+    heat(thread);
+    expect(thread.mprotect(TEXT, g.PAGE, 7)).toBe(0);
+    expect(next(thread)).toBe(thread);
+    expect(thread.state).not.toBe(State.Posted);
+  });
+
   test('is as it was before when the guest makes it writable', () => {
     const thread = load((a) => loop(a, SYS_MARK));
     const original = new Uint8Array(g.PAGE);

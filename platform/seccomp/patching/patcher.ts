@@ -7,6 +7,7 @@
  * instruction no stopped thread can stand among them. With several threads running, the site stays as it is until a better moment.
  * The page is a private mapping of a file: the first write gives the guest a copy of its own.
  */
+import { isFreeMemoryCall } from '../../bpf/guest-filter.ts';
 import type { HostMemory } from '../../contract/host.ts';
 import type { LinuxHost } from '../../host/host.ts';
 import * as process from '../../host/process.ts';
@@ -135,7 +136,11 @@ export class Patcher {
     const first = Math.floor(Math.min(...pieces.map(({ address }) => address)) / PAGE_SIZE) * PAGE_SIZE;
     const end = Math.ceil(Math.max(...pieces.map(({ address, bytes }) => address + bytes.length)) / PAGE_SIZE) * PAGE_SIZE;
     thread.context.addCommand(nr.SYS_MPROTECT, first, end - first, protection, 0, 0, 0);
-    return thread.performCommands() >= 0;
+    const isFree = isFreeMemoryCall(nr.SYS_MPROTECT, end - first, protection, 0, thread.board.memoryLimited);
+    if (!isFree) thread.orders.add(nr.SYS_MPROTECT, first, end - first, protection, 0, 0, 0);
+    const result = thread.performCommands();
+    thread.orders.clear();
+    return result >= 0;
   }
 
   #write(thread: SeccompThread, address: number, bytes: readonly number[]): boolean {
