@@ -123,7 +123,11 @@ export class Placement {
   /** Whether another CPU than the sentry's has been idle lately, so that nobody else needs it. Looks at most once in LOOK_INTERVAL_NS. */
   hasIdleCpu(): boolean {
     const now = this.#events.monotonicNs();
-    if (now < this.#nextLookNs) return false;
+    return now >= this.#nextLookNs && this.#look(now);
+  }
+
+  /** Whether another CPU than the sentry's was idle since the last look. */
+  #look(now: number): boolean {
     this.#nextLookNs = now + LOOK_INTERVAL_NS;
     const cpu = this.#sentryCpu;
     return this.#load.idlestCpu(cpu) !== cpu;
@@ -152,6 +156,8 @@ export class Placement {
     if (!this.#separate) return;
     this.#separate = false;
     this.#gather(process.currentCpu());
+    // What the guest did with the other CPU until now is no reason not to take it again.
+    this.#look(this.#events.monotonicNs());
   }
 
   /** Gives the calling thread back the CPUs it had. */

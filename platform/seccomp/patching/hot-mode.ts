@@ -22,8 +22,12 @@ export interface HotLimits {
   /** Which part of a window must have come from patched sites to enter, and may come in another way without leaving. */
   readonly enterPatched: number;
   readonly leaveOthers: number;
-  /** Hot: after so many calls the clock is read, and they must not have taken more than this part of the time that cold ones took. */
+  /**
+   * Hot: after so many calls the clock is read, and once they fill so much time, they must not have taken more than this part of the time that
+   * cold ones took. A shorter time would judge by one slice of the CPU that somebody else had.
+   */
   readonly trial: number;
+  readonly trialNs: number;
   readonly pays: number;
   /** Hot: so many posted calls pay for one nap of the sentry, which ends with the wake-up of another CPU; naps in a row that were not paid for. */
   readonly worthNap: number;
@@ -38,11 +42,12 @@ export interface HotLimits {
 
 export const HOT_LIMITS: HotLimits = {
   window: 64,
-  enterNs: 16_000,
+  enterNs: 32_000,
   handlerNs: 20_000,
   enterPatched: 0.9,
   leaveOthers: 0.2,
   trial: 512,
+  trialNs: 5_000_000,
   pays: 0.7,
   worthNap: 100,
   napsMax: 4,
@@ -122,6 +127,7 @@ export class HotMode {
   failsTrial(now: () => number): boolean {
     if (this.#trialCalls < this.#limits.trial) return false;
     const end = now();
+    if (end - this.#trialStartNs < this.#limits.trialNs) return false;
     const fails = end - this.#trialStartNs > this.#trialCalls * this.#coldNs * this.#limits.pays;
     this.#trialStartNs = end;
     this.#trialCalls = 0;
