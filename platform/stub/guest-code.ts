@@ -228,6 +228,8 @@ function assembleFork(a: Assembler): void {
 
   // The slot of the parent is not inherited: rsp and rbx point to where the own one goes.
   a.label('forked');
+  // Before anything that waits for the sentry: with the shared descriptor table the listener outlives it, and so would the wait.
+  dieWithParent(a);
   mapOwnSlot(a, 'r13', 'r12');
   a.cmp('rax', 'rbx');
   a.jne('dead');
@@ -235,7 +237,6 @@ function assembleFork(a: Assembler): void {
   a.movImm32('rsi', slot.SLOT_SIZE);
   a.movImm32('rdx', MADV_DONTFORK);
   call(a, SYS_MADVISE);
-  dieWithParent(a);
   a.compareAt('rbx', slot.GO, 0);
   a.je('started');
   a.storeImmAt('rbx', slot.GO, 0);
