@@ -10,10 +10,10 @@ import type { Fault, GuestThread } from '../contract/platform.ts';
 import type { HostFd, HostMemory } from '../contract/host.ts';
 import * as process from '../host/process.ts';
 import { FORK_FLAGS, SPAWN_FLAGS } from '../stub/clone-flags.ts';
-import { GUEST_END } from '../stub/layout.ts';
+import { isOutsideGuest } from '../stub/layout.ts';
 import { decodeFault } from './fault.ts';
 import type { PtraceSpace } from './guest-space.ts';
-import * as nr from './host-syscalls.ts';
+import * as nr from '../stub/host-syscalls.ts';
 import { MemoryCalls } from './memory-calls.ts';
 import * as reg from './registers.ts';
 import { Tracee } from './tracee.ts';
@@ -91,32 +91,32 @@ export class PtraceThread extends Tracee implements GuestThread {
   }
 
   mmap(address: number, length: number, protection: number, flags: number, hostFd: HostFd, offset: number): number {
-    if (outsideGuest(address, length)) return -EINVAL;
+    if (isOutsideGuest(address, length)) return -EINVAL;
     return Math.min(0, this.#memoryCall(nr.SYS_MMAP, address, length, protection, flags | nr.MAP_FIXED, hostFd, offset));
   }
 
   munmap(address: number, length: number): number {
-    if (outsideGuest(address, length)) return -EINVAL;
+    if (isOutsideGuest(address, length)) return -EINVAL;
     return this.#memoryCall(nr.SYS_MUNMAP, address, length, 0, 0, 0, 0);
   }
 
   mprotect(address: number, length: number, protection: number): number {
-    if (outsideGuest(address, length)) return -EINVAL;
+    if (isOutsideGuest(address, length)) return -EINVAL;
     return this.#memoryCall(nr.SYS_MPROTECT, address, length, protection, 0, 0, 0);
   }
 
   mremap(address: number, oldLength: number, newLength: number, flags: number, newAddress: number): number {
-    if (outsideGuest(address, oldLength) || outsideGuest(newAddress, newLength)) return -EINVAL;
+    if (isOutsideGuest(address, oldLength) || isOutsideGuest(newAddress, newLength)) return -EINVAL;
     return Math.min(0, this.#memoryCall(nr.SYS_MREMAP, address, oldLength, newLength, flags, newAddress, 0));
   }
 
   madvise(address: number, length: number, advice: number): number {
-    if (outsideGuest(address, length)) return -EINVAL;
+    if (isOutsideGuest(address, length)) return -EINVAL;
     return this.#memoryCall(nr.SYS_MADVISE, address, length, advice, 0, 0, 0);
   }
 
   msync(address: number, length: number, flags: number): number {
-    if (outsideGuest(address, length)) return -EINVAL;
+    if (isOutsideGuest(address, length)) return -EINVAL;
     return this.#memoryCall(nr.SYS_MSYNC, address, length, flags, 0, 0, 0);
   }
 
@@ -160,7 +160,7 @@ export class PtraceThread extends Tracee implements GuestThread {
 
   /** The old value of the word, or -1 when the address faults. */
   compareExchange(address: number, expected: number, desired: number): number {
-    if (outsideGuest(address, 4)) return -1;
+    if (isOutsideGuest(address, 4)) return -1;
     return this.exchange(this.space.platform.exchangeRoutine, address, expected, desired);
   }
 
@@ -197,8 +197,4 @@ export class PtraceThread extends Tracee implements GuestThread {
     this.stopped(kind);
     this.alive = false;
   }
-}
-
-function outsideGuest(address: number, length: number): boolean {
-  return !(address >= 0 && length >= 0 && address + length <= GUEST_END);
 }

@@ -7,7 +7,7 @@
 import * as process from '../host/process.ts';
 import { allocateMemory } from '../host/memory.ts';
 import { BATCH_ENTRY_BYTES } from '../stub/stub-code.ts';
-import { SYS_MMAP } from './host-syscalls.ts';
+import { SYS_MMAP } from '../stub/host-syscalls.ts';
 import { ESRCH } from './tracee.ts';
 import type { Tracee } from './tracee.ts';
 

@@ -20,7 +20,7 @@ import { GUEST_END, STUB_BASE } from '../stub/layout.ts';
 import { assembleStub } from '../stub/stub-code.ts';
 import { PtraceSpace } from './guest-space.ts';
 import { PtraceThread } from './guest-thread.ts';
-import * as nr from './host-syscalls.ts';
+import * as nr from '../stub/host-syscalls.ts';
 import { returnSlot } from './registers.ts';
 import { isFaultSignal } from './tracee.ts';
 import type { Tracee } from './tracee.ts';

@@ -11,7 +11,7 @@
 import * as process from '../host/process.ts';
 import { GUEST_END } from '../stub/layout.ts';
 import type { IdleThread } from './guest-space.ts';
-import * as nr from './host-syscalls.ts';
+import * as nr from '../stub/host-syscalls.ts';
 import { returnSlot } from './registers.ts';
 import { Tracee } from './tracee.ts';
 import { resetExtendedState } from './xstate.ts';

@@ -23,7 +23,7 @@ import { callCloningCode, mapCode } from '../host/routine.ts';
 import { FORK_FLAGS, SPAWN_FLAGS, ZYGOTE_FLAGS } from '../stub/clone-flags.ts';
 import { GUEST_END, PAGE_SIZE, STUB_BASE, TASK_END, VDSO_BASE } from '../stub/layout.ts';
 import type { StubCode } from '../stub/stub-code.ts';
-import * as nr from './host-syscalls.ts';
+import * as nr from '../stub/host-syscalls.ts';
 import * as reg from './registers.ts';
 import { Tracee } from './tracee.ts';
 import { resetExtendedState } from './xstate.ts';

@@ -23,7 +23,7 @@ import { readState, registerWord, writeState } from './frame.ts';
 import type { SeccompSpace } from './guest-space.ts';
 import { PostedCall } from './patching/posted-call.ts';
 import { Rescue } from './patching/rescue.ts';
-import * as nr from './host-syscalls.ts';
+import * as nr from '../stub/host-syscalls.ts';
 import { MemoryThread } from './memory-thread.ts';
 import { ESRCH, State } from './stub-thread.ts';
 import type { Switchboard } from './switchboard.ts';

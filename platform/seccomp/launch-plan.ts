@@ -15,7 +15,7 @@ import { DOORBELL } from '../stub/guest-code.ts';
 import type { GuestCode } from '../stub/guest-code.ts';
 import { CONTEXT_BASE, CONTEXT_END, GUEST_END, STUB_BASE, STUB_SIZE, TASK_END, VDSO_BASE } from '../stub/layout.ts';
 import type { Context } from './context.ts';
-import * as nr from './host-syscalls.ts';
+import * as nr from '../stub/host-syscalls.ts';
 import { INTERRUPT_SIGNAL } from './switchboard.ts';
 
 const SIGTRAP = 5;

@@ -9,8 +9,8 @@
 import { isFreeMemoryCall } from '../bpf/guest-filter.ts';
 import type { HostFd } from '../contract/host.ts';
 import { StopKind } from '../contract/platform.ts';
-import { GUEST_END } from '../stub/layout.ts';
-import * as nr from './host-syscalls.ts';
+import { isOutsideGuest } from '../stub/layout.ts';
+import * as nr from '../stub/host-syscalls.ts';
 import { ESRCH, State, StubThread } from './stub-thread.ts';
 
 const EINVAL = 22;
@@ -32,32 +32,32 @@ export abstract class MemoryThread extends StubThread {
   protected abstract aboutToChange(number: number, address: number, length: number, protection: number, flags: number, to: number): void;
 
   mmap(address: number, length: number, protection: number, flags: number, hostFd: HostFd, offset: number): number {
-    if (outsideGuest(address, length)) return -EINVAL;
+    if (isOutsideGuest(address, length)) return -EINVAL;
     return this.#memoryCall(nr.SYS_MMAP, address, length, protection, flags | nr.MAP_FIXED, hostFd, offset);
   }
 
   munmap(address: number, length: number): number {
-    if (outsideGuest(address, length)) return -EINVAL;
+    if (isOutsideGuest(address, length)) return -EINVAL;
     return this.#memoryCall(nr.SYS_MUNMAP, address, length, 0, 0, 0, 0);
   }
 
   mprotect(address: number, length: number, protection: number): number {
-    if (outsideGuest(address, length)) return -EINVAL;
+    if (isOutsideGuest(address, length)) return -EINVAL;
     return this.#memoryCall(nr.SYS_MPROTECT, address, length, protection, 0, 0, 0);
   }
 
   mremap(address: number, oldLength: number, newLength: number, flags: number, newAddress: number): number {
-    if (outsideGuest(address, oldLength) || outsideGuest(newAddress, newLength)) return -EINVAL;
+    if (isOutsideGuest(address, oldLength) || isOutsideGuest(newAddress, newLength)) return -EINVAL;
     return this.#memoryCall(nr.SYS_MREMAP, address, oldLength, newLength, flags, newAddress, 0);
   }
 
   madvise(address: number, length: number, advice: number): number {
-    if (outsideGuest(address, length)) return -EINVAL;
+    if (isOutsideGuest(address, length)) return -EINVAL;
     return this.#memoryCall(nr.SYS_MADVISE, address, length, advice, 0, 0, 0);
   }
 
   msync(address: number, length: number, flags: number): number {
-    if (outsideGuest(address, length)) return -EINVAL;
+    if (isOutsideGuest(address, length)) return -EINVAL;
     return this.#memoryCall(nr.SYS_MSYNC, address, length, flags, 0, 0, 0);
   }
 
@@ -104,8 +104,4 @@ export abstract class MemoryThread extends StubThread {
 function isForeseen(number: number, advice: number): boolean {
   if (number === nr.SYS_MADVISE) return advice === MADV_DONTNEED;
   return number !== nr.SYS_MSYNC;
-}
-
-function outsideGuest(address: number, length: number): boolean {
-  return !(address >= 0 && length >= 0 && address + length <= GUEST_END);
 }

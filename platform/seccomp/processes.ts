@@ -12,7 +12,7 @@ import type { Contexts } from './context.ts';
 import { SeccompSpace } from './guest-space.ts';
 import type { FreeSlot } from './guest-space.ts';
 import { SeccompThread } from './guest-thread.ts';
-import * as nr from './host-syscalls.ts';
+import * as nr from '../stub/host-syscalls.ts';
 import type { VdsoPlace } from './launch-plan.ts';
 import type { SeccompPlatform } from './platform.ts';
 import { SpareProcesses } from './spare-processes.ts';

@@ -12,7 +12,7 @@ import { CONTEXT_BASE } from '../stub/layout.ts';
 import { Reply } from '../stub/guest-code.ts';
 import type { SeccompSpace } from './guest-space.ts';
 import type { SeccompThread } from './guest-thread.ts';
-import * as nr from './host-syscalls.ts';
+import * as nr from '../stub/host-syscalls.ts';
 
 /** Few: an idle sandbox should not hold what it may never need. */
 const SPARES_MAX = 2;

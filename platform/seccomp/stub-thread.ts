@@ -18,7 +18,7 @@ import { KIND_DONE, KIND_STARTED, Reply } from '../stub/guest-code.ts';
 import { GUEST_END } from '../stub/layout.ts';
 import type { Context } from './context.ts';
 import { copyFrame, registerWord } from './frame.ts';
-import * as nr from './host-syscalls.ts';
+import * as nr from '../stub/host-syscalls.ts';
 import { Orders } from './orders.ts';
 import type { Switchboard } from './switchboard.ts';
 

@@ -22,6 +22,7 @@ import { Assembler } from './assembler.ts';
 import type { Register } from './assembler.ts';
 import { UNTRACED_FORK_FLAGS, UNTRACED_SPAWN_FLAGS } from './clone-flags.ts';
 import * as slot from './context-layout.ts';
+import { MADV_DONTFORK, MAP_SLOT, PROT_READ_WRITE, SYS_CLONE, SYS_MADVISE, SYS_MMAP, SYS_PRCTL } from './host-syscalls.ts';
 import { CONTEXT_BASE, PAGE_SIZE, STUB_BASE, STUB_SIZE } from './layout.ts';
 import { assembleTrampoline } from './trampoline.ts';
 import type { Trampoline } from './trampoline.ts';
@@ -36,20 +37,13 @@ export const KIND_STARTED = 0x101;
 
 export const Reply = { Return: 0, Commands: 1, CommandsThenReturn: 2, Fork: 3, Spawn: 4, Sleep: 5 } as const;
 
-const SYS_MMAP = 9;
 const SYS_RT_SIGRETURN = 15;
-const SYS_MADVISE = 28;
-const SYS_CLONE = 56;
 const SYS_GETPPID = 110;
-const SYS_PRCTL = 157;
 const SYS_ARCH_PRCTL = 158;
 const SYS_FUTEX = 202;
 const SYS_EXIT_GROUP = 231;
 const PR_SET_PDEATHSIG = 1;
 const SIGKILL = 9;
-const PROT_READ_WRITE = 3;
-const MAP_SLOT = 0x8011; // MAP_SHARED | MAP_FIXED | MAP_POPULATE
-const MADV_DONTFORK = 10;
 const ARCH_SET_GS = 0x1001;
 const ARCH_SET_FS = 0x1002;
 const ARCH_GET_FS = 0x1003;

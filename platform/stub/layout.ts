@@ -28,3 +28,8 @@ export const VDSO_BASE = 0x7fff_fff1_0000;
 export const STUB_BASE = 0x7fff_ffff_c000;
 /** What the filter takes for stub code; a power of two, to which STUB_BASE is aligned. */
 export const STUB_SIZE = 2 * PAGE_SIZE;
+
+/** Whether [address, address + length) is not wholly a guest's, or is no range at all. */
+export function isOutsideGuest(address: number, length: number): boolean {
+  return !(address >= 0 && length >= 0 && address + length <= GUEST_END);
+}

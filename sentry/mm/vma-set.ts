@@ -169,16 +169,9 @@ export class VmaSet {
 
   /** Gives every area of [start, end) another protection. */
   protect(start: number, end: number, protection: number): void {
-    const areas = this.own();
-    const from = this.splitAt(areas, start);
-    const to = this.splitAt(areas, end);
-    for (let i = from; i < to; i++) {
-      const area = areas[i]!;
-      this.count(area, -1);
+    this.update(start, end, (area) => {
       area.protection = protection;
-      this.count(area, 1);
-    }
-    this.mergeBetween(areas, from, to);
+    });
   }
 
   /** Applies `change`, which leaves the range and the file alone, to every area of [start, end). */

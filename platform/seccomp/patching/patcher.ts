@@ -16,7 +16,7 @@ import { PAGE_SIZE, STUB_BASE } from '../../stub/layout.ts';
 import type { Trampoline } from '../../stub/trampoline.ts';
 import { REGION_BASE } from '../../stub/trampoline-layout.ts';
 import type { SeccompThread } from '../guest-thread.ts';
-import * as nr from '../host-syscalls.ts';
+import * as nr from '../../stub/host-syscalls.ts';
 import { REGION_BYTES, REGION_END } from './region.ts';
 import type { Region, Regions, Site } from './region.ts';
 import { AROUND, edits, MOV_EAX_IMM32, recognize } from './shapes.ts';

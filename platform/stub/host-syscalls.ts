@@ -1,4 +1,4 @@
-/** Numbers of the host system calls that stubs make (x86-64), and the flags they pass. */
+/** Numbers of the host system calls that stubs make or have injected (x86-64), and the flags they pass. */
 
 export const SYS_MMAP = 9;
 export const SYS_MPROTECT = 10;
@@ -18,7 +18,9 @@ export const SYS_SECCOMP = 317;
 export const SYS_RSEQ = 334;
 
 export const PROT_READ_WRITE = 3;
+export const MAP_PRIVATE = 0x02;
 export const MAP_FIXED = 0x10;
+export const MAP_ANONYMOUS = 0x20;
 /** MAP_SHARED | MAP_FIXED | MAP_POPULATE: how a slot is mapped. */
 export const MAP_SLOT = 0x8011;
 export const MREMAP_MAYMOVE = 1;
