@@ -122,7 +122,7 @@ export class SeccompPlatform implements Platform, SwitchboardOwner {
     const { listener, stops } = this.#board;
     for (;;) {
       if (stops.length > 0) return stops.shift() as SeccompThread;
-      const posted = this.patchedCalls.next(this.running);
+      const posted = this.patchedCalls.next();
       if (posted !== null) return posted;
       if (stops.length > 0) continue;
       events.programAlarm();
@@ -242,6 +242,7 @@ export class SeccompPlatform implements Platform, SwitchboardOwner {
     this.#tickStarted = false;
     const running: SeccompThread[] = [];
     for (const { threads } of this.processes.spaces) for (const thread of threads) if (thread.running) running.push(thread);
+    this.patchedCalls.tick(running.length);
     if (this.#placement.tick(running)) {
       this.#tickStarted = true;
       this.#host.events.startTick(TICK_NS);

@@ -131,17 +131,20 @@ function assembleExtent(a: SlotAssembler, name: string, none: string): void {
   a.ja(none);
 }
 
-function loadAddress(a: SlotAssembler): void {
+/** rsi: the address that the transfer word in ecx stands for; to `none` when it is NULL, as optional arguments are. */
+function loadAddress(a: SlotAssembler, none: string): void {
   a.mov32('rdx', 'rcx');
   a.and32('rdx', 7);
   a.loadIndexed64('rsi', 'rdx', slot.ARGUMENTS);
+  a.test('rsi', 'rsi');
+  a.je(none);
 }
 
 function assembleCopyIn(a: SlotAssembler): void {
   a.mov32('rcx', 'r11');
   a.test('rcx', 'rcx');
   a.je('carried');
-  loadAddress(a);
+  loadAddress(a, 'carried');
   a.mov32('rdx', 'rcx');
   a.and32('rdx', 3 << 3);
   a.cmp32('rdx', TransferWord.Path << 3);
@@ -182,7 +185,7 @@ function assembleTouch(a: SlotAssembler): void {
   a.upperHalf('r11');
   a.je('arranged');
   a.mov32('rcx', 'r11');
-  loadAddress(a);
+  loadAddress(a, 'arranged');
   assembleExtent(a, 'out', 'arranged');
   a.bytes(0xf0, 0x80, 0x0e, 0x00); // lock or byte [rsi], 0
   a.bytes(0x48, 0x8d, 0x54, 0x3e, 0xff); // lea rdx, [rsi + rdi - 1]

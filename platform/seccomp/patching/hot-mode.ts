@@ -7,15 +7,20 @@
  *
  * Entering and leaving are judged by different measures, so that they do not alternate: to enter, the mean time from call to call over a window; to
  * leave, several gaps longer than the sentry is willing to spin for with few calls between them, or too many calls that were not posted. One
- * long gap says nothing: the guest may have lost its CPU to somebody else. On a machine that others keep busy, that happens all the time; so
- * what hot calls really took, all told, is compared with what cold ones took before. Whoever leaves early waits longer before entering again.
+ * long gap says nothing: the guest may have lost its CPU to somebody else. On a machine that others keep busy, or with several guest threads
+ * that need both CPUs, that happens all the time; so what handing over takes while hot is compared now and then with what it took before
+ * (`HandOverMeter`). Whoever leaves early waits longer before entering again.
  */
+
+import { HandOverMeter } from './hand-over-meter.ts';
 
 /** What the decisions go by. */
 export interface HotLimits {
   /** Calls looked at before deciding. */
   readonly window: number;
-  /** Mean time from one cold call to the next, hand-over and service included, up to which being hot pays. */
+  /** Mean time from one cold call to the next, hand-over and service included, up to which patching sites pays. */
+  readonly warmNs: number;
+  /** Mean time of handing over, what the guest computes included, up to which being hot pays. */
   readonly enterNs: number;
   /** So much more for a call that came by way of the thread's handler. */
   readonly handlerNs: number;
@@ -23,12 +28,13 @@ export interface HotLimits {
   readonly enterPatched: number;
   readonly leaveOthers: number;
   /**
-   * Hot: after so many calls the clock is read, and once they fill so much time, they must not have taken more than this part of the time that
-   * cold ones took. A shorter time would judge by one slice of the CPU that somebody else had.
+   * Hot: over so many calls, and at least so much time, handing over must not take more than this part of what it took cold. A shorter time would judge by
+   * one slice of the CPU that somebody else had. Then nothing is judged for so long: measuring costs as much as a hot call.
    */
   readonly trial: number;
   readonly trialNs: number;
   readonly pays: number;
+  readonly unjudgedNs: number;
   /** Hot: so many posted calls pay for one nap of the sentry, which ends with the wake-up of another CPU; naps in a row that were not paid for. */
   readonly worthNap: number;
   readonly napsMax: number;
@@ -42,6 +48,7 @@ export interface HotLimits {
 
 export const HOT_LIMITS: HotLimits = {
   window: 64,
+  warmNs: 100_000,
   enterNs: 32_000,
   handlerNs: 20_000,
   enterPatched: 0.9,
@@ -49,11 +56,12 @@ export const HOT_LIMITS: HotLimits = {
   trial: 512,
   trialNs: 5_000_000,
   pays: 0.7,
+  unjudgedNs: 200_000_000,
   worthNap: 100,
   napsMax: 4,
   worthCalls: 5000,
   penaltyFirst: 4,
-  penaltyMax: 1024,
+  penaltyMax: 512,
   takesAnyCpu: false,
 };
 
@@ -67,14 +75,15 @@ export class HotMode {
   #fromHandler = 0;
   #others = 0;
   #posted = 0;
-  /** Mean time from call to call before entering. */
+  /** What handing over took on average before entering. */
   #coldNs = 0;
-  #trialStartNs = 0;
-  #trialCalls = 0;
+  #nextTrialNs = 0;
+  #isFirstTrial = true;
   #postedAtNap = 0;
   #naps = 0;
   #penalty: number;
   #wait = 0;
+  readonly meter = new HandOverMeter();
   readonly #limits: HotLimits;
 
   constructor(limits: HotLimits) {
@@ -87,51 +96,73 @@ export class HotMode {
     this.#calls += 1;
     if (fromHandler) this.#fromHandler += 1;
     if (fromPatchedSite) this.#patched += 1;
-    const { window, enterNs, handlerNs, enterPatched } = this.#limits;
+    const { window, warmNs, handlerNs, enterPatched } = this.#limits;
     if (this.#calls < window) return false;
     const end = now();
-    this.#coldNs = (end - this.#windowStartNs) / window;
-    this.isWarm = this.#coldNs < enterNs + (handlerNs * this.#fromHandler) / window;
-    this.#fromHandler = 0;
+    this.isWarm = (end - this.#windowStartNs) / window < warmNs + (handlerNs * this.#fromHandler) / window;
     const wanted = this.isWarm && this.#patched >= enterPatched * window;
     this.#windowStartNs = end;
     this.#calls = 0;
     this.#patched = 0;
-    if (!wanted) return false;
+    this.#fromHandler = 0;
+    return wanted ? this.#consider(end) : this.#reject();
+  }
+
+  /** The first window that wants it lets the next one measure what handing over takes. */
+  #consider(nowNs: number): boolean {
     if (this.#wait > 0) {
       this.#wait -= 1;
       return false;
     }
-    return true;
+    if (this.meter.isOn) {
+      this.meter.end();
+      this.#coldNs = this.meter.meanNs;
+      return this.#coldNs < this.#limits.enterNs;
+    }
+    this.meter.begin(nowNs);
+    return false;
   }
 
-  enter(): void {
+  #reject(): false {
+    this.meter.end();
+    return false;
+  }
+
+  enter(nowNs: number): void {
     this.isHot = true;
-    this.#trialStartNs = this.#windowStartNs;
-    this.#trialCalls = 0;
+    this.meter.begin(nowNs);
     this.#calls = 0;
     this.#others = 0;
     this.#posted = 0;
+    this.#nextTrialNs = 0;
     this.#postedAtNap = 0;
     this.#naps = 0;
   }
 
   postedCall(): void {
     this.#posted += 1;
-    this.#trialCalls += 1;
     this.#calls += 1;
     if (this.#calls >= this.#limits.window) this.#calls = this.#others = 0;
   }
 
   /** To be asked now and then: true when being hot has not paid. */
   failsTrial(now: () => number): boolean {
-    if (this.#trialCalls < this.#limits.trial) return false;
-    const end = now();
-    if (end - this.#trialStartNs < this.#limits.trialNs) return false;
-    const fails = end - this.#trialStartNs > this.#trialCalls * this.#coldNs * this.#limits.pays;
-    this.#trialStartNs = end;
-    this.#trialCalls = 0;
-    return fails;
+    const { meter } = this;
+    const { trial, trialNs, pays, unjudgedNs } = this.#limits;
+    const nowNs = now();
+    if (!meter.isOn) {
+      if (nowNs >= this.#nextTrialNs) meter.begin(nowNs);
+      return false;
+    }
+    if (meter.stops < trial || meter.elapsedNs(nowNs) < trialNs) return false;
+    meter.end();
+    if (this.#isFirstTrial) {
+      // The engine compiles meanwhile what had never run before.
+      this.#isFirstTrial = false;
+      return false;
+    }
+    this.#nextTrialNs = nowNs + unjudgedNs;
+    return meter.meanNs > pays * this.#coldNs;
   }
 
   /** The sentry is about to sleep because no call has come for long. True: leave. */
@@ -144,7 +175,6 @@ export class HotMode {
   /** Hot: a stop that was not a posted call. True: leave. */
   otherStop(): boolean {
     this.#calls += 1;
-    this.#trialCalls += 1;
     this.#others += 1;
     if (this.#others > this.#limits.leaveOthers * this.#limits.window) return true;
     if (this.#calls >= this.#limits.window) this.#calls = this.#others = 0;
@@ -153,6 +183,7 @@ export class HotMode {
 
   leave(): void {
     this.isHot = false;
+    this.meter.end();
     this.#calls = 0;
     this.#patched = 0;
     const { worthCalls, penaltyFirst, penaltyMax } = this.#limits;

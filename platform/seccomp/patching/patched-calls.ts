@@ -4,8 +4,8 @@
  *     wait():  next()          a thread that has posted a call, found by spinning; null: look at everything else, `isWatching` says for how long
  *              stopped(thread) after any other stop: counts, patches sites, goes hot or cold
  *
- * While hot, the slots of running threads are looked at one after the other; there are fewer of them than CPUs. Everything else (notifications,
- * host events) is looked at every few microseconds. Nothing spins when no guest thread runs, or when more run than there are CPUs for them.
+ * While hot, the slots of running threads are looked at one after the other; they share the CPUs that the sentry leaves them. Everything else
+ * (notifications, host events) is looked at every few microseconds. Nothing spins when no guest thread runs.
  */
 import type { LinuxHost } from '../../host/host.ts';
 import type { Placement } from '../../host/placement.ts';
@@ -28,8 +28,8 @@ const ROUNDS = 1000;
 const EMPTY_LOOKS_MAX = 10;
 /** Posted calls served between two looks at everything else. */
 const TAKES = 64;
-/** How often there may be too many running threads in a row: threads that hand over to each other overlap for a moment. */
-const CROWDED_MAX = 64;
+/** More running threads than these are not looked at: going through all their slots takes too long. */
+const RUNNING_MAX = 8;
 /** How long a thread spins, in pauses of some ten nanoseconds: for its call to be taken, and for a taken call. */
 const POSTED_SPINS = 2000;
 const TAKEN_SPINS = 20_000;
@@ -71,7 +71,6 @@ export class PatchedCalls {
   #serving: SeccompThread | null = null;
   #emptyLooks = 0;
   #takes = 0;
-  #crowded = 0;
 
   constructor(
     host: LinuxHost,
@@ -107,8 +106,8 @@ export class PatchedCalls {
     return thread !== null && thread.space === space && thread.state === State.Posted ? thread : null;
   }
 
-  /** The next posted call. `running`: guest threads that run. */
-  next(running: number): SeccompThread | null {
+  /** The next posted call. */
+  next(): SeccompThread | null {
     this.settle();
     if (!this.#mode.isHot || this.#watched.length === 0) return null;
     if (this.#takes === 0) {
@@ -116,19 +115,12 @@ export class PatchedCalls {
       if (this.#mode.failsTrial(this.#now)) this.#leave();
       return null;
     }
-    const isCrowded = running >= this.#host.cpuCount;
-    this.#crowded = isCrowded ? this.#crowded + 1 : 0;
-    if (this.#crowded <= CROWDED_MAX) {
-      const thread = this.#spin();
-      if (thread !== null) return thread;
-      this.#emptyLooks += 1;
-      if (this.#emptyLooks <= EMPTY_LOOKS_MAX) return null;
-      if (!isCrowded && !this.#mode.nap()) {
-        this.#stopWatching();
-        return null;
-      }
-    }
-    this.#leave();
+    const thread = this.#spin();
+    if (thread !== null) return thread;
+    this.#emptyLooks += 1;
+    if (this.#emptyLooks <= EMPTY_LOOKS_MAX) return null;
+    if (this.#mode.nap()) this.#leave();
+    else this.#stopWatching();
     return null;
   }
 
@@ -148,6 +140,11 @@ export class PatchedCalls {
     return null;
   }
 
+  /** To be called every few milliseconds. `running`: guest threads that run. Several that compute need the CPU that the sentry naps on. */
+  tick(running: number): void {
+    if (this.#mode.isHot && !this.isWatching && running >= this.#host.cpuCount) this.#leave();
+  }
+
   /** The call that was being served has been left to wait, or is answered: nothing that came with it counts any more. */
   settle(): void {
     const thread = this.#serving;
@@ -160,8 +157,14 @@ export class PatchedCalls {
 
   /** A thread begins or ceases to run guest code. */
   ran(thread: SeccompThread, running: boolean): void {
+    const { meter } = this.#mode;
+    if (meter.isOn) {
+      if (running) meter.ran(this.#now());
+      else meter.stopped(this.#now());
+    }
     if (running) {
       if (!this.#mode.isHot || thread.affinity !== null) return;
+      if (this.#watched.length >= RUNNING_MAX) return this.#cool(thread);
       if (!this.#heated.has(thread)) {
         this.#heated.add(thread);
         thread.posted.heat(POSTED_SPINS, TAKEN_SPINS);
@@ -173,9 +176,13 @@ export class PatchedCalls {
     }
   }
 
+  #cool(thread: SeccompThread): void {
+    if (this.#heated.delete(thread)) thread.posted.cool();
+  }
+
   /** The thread does not exist any more, or may not be where it was put. */
   drop(thread: SeccompThread): void {
-    if (this.#heated.delete(thread)) thread.posted.cool();
+    this.#cool(thread);
     this.ran(thread, false);
     if (this.#serving === thread) this.#serving = null;
   }
@@ -190,21 +197,23 @@ export class PatchedCalls {
       if (this.#mode.otherStop()) this.#leave();
     } else if (
       this.#mode.coldCall(isPatched, thread.state === State.Rung, this.#now) &&
-      running + 1 < this.#host.cpuCount &&
-      this.#mayUseAnotherCpu()
+      running < RUNNING_MAX &&
+      this.#mayUseAnotherCpu(running)
     ) {
-      this.#mode.enter();
+      this.#mode.enter(this.#now());
       this.#emptyLooks = 0;
-      this.#crowded = 0;
       this.#takes = TAKES;
       return;
     }
     if (returnAddress !== 0 && !isPatched && this.#mode.isWarm) this.patcher.consider(thread, returnAddress);
   }
 
-  /** Whoever spins takes a CPU from others: only if there are none. */
-  #mayUseAnotherCpu(): boolean {
-    return (this.#takesAnyCpu || this.#placement.hasIdleCpu()) && this.#placement.separate();
+  /**
+   * Whoever spins takes a CPU from others: only if there are none. With other guest threads running it may be they who use it, and whether there
+   * is somebody else is left to the trial.
+   */
+  #mayUseAnotherCpu(running: number): boolean {
+    return (this.#takesAnyCpu || running > 0 || this.#placement.hasIdleCpu()) && this.#placement.separate();
   }
 
   /** Behind the `syscall` instruction of the call that the thread is stopped at. */

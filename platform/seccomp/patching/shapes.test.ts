@@ -28,6 +28,13 @@ test('an instruction that only ends like one is not', () => {
   expect(recognize(text([0xb8, 0x27, 0, 0, 0, 0xcd, 0x80]), 39)).toBeNull();
 });
 
+test('what could only be the prefix of a segment that does not count is none', () => {
+  // je +0x26; mov eax, 72
+  expect(recognize(text([0x74, 0x26, 0xb8, 0x48, 0, 0, 0, 0x0f, 0x05]), 72)).not.toBeNull();
+  // mov eax, gs:…: what is overwritten would be read from elsewhere.
+  expect(recognize(text([0x65, 0xb8, 0x48, 0, 0, 0, 0x0f, 0x05]), 72)).toBeNull();
+});
+
 test('a short instruction needs padding within reach', () => {
   const read = [0x31, 0xc0, 0x0f, 0x05];
   expect(recognize(text(read), 0)).toBeNull();

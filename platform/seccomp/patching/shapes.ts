@@ -73,10 +73,13 @@ function movedBytes(bytes: Uint8Array, end: number, nr: number): number[] | null
   return matches(bytes, end - 5, MOV_R10_RCX) ? before(3) : null;
 }
 
-/** Legacy and REX prefixes, and the escape to two-byte opcodes. */
+/**
+ * Prefixes that would change what is moved or what takes its place (fs, gs, operand and address size, lock, rep, REX), and the escape to two-byte
+ * opcodes. Those of the other segments change nothing in 64-bit mode, and the byte is more often a jump's distance.
+ */
 function canBePrefix(byte: number): boolean {
   if ((byte & 0xf0) === 0x40 || byte === 0x0f) return true;
-  return [0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3].includes(byte);
+  return [0x64, 0x65, 0x66, 0x67, 0xf0, 0xf2, 0xf3].includes(byte);
 }
 
 function findPadding(bytes: Uint8Array, end: number, start: number): Shape['padding'] {
