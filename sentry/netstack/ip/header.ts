@@ -1,0 +1,70 @@
+/**
+ * What a layer above IP knows of the packet it sends or receives: the fields of both versions' headers in one reusable object.
+ *
+ * On output the layer above fills addresses, protocol, hop limit and traffic class. On input IP fills everything. Objects are scratch:
+ * who keeps one copies it (`copy`).
+ *
+ * RFC 791, RFC 8200; trafficClass is the TOS byte of IPv4.
+ */
+import { IpAddress } from '../address.ts';
+
+export const IPPROTO_ICMP = 1;
+export const IPPROTO_IGMP = 2;
+export const IPPROTO_TCP = 6;
+export const IPPROTO_UDP = 17;
+export const IPPROTO_ICMPV6 = 58;
+export const IPPROTO_RAW = 255;
+
+export const HOP_LIMIT_DEFAULT = 64;
+
+export class IpHeader {
+  version: 4 | 6 = 4;
+  readonly source = new IpAddress();
+  readonly destination = new IpAddress();
+  protocol = 0;
+  hopLimit = HOP_LIMIT_DEFAULT;
+  /** TOS or traffic class, with the two ECN bits. */
+  trafficClass = 0;
+  /** IPv6 only, 20 bits. */
+  flowLabel = 0;
+  /** Output: IP sets DF (IPv4), never fragments, and answers -EMSGSIZE instead. Input: the DF bit. */
+  dontFragment = false;
+  /** Input: where it arrived; output: the interface it has to leave by, 0 for any. */
+  interfaceIndex = 0;
+  /** Input: it came to a broadcast or multicast address, so nobody answers it with an error. */
+  isToMany = false;
+
+  copy(other: IpHeader): this {
+    this.version = other.version;
+    this.source.copy(other.source);
+    this.destination.copy(other.destination);
+    this.protocol = other.protocol;
+    this.hopLimit = other.hopLimit;
+    this.trafficClass = other.trafficClass;
+    this.flowLabel = other.flowLabel;
+    this.dontFragment = other.dontFragment;
+    this.interfaceIndex = other.interfaceIndex;
+    this.isToMany = other.isToMany;
+    return this;
+  }
+
+  /** A packet of our own from `source` to `destination` with everything else at its default. */
+  prepare(source: IpAddress, destination: IpAddress, protocol: number): this {
+    this.version = destination.version;
+    this.source.copy(source);
+    this.destination.copy(destination);
+    this.protocol = protocol;
+    this.hopLimit = HOP_LIMIT_DEFAULT;
+    this.trafficClass = 0;
+    this.flowLabel = 0;
+    this.dontFragment = false;
+    this.interfaceIndex = 0;
+    this.isToMany = false;
+    return this;
+  }
+
+  /** Turns an arrived packet's header into that of its answer. */
+  prepareAnswer(to: IpHeader): this {
+    return this.prepare(to.destination, to.source, to.protocol);
+  }
+}
