@@ -137,8 +137,10 @@ export function allowedCpus(): CpuSet {
   const length = libc.checked(libc.schedGetaffinity(0, AFFINITY_BYTES, scratch.address + AFFINITY));
   const cpus: number[] = [];
   if (length >= 0) {
-    for (let cpu = 0; cpu < AFFINITY_BYTES * 8; cpu += 1) {
-      if (((scratch.bytes[AFFINITY + (cpu >> 3)]! >> (cpu & 7)) & 1) === 1) cpus.push(cpu);
+    // By bytes first, nearly all of which are zero: this runs at each start, and interpreted.
+    for (let byte = 0; byte < AFFINITY_BYTES; byte += 1) {
+      const bits = scratch.bytes[AFFINITY + byte]!;
+      for (let bit = 0; bits >> bit !== 0; bit += 1) if (((bits >> bit) & 1) === 1) cpus.push(byte * 8 + bit);
     }
   }
   return cpuSet(cpus.length > 0 ? cpus : [0]);

@@ -1,53 +1,10 @@
-/** The platform in processes of its own: as an ordinary user, beside another one, and killed without warning. */
-import { spawn, spawnSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
-import { expect, test } from 'vitest';
-
-const SENTRY = fileURLToPath(new URL('../../test/platform/sentry-process.ts', import.meta.url));
-const CONFINED = fileURLToPath(new URL('../../test/platform/confined-process.ts', import.meta.url));
-const FORBIDDEN = fileURLToPath(new URL('../../test/platform/forbidden-process.ts', import.meta.url));
-const NOBODY = 65534;
-
-test('works as an ordinary user', () => {
-  const user = process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {};
-  const result = spawnSync(process.execPath, [SENTRY, 'seccomp', 'serve', '50'], { ...user, encoding: 'utf8', timeout: 15_000 });
-  expect([result.stderr, result.status]).toEqual(['', 0]);
-});
-
-test('works in a process that confined itself', () => {
-  const result = spawnSync(process.execPath, [CONFINED, 'seccomp'], { encoding: 'utf8', timeout: 15_000 });
-  expect([result.stdout, result.stderr, result.status]).toEqual(['confined\n', '', 0]);
-});
+/** The platform in processes of its own. */
+import { processesSuite } from '../../test/platform/processes-suite.ts';
 
 const SYS_SECCOMP = 317;
 const SYS_PROCESS_VM_READV = 310;
 
-test.for([
+processesSuite('seccomp', [
   [SYS_SECCOMP, /^this host forbids seccomp filters with a listener \(EPERM.*\)\n$/],
   [SYS_PROCESS_VM_READV, /^reading guest memory: this host forbids .*\n$/],
-] as const)('a host that forbids call %i is told in one sentence', ([number, sentence]) => {
-  const result = spawnSync(process.execPath, [FORBIDDEN, 'seccomp', String(number)], { encoding: 'utf8', timeout: 15_000 });
-  expect([result.stderr, result.status]).toEqual(['', 0]);
-  expect(result.stdout).toMatch(sentence);
-});
-
-test('two platforms at once', async () => {
-  const exits = [1, 2].map(
-    () =>
-      new Promise((resolve) => {
-        spawn(process.execPath, [SENTRY, 'seccomp', 'serve', '2000'], { stdio: 'ignore' }).on('exit', resolve);
-      }),
-  );
-  expect(await Promise.all(exits)).toEqual([0, 0]);
-});
-
-test('no guest outlives a sentry that is killed', async () => {
-  const sentry = spawn(process.execPath, [SENTRY, 'seccomp', 'spin'], { stdio: ['ignore', 'pipe', 'ignore'] });
-  const line = await new Promise<string>((resolve) => sentry.stdout.once('data', (data: Buffer) => resolve(data.toString())));
-  const pids = line.trim().split(' ').map(Number);
-  expect(pids).toHaveLength(2);
-  for (const pid of pids) expect(existsSync(`/proc/${pid}`)).toBe(true);
-  sentry.kill('SIGKILL');
-  await expect.poll(() => pids.filter((pid) => existsSync(`/proc/${pid}`)), { timeout: 5000 }).toEqual([]);
-});
+]);

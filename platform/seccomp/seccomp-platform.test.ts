@@ -1,32 +1,32 @@
-/** The platform suite on seccomp, and stub processes as one sees them from outside. */
+/** The suites of all platforms on seccomp, and what only seccomp has. */
 import { readFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import * as g from '../../test/platform/guest.ts';
 import { platformSuite } from '../../test/platform/platform-suite.ts';
-import { StopKind } from '../contract/platform.ts';
+import { stubProcessSuite } from '../../test/platform/stub-process-suite.ts';
 import { createHost } from '../host/host.ts';
-import { STUB_BASE } from '../stub/layout.ts';
 import type { SeccompThread } from './guest-thread.ts';
 import { createSeccompPlatform } from './platform.ts';
 
-platformSuite('seccomp', () => {
+function createWorld(): { host: ReturnType<typeof createHost>; platform: ReturnType<typeof createSeccompPlatform> } {
   const host = createHost();
   return { host, platform: createSeccompPlatform(host) };
-});
+}
+
+platformSuite('seccomp', createWorld);
+stubProcessSuite(createWorld, ['/memfd:contexts']);
 
 platformSuite('seccomp with limited memory', () => {
   const host = createHost();
   return { host, platform: createSeccompPlatform(host, { memoryLimited: true }) };
 });
 
-describe('stub processes', () => {
+describe('seccomp', () => {
   const world = {} as { -readonly [K in keyof g.World]: g.World[K] };
 
   beforeEach(() => {
-    const host = createHost();
-    world.host = host;
-    world.platform = createSeccompPlatform(host);
-    world.memory = host.allocate(64 * 1024);
+    Object.assign(world, createWorld());
+    world.memory = world.host.allocate(64 * 1024);
   });
 
   afterEach(() => world.platform.destroy());
@@ -38,16 +38,6 @@ describe('stub processes', () => {
     return thread as SeccompThread;
   }
 
-  test('hold nothing but the stub, the vDSO and one slot', () => {
-    const thread = create();
-    const maps = readFileSync(`/proc/${thread.tid}/maps`, 'latin1').trim().split('\n');
-    const names = maps.map((line) => line.split(/ +/)[5] ?? '').filter((name) => name !== '[vsyscall]');
-    expect(names.filter((name) => name === '')).toHaveLength(1);
-    expect(names.filter((name) => name !== '' && !name.startsWith('[v'))).toEqual(['/memfd:contexts']);
-    expect(maps.find((line) => line.startsWith(STUB_BASE.toString(16)))).toContain('r-xp');
-    thread.release();
-  });
-
   test('a fork has its own slot and not its parent’s', () => {
     const parent = create();
     const child = parent.fork() as SeccompThread;
@@ -57,44 +47,6 @@ describe('stub processes', () => {
     expect(slots[0]).not.toEqual(slots[1]);
     child.release();
     parent.release();
-  });
-
-  test('have no rights', () => {
-    const thread = create();
-    const status = readFileSync(`/proc/${thread.tid}/status`, 'latin1');
-    expect(status).toMatch(/Seccomp:\t2\n/);
-    expect(status).toMatch(/NoNewPrivs:\t1\n/);
-    expect(status).toMatch(/CapPrm:\t0+\n/);
-    expect(status).toMatch(/CapEff:\t0+\n/);
-    expect(status).toMatch(/TracerPid:\t0\n/);
-    thread.release();
-  });
-
-  test('a guest in 32-bit mode is still ours', () => {
-    const thread = g.load(
-      world,
-      g.program((a) => {
-        a.bytes(0x6a, 0x23); // push 0x23: the 32-bit code segment
-        a.bytes(0x68, 0x10, 0, 0x40, 0); // push CODE + 16
-        a.bytes(0x48, 0xcb); // retfq
-        a.align(16);
-        a.bytes(0xbc, 0, 0x08, 0x50, 0); // mov esp, DATA + 0x800
-        a.bytes(0xbb, 0x2b, 0, 0, 0, 0x8e, 0xdb); // mov ebx, 0x2b; mov ds, ebx
-        a.bytes(0xb8, 20, 0, 0, 0, 0xcd, 0x80); // mov eax, getpid; int 0x80
-        a.bytes(0x89, 0x04, 0x25, 0, 0, 0x50, 0); // mov [DATA], eax
-        a.bytes(0x0f, 0x0b); // ud2
-      }),
-    );
-    g.expectNextCall(world, thread, 0xffff_ffff);
-    expect(thread.registers()[g.REG.cs]).toBe(0x23);
-    expect(thread.mprotect(g.DATA, g.PAGE, g.PROT_RW)).toBe(0);
-    thread.setResult(-38);
-    g.expectNextFault(world, thread);
-    expect(g.peek32(world, thread, g.DATA)).toBe(0xffff_ffda);
-    const child = thread.fork();
-    expect(typeof child).toBe('object');
-    (child as SeccompThread).release();
-    thread.release();
   });
 
   const hasVsyscall = readFileSync('/proc/self/maps', 'latin1').includes('[vsyscall]');
@@ -116,27 +68,6 @@ describe('stub processes', () => {
     g.expectNextCall(world, thread, 400);
     expect(thread.call[2]).toBe(12345);
     thread.release();
-  });
-
-  test('a process killed from outside is reported as gone', () => {
-    const spin = g.program((a) => {
-      a.label('spin');
-      a.jmp('spin');
-    });
-    const thread = g.load(world, spin) as SeccompThread;
-    thread.resume();
-    process.kill(thread.tid, 'SIGKILL');
-    expect(g.nextStop(world)).toBe(thread);
-    expect(thread.stop).toBe(StopKind.Gone);
-    expect(thread.munmap(g.DATA, g.PAGE)).toBe(-3);
-    thread.release();
-
-    const stopped = g.load(world, spin) as SeccompThread;
-    process.kill(stopped.tid, 'SIGKILL');
-    stopped.resume();
-    expect(g.nextStop(world)).toBe(stopped);
-    expect(stopped.stop).toBe(StopKind.Gone);
-    stopped.release();
   });
 
   test('memory calls put off are seen by everybody who looks', () => {
