@@ -7,8 +7,8 @@
  * Node is rejected by V8 and does no harm; one of another source is not (V8 compares lengths), therefore both carry the hash of
  * the bundle in their names. Nothing is minified: it saves no time with a cache, and stack traces stay readable.
  *
- * Entries are `bin/main.ts` and every `bin/NAME-main.ts`, which become `dist/main.js` and `dist/NAME.js`. Before main the loader runs a small
- * bundle of its own, `bin/early-gofer.ts`: the gofer starts 8 ms earlier than if its launcher came with the rest.
+ * Entries are `bin/main.ts` and every `bin/NAME-main.ts`, which become `dist/main.js` and `dist/NAME.js`. `dist/starter` is the program that starts
+ * two of them at once (bin/starter): `do -- true` ends 10 ms earlier than if the sentry launches its gofer itself, first of all.
  *
  * Rejected: a V8 start-up snapshot (node --build-snapshot). An empty one starts 12 ms later than Node with its own, more than a
  * complete one could save; native modules have to be loaded afterwards anyway.
@@ -20,6 +20,9 @@ import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { Script } from 'node:vm';
 import type { BuildOptions, BuildResult, Plugin } from 'esbuild';
+import { assembleGuestCode } from '#platform/stub/guest-code.ts';
+import { assembleStarter } from './starter/code.ts';
+import { executable } from './starter/executable.ts';
 
 const root = join(import.meta.dirname, '..');
 const dist = join(root, 'dist');
@@ -27,8 +30,8 @@ const dist = join(root, 'dist');
 /** What a guest does while the cache of main's bundle is made. */
 const WARM_UP = join(root, 'bin/warm-up.sh');
 
-/** The bundle that runs before main's. */
-const EARLY = 'early';
+/** See bin/starter/code.ts. */
+const STARTER = 'starter';
 
 // The same wrapper that Node puts around a CommonJS module.
 const HEAD = '(function (exports, require, module, __filename, __dirname) {';
@@ -71,6 +74,29 @@ const lateModules: Plugin = {
   },
 };
 
+/** The stub's code, assembled now instead of at each start. */
+const readyCode: Plugin = {
+  name: 'ready-code',
+  setup(build) {
+    build.onLoad({ filter: /\/platform\/stub\/ready-code\.ts$/ }, () => ({
+      contents: `const without = ${literalOf(assembleGuestCode(false))};
+        const withThem = ${literalOf(assembleGuestCode(true))};
+        export const guestCode = (hasSegmentInstructions) => (hasSegmentInstructions ? withThem : without)();`,
+    }));
+  },
+};
+
+/** A function that makes `value` again: plain data and bytes. */
+function literalOf(value: object): string {
+  const bytes: string[] = [];
+  const text = JSON.stringify(value, (_key, part: unknown) => {
+    if (!(part instanceof Uint8Array)) return part;
+    return `bytes ${bytes.push(Buffer.from(part).toString('base64')) - 1}`;
+  });
+  const source = text.replace(/"bytes (\d+)"/g, (_match, i: string) => `new Uint8Array(Buffer.from('${bytes[Number(i)]}', 'base64'))`);
+  return `() => (${source})`;
+}
+
 function directly(wrapper: string, native: string, use: string): string {
   // By its path where it nearly always is: looking a package up takes as long as loading it.
   return `let nativeBinding = null;
@@ -99,7 +125,7 @@ function bundleOptions(entries: Record<string, string>): BuildOptions {
     target: 'node24',
     format: 'cjs',
     external: ['@koromix/*', '@yuuang/*'],
-    plugins: [nativeModules, lateModules],
+    plugins: [nativeModules, lateModules, readyCode],
     define: { 'import.meta.dirname': '__dirname', 'import.meta.filename': '__filename' },
     banner: { js: HEAD },
     footer: { js: TAIL },
@@ -109,27 +135,24 @@ function bundleOptions(entries: Record<string, string>): BuildOptions {
   };
 }
 
-/** A program that runs bundles one after the other, each with its code cache. */
-function loaderOf(name: string, stems: readonly string[]): string {
+/** A program that runs a bundle with its code cache. */
+function loaderOf(name: string, stem: string): string {
   return `'use strict';
 // Written by bin/build.ts.
 const { readFileSync } = require('node:fs');
 const { Script, constants } = require('node:vm');
-function run(stem) {
-  const filename = __dirname + '/' + stem + '.js';
-  let cachedData;
-  try {
-    cachedData = readFileSync(__dirname + '/' + stem + '.cache');
-  } catch {}
-  // latin1: V8 takes the bytes as they are. All of them are ASCII but for a few in comments.
-  const script = new Script(readFileSync(filename, 'latin1'), {
-    filename,
-    cachedData,
-    importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
-  });
-  script.runInThisContext().call(module.exports, module.exports, require, module, __dirname + '/${name}.js', __dirname);
-}
-${stems.map((stem) => `run('${stem}');`).join('\n')}
+const filename = __dirname + '/${stem}.js';
+let cachedData;
+try {
+  cachedData = readFileSync(__dirname + '/${stem}.cache');
+} catch {}
+// latin1: V8 takes the bytes as they are. All of them are ASCII but for a few in comments.
+const script = new Script(readFileSync(filename, 'latin1'), {
+  filename,
+  cachedData,
+  importModuleDynamically: constants.USE_MAIN_CONTEXT_DEFAULT_LOADER,
+});
+script.runInThisContext().call(module.exports, module.exports, require, module, __dirname + '/${name}.js', __dirname);
 `;
 }
 
@@ -191,14 +214,14 @@ function checkCaches(stems: Iterable<string>): void {
 }
 
 /** By rename, so that a sandbox that starts meanwhile reads the old or the new file and never half of one. */
-function writeWhole(name: string, contents: string | Uint8Array): void {
+function writeWhole(name: string, contents: string | Uint8Array, mode = 0o644): void {
   const fresh = join(dist, `${name}.${process.pid}`);
-  writeFileSync(fresh, contents);
+  writeFileSync(fresh, contents, { mode });
   renameSync(fresh, join(dist, name));
 }
 
 function entryPoints(): Record<string, string> {
-  const entries: Record<string, string> = { [EARLY]: 'bin/early-gofer.ts' };
+  const entries: Record<string, string> = {};
   for (const file of readdirSync(join(root, 'bin'))) {
     const match = /^(?:([a-z]+)-)?main\.ts$/.exec(file);
     if (match) entries[match[1] ?? 'main'] = `bin/${file}`;
@@ -278,7 +301,7 @@ async function build(): Promise<void> {
   const output = await esbuild.build(bundleOptions(entries));
   mkdirSync(dist, { recursive: true });
   writeWhole('package.json', '{ "type": "commonjs" }\n');
-  const keep = new Set(['package.json']);
+  const keep = new Set(['package.json', STARTER]);
   const stems = new Map<string, string>();
   for (const name of Object.keys(entries)) {
     const stem = install(name, output);
@@ -286,8 +309,8 @@ async function build(): Promise<void> {
     for (const file of [`${stem}.js`, `${stem}.js.map`, `${stem}.cache`, `${stem}.warm`, `${name}.js`]) keep.add(file);
   }
   // The loaders last: they make the bundles current.
-  for (const [name, stem] of stems)
-    if (name !== EARLY) writeWhole(`${name}.js`, loaderOf(name, name === 'main' ? [stems.get(EARLY)!, stem] : [stem]));
+  for (const [name, stem] of stems) writeWhole(`${name}.js`, loaderOf(name, stem));
+  writeWhole(STARTER, executable(assembleStarter()), 0o755);
   warmUp(stems.get('main')!);
   checkCaches(stems.values());
   removeOld(keep);

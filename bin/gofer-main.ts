@@ -7,7 +7,7 @@ import { writeSync } from 'node:fs';
 import { FIDS_MAX } from '#gofer/protocol/limits.ts';
 import { parseConfig } from '#gofer/server/config.ts';
 import { openRoots } from '#gofer/server/roots.ts';
-import { Connection } from '#gofer/server/serve.ts';
+import { Connection, enlargeSendBuffer } from '#gofer/server/serve.ts';
 import { Server } from '#gofer/server/server.ts';
 import { errnoName } from '#platform/host/errors.ts';
 import { allocateMemory } from '#platform/host/memory.ts';
@@ -49,10 +49,13 @@ function main(text: string): void {
   if (!('roots' in opened)) fail(`cannot open ${toText(opened.path)}: ${errnoName(opened.errno)}`);
   const fids = Math.min(FIDS_MAX, descriptorLimit() - OTHER_DESCRIPTORS - opened.roots.length);
   if (fids < FIDS_MIN) fail('the limit on open files (ulimit -n) is too low; raise it to 256 or more');
+  enlargeSendBuffer(config.socket);
   const { report, uid, mayChown } = confineGofer(config, opened);
   const server = new Server({ ...opened, fids, mayChown, uid });
   new Connection(server, config.socket).run(report.lines());
   exitNow(0);
 }
 
+// Nobody's directory is kept busy by us. The starter could not do it: what it runs may be named from where it was called.
+process.chdir('/');
 main(process.argv[2] ?? receiveConfig());

@@ -4,7 +4,6 @@
  *
  * Exit status: that of the verb (for `do`: as a shell gives it), 2 for wrong usage, 125 when tsvisor itself fails.
  */
-import './early-gofer.ts';
 import { writeSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { leaveIfConfined } from './confine/sentry.ts';

@@ -64,7 +64,7 @@ function runToEnd(spec: SandboxSpec, log: LogLine | undefined): number {
   try {
     // While the gofer still starts. Nothing from here on needs more of the host than serving guests does.
     for (const line of confineSentry(kernel.platform.name).lines()) host.log(`sentry: ${line}`);
-    const connection = connect(kernel, gofer.socket);
+    const connection = connect(kernel, gofer);
     const { init, path } = prepareInit(kernel, connection, spec, umask, standardFiles);
     tracer?.began(path, spec.args, spec.environment.length);
     const timedOut = startTimeout(kernel, spec.timeoutMs);

@@ -29,5 +29,7 @@ export const FETCHED_MAX = 128;
 export const FETCHED_DESCRIPTORS_MAX = 8;
 /** `st_size` from which on a directory is not listed ahead of being asked for: it would not fit a message. */
 export const TREE_DIRECTORY_SIZE_MAX = 32_768;
+/** Directories whose subdirectories one message may ask to list. */
+export const TREE_GROUPS_MAX = 32;
 /** Longest target of a symbolic link that is told with a listing. */
 export const LISTED_TARGET_MAX = 255;

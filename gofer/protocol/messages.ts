@@ -2,8 +2,8 @@
  * The messages between the sentry (client) and the gofer (server), over one SOCK_SEQPACKET socket, one message a datagram.
  *
  *     server → client   Hello                                     once, before anything else
- *     client → server   header, body of `request`                 one at a time
- *     server → client   header, errno, body of `reply` if errno is 0; perhaps one descriptor (SCM_RIGHTS)
+ *     client → server   header, body of `request`                 several may be under way
+ *     server → client   header, errno, body of `reply` if errno is 0; perhaps descriptors (SCM_RIGHTS); in the order of the requests
  *
  * Header: length u32 (of the whole message), type u16, tag u16 (returned as it came). A reply has REPLY set in its type. `Release` has no
  * reply. Files are named by fids: numbers from 1 to the hello's `fids`, chosen by the client. Binding a fid that is in use lets go what it
@@ -25,11 +25,12 @@ import {
   RELEASES_MAX,
   REPORT_LINE_MAX,
   REPORT_LINES_MAX,
+  TREE_GROUPS_MAX,
   XATTR_NAME_MAX,
   XATTR_VALUE_MAX,
 } from './limits.ts';
 
-export const PROTOCOL_VERSION = 2;
+export const PROTOCOL_VERSION = 3;
 
 export const HEADER_SIZE = 8;
 /** Header and errno. */
@@ -225,7 +226,16 @@ export const Fsync = message(20, 'fsync', record({ fid: u32, dataOnly: u32 }), n
 /** Lets go of fids. No reply. */
 export const Release = message(21, 'release', record({ fids: list(u32, Math.min(RELEASES_MAX, FIDS_MAX)) }), nothing);
 
-/** One directory of a tree: it is called `name` in the directory of section `parent` - 1; 0: in the one the request named. */
+/** Directories that lie in the one that `names` lead to from `fid`. */
+export interface TreeGroup {
+  readonly fid: number;
+  readonly names: readonly string[];
+  readonly directories: readonly string[];
+}
+
+const treeGroup: WireField<TreeGroup> = record({ fid: u32, names, directories: list(name, NAMES_MAX) });
+
+/** One directory of a tree: it is called `name` in that of group `parent`, or in that of section `parent` - the number of groups. */
 export interface TreeSection {
   readonly parent: number;
   readonly name: string;
@@ -251,14 +261,14 @@ const treeSection: WireField<TreeSection> = {
 };
 
 /**
- * Lists directories that lie in the one that `names` lead to from `fid`, and what lies below each of them, depth first, for as long as the
- * reply has `room`: what somebody who searches the tree will ask for next. Only complete directories are told. One that cannot be listed is left
- * out; so is one that lies on another file system or is large, and the list ends with the first that does not fit.
+ * Lists directories, and what lies below each of them, depth first, for as long as the reply has `room`: what somebody who searches the tree
+ * will ask for next. Only complete directories are told. One that cannot be listed is left out; so is one that lies on another file system or is
+ * large, and the list ends with the first that does not fit.
  */
 export const Tree = message(
   22,
   'tree',
-  record({ fid: u32, names, directories: list(name, NAMES_MAX), room: u32 }),
+  record({ groups: list(treeGroup, TREE_GROUPS_MAX), room: u32 }),
   record({ sections: list(treeSection, 0xffff) }),
 );
 

@@ -95,6 +95,7 @@ const number = fc.constantFrom(
   0xffff_ffff,
 );
 const big = fc.constantFrom(0, -1, 1, 4096, 2 ** 40, Number.MAX_SAFE_INTEGER, Number.MIN_SAFE_INTEGER);
+const manyNames = fc.array(name, { maxLength: 8 });
 const byField: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
   mount: fc.constantFrom(0, 1, 2, 0xffff),
   fid,
@@ -104,8 +105,8 @@ const byField: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
   name,
   newName: name,
   names: fc.array(name, { maxLength: 4 }),
-  directories: fc.array(name, { maxLength: 8 }),
-  groups: fc.array(fc.record({ fid, names: fc.array(name, { maxLength: 4 }), files: fc.array(name, { maxLength: 8 }) }), { maxLength: 4 }),
+  // Those of Fetch and of Tree.
+  groups: fc.array(fc.record({ fid, names: fc.array(name, { maxLength: 4 }), files: manyNames, directories: manyNames }), { maxLength: 4 }),
   at: number,
   room: fc.oneof(number, fc.constantFrom(64, 4096, 8 << 20)),
   limit: number,

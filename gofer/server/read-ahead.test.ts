@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { EBADF, EINVAL, ENOENT, ENOTDIR } from '#sentry/abi/errno.ts';
+import { EBADF, EINVAL } from '#sentry/abi/errno.ts';
 import { FETCHED_DESCRIPTORS_MAX, MESSAGE_MAX, WINDOW_SIZE } from '#gofer/protocol/limits.ts';
 import { Attach, Fetch, FETCH_CONTENT, FETCH_DESCRIPTOR, FETCH_FAILED, fetchedExtent, Tree } from '#gofer/protocol/messages.ts';
 import type { HostMemory } from '#platform/contract/host.ts';
@@ -41,7 +41,7 @@ afterEach(() => {
 
 /** Paths of the sections of a tree, with the names in each. */
 function tree(directories: string[], room = MESSAGE_MAX, names: string[] = []): Record<string, string[]> {
-  const { body } = gofer.ask(Tree, { fid: ROOT, names, directories, room });
+  const { body } = gofer.ask(Tree, { groups: [{ fid: ROOT, names, directories }], room });
   const paths = [''];
   const found: Record<string, string[]> = {};
   for (const { parent, name, entries } of body.sections) {
@@ -67,7 +67,7 @@ describe('a tree', () => {
   test('tells where links point, if that is short', () => {
     symlinkSync('y'.repeat(255), join(root, 'z/at-most'));
     symlinkSync('y'.repeat(256), join(root, 'z/too-long'));
-    const { body } = gofer.ask(Tree, { fid: ROOT, names: [], directories: ['a', 'z'], room: MESSAGE_MAX });
+    const { body } = gofer.ask(Tree, { groups: [{ fid: ROOT, names: [], directories: ['a', 'z'] }], room: MESSAGE_MAX });
     const told = new Map(body.sections.flatMap(({ entries }) => [...entries.targets]));
     expect([...told.keys()].toSorted()).toEqual(['at-most', 'link', 'passwd']);
     expect([told.get('link'), told.get('at-most')]).toEqual(['/etc', 'y'.repeat(255)]);
@@ -89,17 +89,33 @@ describe('a tree', () => {
     expect(Object.values(found).every((names) => names.length === 30)).toBe(true);
   });
 
-  test('says why it cannot begin', () => {
-    expect(gofer.ask(Tree, { fid: 9, names: [], directories: ['a'], room: 1000 }).errno).toBe(EBADF);
-    expect(gofer.ask(Tree, { fid: ROOT, names: ['none'], directories: ['a'], room: 1000 }).errno).toBe(ENOENT);
-    expect(gofer.ask(Tree, { fid: ROOT, names: ['a', 'one'], directories: ['a'], room: 1000 }).errno).toBe(ENOTDIR);
+  test('comes from several places, and leaves out those that are not there', () => {
+    const groups = [
+      { fid: ROOT, names: ['a', 'b'], directories: ['c'] },
+      { fid: ROOT, names: ['none'], directories: ['a'] },
+      { fid: ROOT, names: ['a', 'one'], directories: ['a'] },
+      { fid: ROOT, names: [], directories: ['a', 'z'] },
+    ];
+    const { body } = gofer.ask(Tree, { groups, room: MESSAGE_MAX });
+    // A parent below the number of groups is a group, one above it a section.
+    const places = groups.map((_, i) => `${i}`);
+    for (const { parent, name } of body.sections) places.push(`${places[parent]}/${name}`);
+    expect(places.slice(groups.length).filter((path) => !path.includes('empty'))).toEqual(['0/c', '3/a', '3/a/b', '3/a/b/c', '3/z']);
+    expect(body.sections.filter(({ parent }) => parent === 3).map(({ name }) => name)).toEqual(['a', 'z']);
+    expect(gofer.ask(Tree, { groups: [], room: MESSAGE_MAX }).body.sections).toEqual([]);
+  });
+
+  test('is refused for a number that stands for nothing', () => {
+    expect(gofer.ask(Tree, { groups: [{ fid: 9, names: [], directories: ['a'] }], room: 1000 }).errno).toBe(EBADF);
+    const groups = [0, 9].map((fid) => ({ fid: fid === 0 ? ROOT : fid, names: [], directories: ['a'] }));
+    expect(gofer.ask(Tree, { groups, room: 1000 }).errno).toBe(EBADF);
   });
 
   test('does not enter another file system', () => {
     const host = new TestGofer([{ path: '/', readOnly: true }]);
     host.hello();
     host.ask(Attach, { mount: 0, fid: 1 });
-    expect(host.ask(Tree, { fid: 1, names: [], directories: ['proc', 'sys'], room: 1000 }).body.sections).toEqual([]);
+    expect(host.ask(Tree, { groups: [{ fid: 1, names: [], directories: ['proc', 'sys'] }], room: 1000 }).body.sections).toEqual([]);
     host.close();
   });
 });

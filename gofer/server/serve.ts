@@ -2,7 +2,7 @@
  * The gofer's loop: receive a message, do what it says, reply; until the sentry closes its end.
  *
  * The sentry is not trusted. A datagram that is not framed as a message, or is too long, ends the connection. A message whose body does
- * not decode, or of unknown type, gets an error reply. Requests come one at a time, so nothing is queued here; a sentry that asks without
+ * not decode, or of unknown type, gets an error reply. Requests are served in their order and wait in the socket; a sentry that asks without
  * taking replies blocks itself, and after SEND_TIMEOUT_S the gofer gives up.
  */
 import { E2BIG, EINTR, EMFILE, ENOSYS, EPROTO, ETOOMANYREFS } from '#sentry/abi/errno.ts';
@@ -70,6 +70,19 @@ const TIMEOUT = 2 * 65_536;
 const SEND_TIMEOUT_S = 30;
 const SOL_SOCKET = 1;
 const SO_SNDTIMEO = 21;
+
+const SO_SNDBUF = 7;
+
+/**
+ * Makes room for the replies to all requests that a sentry may have under way (two, and the one that it waits for), so that the gofer does not wait
+ * for it to take them. To be called before the confinement, which allows only the time limit to be set.
+ */
+export function enlargeSendBuffer(socket: number): void {
+  const memory = allocateMemory(16);
+  memory.view.setInt32(0, 4 * MESSAGE_MAX, true);
+  // Without it the default, which is as large where nobody changed it, has to do.
+  setsockopt(socket, SOL_SOCKET, SO_SNDBUF, memory.address, 4);
+}
 
 export class Connection {
   private readonly server: Server;

@@ -5,9 +5,9 @@
  * This is reading ahead, so it is shy: it goes only where a walk would (one component, no links), stays on one file system, leaves out what
  * cannot be listed or is large, and drops a directory that does not fit instead of cutting it.
  *
- *     section: parent u16, name, attributes, count u16, entries (name, attributes)
+ *     section: parent u16 (groups count first), name, attributes, count u16, entries (name, attributes)
  */
-import { ENOTDIR } from '#sentry/abi/errno.ts';
+import { EBADF } from '#sentry/abi/errno.ts';
 import { S_IFDIR, S_IFMT } from '#sentry/abi/fs.ts';
 import { name as nameField, u16 } from '#gofer/protocol/codec.ts';
 import type { ValueOf, Writer } from '#gofer/protocol/codec.ts';
@@ -25,13 +25,18 @@ const DENTS_SIZE = 16_384;
 const DEPTH_MAX = 32;
 
 export function tree(server: Server, request: ValueOf<typeof Tree.request>, reply: Writer): number {
-  const { fid, names, directories, room } = request;
-  const position = reach(server, fid, 0, names);
-  if (typeof position === 'number') return position;
-  const error = (position.mode & S_IFMT) === S_IFDIR ? 0 : -ENOTDIR;
-  if (error === 0) new TreeWriter(server, reply, room).write(position, directories);
-  leave(position);
-  return error;
+  const { groups, room } = request;
+  if (groups.some(({ fid }) => server.table.descriptor(fid) < 0)) return -EBADF;
+  const writer = new TreeWriter(server, reply, groups.length, room);
+  for (let i = 0; i < groups.length && writer.hasRoom; i++) {
+    const { fid, names, directories } = groups[i]!;
+    const position = reach(server, fid, 0, names);
+    if (typeof position === 'number') continue;
+    if ((position.mode & S_IFMT) === S_IFDIR) writer.write(position, i, directories);
+    leave(position);
+  }
+  writer.finish();
+  return 0;
 }
 
 /** A directory whose subdirectories are being gone through. */
@@ -51,21 +56,28 @@ class TreeWriter {
   private readonly entries: EntryReader;
   /** Where in the reply no further directory is begun. */
   private readonly enough: number;
+  private readonly groups: number;
   private count = 0;
   private full = false;
   private subdirectories: string[] = [];
 
-  constructor(server: Server, reply: Writer, room: number) {
+  constructor(server: Server, reply: Writer, groups: number, room: number) {
     this.server = server;
     this.reply = reply;
+    this.groups = groups;
     this.countAt = reply.reserve(2);
     this.enough = reply.at + room;
     this.entries = new EntryReader(server);
   }
 
-  write(start: Position, directories: readonly string[]): void {
-    const levels: Level[] = [{ fd: start.fd, section: 0, subdirectories: directories, next: 0 }];
-    while (!this.full && this.reply.at < this.enough) {
+  get hasRoom(): boolean {
+    return !this.full && this.reply.at < this.enough;
+  }
+
+  /** The directories of one group, and what lies below them. */
+  write(start: Position, group: number, directories: readonly string[]): void {
+    const levels: Level[] = [{ fd: start.fd, section: group, subdirectories: directories, next: 0 }];
+    while (this.hasRoom) {
       const level = levels.at(-1)!;
       const name = level.subdirectories[level.next++];
       if (name === undefined) {
@@ -81,6 +93,9 @@ class TreeWriter {
       else close(below.fd);
     }
     for (const { fd } of levels.slice(1)) close(fd);
+  }
+
+  finish(): void {
     this.reply.memory!.view.setUint16(this.countAt, this.count, true);
   }
 
@@ -90,7 +105,7 @@ class TreeWriter {
     const fd = server.openDirectoryBelow(level.fd, name);
     if (fd < 0) return null;
     const isListed = server.stat(fd) === 0 && this.isWorthListing(fd) && this.section(level.section, name, fd);
-    if (isListed) return { fd, section: this.count, subdirectories: this.subdirectories, next: 0 };
+    if (isListed) return { fd, section: this.groups + this.count - 1, subdirectories: this.subdirectories, next: 0 };
     close(fd);
     return null;
   }

@@ -1,21 +1,24 @@
 /**
- * The sentry's end of the socket to a gofer: one request, one reply, nothing in between.
+ * The sentry's end of the socket to a gofer: one request, one reply, in the order of the requests.
  *
  *     const body = connection.ask(Walk, { fid, newFid, names });          // null: failed, and connection.errno says how
  *     const donated = connection.takeDescriptor();                        // -1: none came, or no more
+ *
+ * What is not needed yet can be under way meanwhile, each such request with a slot of its own for the reply (reply-slot.ts).
  *
  * The gofer serves files to a guest, so what it says about them is believed; but a reply that does not decode means that it is not the
  * gofer we know. Then, or when it is silent for too long or gone, `onLost` is called, which ends the sandbox.
  */
 import { EIO } from '#sentry/abi/errno.ts';
-import { Reader, Writer } from '#gofer/protocol/codec.ts';
+import { Writer } from '#gofer/protocol/codec.ts';
 import type { ValueOf } from '#gofer/protocol/codec.ts';
-import { isReplyTo, replyErrno, writeHeader } from '#gofer/protocol/header.ts';
+import { writeHeader } from '#gofer/protocol/header.ts';
 import { MESSAGE_MAX, WINDOW_SIZE } from '#gofer/protocol/limits.ts';
-import { HEADER_SIZE, Hello, PROTOCOL_VERSION, Release, REPLY, REPLY_HEADER_SIZE } from '#gofer/protocol/messages.ts';
+import { HEADER_SIZE, Hello, PROTOCOL_VERSION, Release } from '#gofer/protocol/messages.ts';
 import type { Message } from '#gofer/protocol/messages.ts';
 import type { Host, HostFd, HostMemory } from '#platform/contract/host.ts';
 import { GOFER_TIMEOUT_MS } from '../../limits.ts';
+import { ReplySlot } from './reply-slot.ts';
 
 /** The part of the host that the gofer client uses. */
 export type GoferHost = Pick<
@@ -38,8 +41,6 @@ export type GoferHost = Pick<
 /** Ends the sandbox: files cannot be served any more. */
 export type GoferLost = (reason: string) => void;
 
-const REPLY_AT = 65_536;
-
 export class GoferConnection {
   readonly host: GoferHost;
   /** errno of the last `ask` that returned null. */
@@ -50,29 +51,32 @@ export class GoferConnection {
   requests = 0;
   private readonly socket: HostFd;
   private readonly memory: HostMemory;
-  private readonly reader = new Reader();
   private readonly writer = new Writer();
-  private readonly descriptors = new Int32Array(8);
+  /** For replies that are waited for. */
+  private readonly slot: ReplySlot;
+  /** Slots whose replies have not been received, in the order in which they will come. */
+  private readonly underWay: ReplySlot[] = [];
   private readonly onLost: GoferLost;
   /** Memory into which the gofer reads small files (gofer/server/window.ts); null: there is none. */
   window: HostMemory | null = null;
-  /** Descriptors of the last reply that nobody took yet are donated[taken], …, donated[donatedCount - 1], all in `descriptors`. */
-  private donatedCount = 0;
-  private taken = 0;
   private tag = 0;
 
   constructor(host: GoferHost, socket: HostFd, onLost: GoferLost) {
     this.host = host;
     this.socket = socket;
     this.onLost = onLost;
-    this.memory = host.allocate(2 * 65_536);
+    this.memory = host.allocate(65_536);
+    this.slot = new ReplySlot(host);
   }
 
   /** Waits for the gofer to say hello. Whether it did, in our language. */
   awaitHello(): boolean {
-    if (!this.receive(Hello.type, 0)) return false;
-    const body = Hello.reply.read(this.reader);
-    if (!this.reader.complete || body.version !== PROTOCOL_VERSION) return false;
+    const { slot } = this;
+    slot.expect(Hello.type, 0);
+    this.underWay.push(slot);
+    if (!this.receive(slot)) return false;
+    const body = Hello.reply.read(slot.reader);
+    if (!slot.reader.complete || body.version !== PROTOCOL_VERSION) return false;
     this.hello = body;
     this.openWindow(body.window);
     return true;
@@ -88,14 +92,32 @@ export class GoferConnection {
 
   /** Sends a request and waits for the reply. Returns its body, or null with `errno` set. */
   ask<Q, P>(message: Message<Q, P>, request: Q): P | null {
+    return this.begin(this.slot, message, request) ? this.finish(this.slot, message) : null;
+  }
+
+  /** A slot for requests that are sent ahead of need. */
+  makeSlot(): ReplySlot {
+    return new ReplySlot(this.host);
+  }
+
+  /** Sends a request whose reply `slot`, which is not busy, will hold. Whether it was sent; if not, `errno` is set. */
+  begin<Q, P>(slot: ReplySlot, message: Message<Q, P>, request: Q): boolean {
     this.requests++;
     this.tag = (this.tag + 1) & 0xffff;
-    if (!this.post(message, request, this.tag)) return null;
-    if (!this.receive(message.type, this.tag)) return null;
-    this.errno = replyErrno(this.memory, REPLY_AT);
+    if (!this.post(message, request, this.tag)) return false;
+    slot.expect(message.type, this.tag);
+    this.underWay.push(slot);
+    return true;
+  }
+
+  /** The body of the reply to the request that `begin` sent, or null with `errno` set. Waits for it. */
+  finish<Q, P>(slot: ReplySlot, message: Message<Q, P>): P | null {
+    slot.isBusy = false;
+    if (!slot.hasArrived && !this.receive(slot)) return null;
+    this.errno = slot.errno;
     if (this.errno !== 0) return null;
-    const body = message.reply.read(this.reader);
-    if (this.reader.complete) return body;
+    const body = message.reply.read(slot.reader);
+    if (slot.reader.complete) return body;
     this.lose(`the gofer's reply to ${message.name} is malformed`);
     return null;
   }
@@ -105,9 +127,9 @@ export class GoferConnection {
     return this.ask(message, request) === null ? -this.errno : 0;
   }
 
-  /** The next descriptor that came with the last reply; the caller owns it. -1: none. */
+  /** The next descriptor that came with the reply to the last `ask`; the caller owns it. -1: none. */
   takeDescriptor(): HostFd {
-    return this.taken < this.donatedCount ? this.descriptors[this.taken++]! : -1;
+    return this.slot.takeDescriptor();
   }
 
   /** Lets go of fids. The gofer does not answer. */
@@ -131,29 +153,28 @@ export class GoferConnection {
     return false;
   }
 
-  private receive(type: number, tag: number): boolean {
-    const { host, memory, descriptors } = this;
-    this.dropDescriptors();
-    const length = host.receive(this.socket, memory, REPLY_AT, MESSAGE_MAX, descriptors, GOFER_TIMEOUT_MS);
-    if (length > 0) this.donatedCount = host.receivedDescriptors;
-    if (isReplyTo(memory, REPLY_AT, length, type | REPLY, tag)) {
-      this.reader.begin(memory, REPLY_AT + REPLY_HEADER_SIZE, length - REPLY_HEADER_SIZE);
-      return true;
+  /** Receives replies up to that which belongs to `slot`. */
+  private receive(slot: ReplySlot): boolean {
+    for (let next = this.underWay.shift(); next !== undefined; next = this.underWay.shift()) {
+      const length = next.receive(this.socket, GOFER_TIMEOUT_MS);
+      if (length <= 0) {
+        this.lose(lossOf(length));
+        return false;
+      }
+      if (next === slot) return true;
     }
-    if (length === 0) this.lose('the gofer is gone');
-    else this.lose(length < 0 ? `the gofer does not answer (errno ${-length})` : 'the gofer answered something else');
+    this.errno = EIO;
     return false;
-  }
-
-  /** Descriptors nobody took, of a reply nobody could use. */
-  private dropDescriptors(): void {
-    for (let fd = this.takeDescriptor(); fd >= 0; fd = this.takeDescriptor()) this.host.close(fd);
-    this.donatedCount = 0;
-    this.taken = 0;
   }
 
   private lose(reason: string): void {
     this.errno = EIO;
     this.onLost(reason);
   }
+}
+
+/** What it means that `ReplySlot.receive` returned this. */
+function lossOf(length: number): string {
+  if (length === 0) return 'the gofer is gone';
+  return length === -Infinity ? 'the gofer answered something else' : `the gofer does not answer (errno ${-length})`;
 }

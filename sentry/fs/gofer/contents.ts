@@ -2,7 +2,8 @@
  * Contents of small files of exclusive mounts, in the memory shared with the gofer (gofer/server/window.ts), outside of the V8 heap. A file whose
  * content is here is opened and read without a message and without a host call.
  *
- * The window is a ring: what comes is stored behind what came last, over what is oldest. Only files that nobody has open for writing have
+ * The window is divided in two, for what the gofer reads ahead and for what we read ourselves: the gofer may be at work on its part at any time.
+ * Each part is a ring: what comes is stored behind what came last, over what is oldest. Only files that nobody has open for writing have
  * contents; whoever opens one for writing drops them first (file.ts).
  *
  *     const at = contents.reserve(bytes);             // makes room; then the gofer stores the files there
@@ -48,14 +49,22 @@ export class Contents {
   readonly memory: HostMemory;
   /** Oldest first, which is also the order in which they lie, from `head` on and around. */
   private readonly ring = new Set<Content>();
-  private head = 0;
+  private head: number;
+  private readonly start: number;
+  private readonly end: number;
+  /** What was reserved last is being filled; nothing else may be reserved until it has been added. */
+  isReserved = false;
 
-  constructor(memory: HostMemory) {
+  /** The part [start, end) of the window. */
+  constructor(memory: HostMemory, start: number, end: number) {
     this.memory = memory;
+    this.start = start;
+    this.end = end;
+    this.head = start;
   }
 
   get size(): number {
-    return this.memory.bytes.length;
+    return this.end - this.start;
   }
 
   /** For tests: how many there are. */
@@ -65,9 +74,9 @@ export class Contents {
 
   /** Makes room for `bytes` (at most half of the ring). Returns where it begins. */
   reserve(bytes: number): number {
-    if (this.head + bytes > this.size) {
-      this.evict(this.head, this.size);
-      this.head = 0;
+    if (this.head + bytes > this.end) {
+      this.evict(this.head, this.end);
+      this.head = this.start;
     }
     this.evict(this.head, this.head + bytes);
     return this.head;

@@ -84,9 +84,9 @@ export class GoferDirectoryDescription extends FileDescription {
     this.ended = false;
     this.chunks = [];
     this.changesSeen = directory.changes;
-    const { cacheable, listings, readAhead } = directory.fileSystem;
+    const { cacheable, listings, directoriesAhead } = directory.fileSystem;
     this.collected = cacheable ? new Entries() : null;
-    if (!cacheable || (directory.listing === null && !readAhead.listings(directory))) return;
+    if (!cacheable || (directory.listing === null && !directoriesAhead.obtain(directory))) return;
     listings.touch(directory.listing!);
     const { entries } = directory.listing!;
     this.take(entries.names, entries.attributes, 0);

@@ -43,7 +43,8 @@ export class GoferDirectory extends GoferInode {
         if (known.mask !== 0) {
           const inode = this.fileSystem.inodeFor(known, this, name, 'remembered');
           inode.linkTarget ??= listing.entries.targetOf(name);
-          if (listing.below !== null && inode.isDirectory && listings.adopt(inode, listing, name)) this.fileSystem.readAhead.room.use();
+          if (listing.below !== null && inode.isDirectory && listings.adopt(inode, listing, name))
+            this.fileSystem.directoriesAhead.room.use();
           return inode;
         }
       }
@@ -95,7 +96,7 @@ export class GoferDirectory extends GoferInode {
   override peek(name: string, into: Stat): number {
     const { fileSystem } = this;
     if (!fileSystem.cacheable || this.children?.has(name) === true) return PEEK_UNKNOWN;
-    if (this.listing === null && fileSystem.readAhead.isSearching && this.asked++ === 0) this.prefetch();
+    if (this.listing === null && fileSystem.directoriesAhead.isSearching && this.asked++ === 0) this.prefetch();
     const { listing } = this;
     if (listing === null) return PEEK_UNKNOWN;
     fileSystem.listings.touch(listing);
@@ -132,12 +133,12 @@ export class GoferDirectory extends GoferInode {
 
   /** Names asked for before it is read as a whole: as many as reading it costs, by its size. Somebody who goes through a tree asks for more. */
   private prefetchAfter(): number {
-    return this.fileSystem.readAhead.isSearching ? 1 : 1 + Math.max(1, this.attributes.size >> 12);
+    return this.fileSystem.directoriesAhead.isSearching ? 1 : 1 + Math.max(1, this.attributes.size >> 12);
   }
 
   /** Reads the whole directory, if that takes few messages. */
   private prefetch(): void {
-    if (this.attributes.size > PREFETCH_SIZE_MAX || this.fileSystem.readAhead.listings(this)) return;
+    if (this.attributes.size > PREFETCH_SIZE_MAX || this.fileSystem.directoriesAhead.obtain(this)) return;
     const entries = new Entries();
     let cookie: readonly [number, number] = [0, 0];
     for (let replies = 0; replies < PREFETCH_REPLIES_MAX; replies++) {

@@ -25,12 +25,13 @@ import type { FileSystemStatistics } from '../../vfs/inode.ts';
 import type { GoferConnection } from './connection.ts';
 import { Contents } from './contents.ts';
 import { DescriptorCache } from './descriptor-cache.ts';
+import { DirectoriesAhead } from './directories-ahead.ts';
 import { FidCache } from './fid-cache.ts';
+import { FilesAhead } from './files-ahead.ts';
 import { GoferDirectory } from './directory.ts';
 import { GoferFile } from './file.ts';
 import { GoferInode, inoOf } from './inode.ts';
 import { Listings } from './listings.ts';
-import { ReadAhead } from './read-ahead.ts';
 
 export type Caching = 'exclusive' | 'shared';
 
@@ -41,8 +42,10 @@ export interface SharedConnection {
   readonly descriptors: DescriptorCache;
   /** For bytes on their way between a file and guest memory, from COPY_OFFSET on; valid within one call. */
   readonly staging: HostMemory;
-  /** null: the gofer shares no memory. */
+  /** Small files that the gofer read ahead; null: it shares no memory. */
   readonly contents: Contents | null;
+  /** Those that we read whole ourselves. */
+  readonly ownContents: Contents | null;
 }
 
 export interface GoferMountOptions extends SharedConnection {
@@ -58,15 +61,21 @@ export interface GoferMountOptions extends SharedConnection {
 /** Bytes moved at once between guest memory and a file. */
 const STAGING_SIZE: number = 256 * 1024;
 
+/** Which part of the window is for files that we read ourselves: the last of so many. */
+const OWN_SHARE = 4;
+
 /** Prepares a connection that has said hello for its mounts. */
 export function shareConnection(connection: GoferConnection): SharedConnection {
-  const { host } = connection;
+  const { host, window } = connection;
+  const size = window?.bytes.length ?? 0;
+  const fetched = size - Math.floor(size / OWN_SHARE);
   return {
     connection,
     fids: new FidCache(connection),
     descriptors: new DescriptorCache(host, GOFER_IDLE_DESCRIPTORS_MAX),
     staging: host.allocate(COPY_OFFSET + STAGING_SIZE),
-    contents: connection.window === null ? null : new Contents(connection.window),
+    contents: window === null ? null : new Contents(window, 0, fetched),
+    ownContents: window === null ? null : new Contents(window, fetched, size),
   };
 }
 
@@ -89,10 +98,12 @@ export class GoferFileSystem extends FileSystem {
   readonly descriptors: DescriptorCache;
   readonly staging: HostMemory;
   readonly contents: Contents | null;
+  readonly ownContents: Contents | null;
   /** The gofer refuses every change. */
   readonly readOnly: boolean;
   readonly listings = new Listings();
-  readonly readAhead: ReadAhead;
+  readonly directoriesAhead: DirectoriesAhead;
+  readonly filesAhead: FilesAhead;
   override readonly root: GoferInode;
   private readonly allocateDevice: () => number;
   private readonly rootDevice: number;
@@ -109,10 +120,12 @@ export class GoferFileSystem extends FileSystem {
     this.descriptors = options.descriptors;
     this.staging = options.staging;
     this.contents = options.contents;
+    this.ownContents = options.ownContents;
     this.allocateDevice = options.allocateDevice;
     this.cacheable = options.caching === 'exclusive';
     this.readOnly = readOnly;
-    this.readAhead = new ReadAhead(this, this.cacheable ? options.contents : null);
+    this.directoriesAhead = new DirectoriesAhead(this);
+    this.filesAhead = new FilesAhead(this, this.cacheable ? options.contents : null);
     this.rootDevice = hostDevice(root);
     this.devices.set(this.rootDevice, options.device);
     this.root = makeInode(this, root, null, '');

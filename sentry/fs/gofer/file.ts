@@ -2,7 +2,7 @@
  * Regular files. An open file holds a descriptor that the gofer donated; reads, writes and mappings go to it directly (file-description.ts). An inode
  * keeps at most two: one for reading, one for reading and writing. They outlive the last close (descriptor-cache.ts).
  *
- * A small file of an exclusive mount whose contents were read ahead (read-ahead.ts) is opened and read without a descriptor: the gofer has shown that
+ * A small file of an exclusive mount whose contents were read ahead (files-ahead.ts) is opened and read without a descriptor: the gofer has shown that
  * it can be opened. Nobody has contents while somebody may write.
  */
 import { emptyAttributes } from '#sentry/abi/stat.ts';
@@ -20,7 +20,7 @@ import { Donated } from './descriptor-cache.ts';
 import { GoferFileDescription } from './file-description.ts';
 import { GoferInode } from './inode.ts';
 import type { Ready } from './listings.ts';
-import { ReadyDescriptor } from './read-ahead.ts';
+import { ReadyDescriptor } from './files-ahead.ts';
 
 const scratchStat: HostStat = emptyAttributes();
 
@@ -47,7 +47,8 @@ export class GoferFile extends GoferInode {
     const { parent, name, fileSystem } = this;
     const listing = parent?.listing ?? null;
     if (this.deleted || parent === null || listing === null || !this.takesReady) return false;
-    if (!listing.hasReady(name) && !fileSystem.readAhead.files(parent, name)) return false;
+    if (listing.hasReady(name)) listing.advanceTo(name);
+    else if (!fileSystem.filesAhead.obtain(parent, name)) return false;
     const ready = listing.takeReady(name);
     if (ready !== null) this.takeReady(ready);
     return this.content !== null;
@@ -60,7 +61,7 @@ export class GoferFile extends GoferInode {
       ready.discard();
       return;
     }
-    this.fileSystem.readAhead.batch.use();
+    this.fileSystem.filesAhead.batch.use();
     if (ready instanceof Content) {
       ready.user = this;
       this.content = ready;
@@ -90,7 +91,7 @@ export class GoferFile extends GoferInode {
    * and a byte more is asked for, to see its end.
    */
   readWhole(fd: HostFd): boolean {
-    const { contents, connection } = this.fileSystem;
+    const { ownContents: contents, connection } = this.fileSystem;
     const { attributes } = this;
     const { size } = attributes;
     if (contents === null || !this.fileSystem.cacheable || this.stale || this.writingFiles > 0 || size > GOFER_CONTENT_MAX) return false;

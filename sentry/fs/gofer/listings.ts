@@ -1,7 +1,7 @@
 /**
  * Directories of exclusive mounts whose entries are all known: what is not listed does not exist, and what is listed needs no question to the
  * gofer either. A listing comes from reading a directory to its end, from prefetching one in which several names were looked up, or ahead of
- * time with those of its neighbours (read-ahead.ts).
+ * time with those of its neighbours (directories-ahead.ts).
  *
  * A listing belongs to a live directory (`owner`), or, while nobody has looked that directory up, to the listing of the directory above
  * (`above.below`). So what was read ahead waits there until somebody comes for it, and what a directory knew outlives its inode. Files that were
@@ -156,6 +156,11 @@ export class Listings {
     const other = above.below?.get(name);
     if (other !== undefined) this.dropListing(other);
     this.hang(listing, above, name);
+  }
+
+  /** Whether `listing` was not dropped. */
+  has(listing: Listing): boolean {
+    return this.kept.has(listing);
   }
 
   /** `listing` was used. */

@@ -7,7 +7,7 @@ import { ENODATA, ENOENT, ESTALE } from '#sentry/abi/errno.ts';
 import { O_APPEND, O_CREAT, O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY, SEEK_END } from '#sentry/abi/fs.ts';
 import { emptyAttributes } from '#sentry/abi/stat.ts';
 import type { Attributes } from '#gofer/protocol/attributes.ts';
-import { fetchedExtent } from '#gofer/protocol/messages.ts';
+import { Fetch, fetchedExtent, Tree } from '#gofer/protocol/messages.ts';
 import { Fixture, realHost } from '../../../test/unit/gofer-fixture.ts';
 import * as attributesOf from '../../vfs/attributes.ts';
 import * as names from '../../vfs/operations.ts';
@@ -122,6 +122,93 @@ describe('going through a tree', () => {
   });
 });
 
+describe('a request that is under way', () => {
+  /** The gofer refuses changes, so messages are sent ahead of need. */
+  function reopen(): void {
+    fixture.close();
+    fixture = new Fixture(root, 'exclusive', true);
+  }
+
+  function expectedOf(path: string): string {
+    const [, d, i] = /d(\d+)\/f(\d+)$/.exec(path) ?? [];
+    return d === undefined ? 'x'.repeat(65_536) : `${d}:${i}`;
+  }
+
+  test('shows a tree and its files as they are, for few messages more', () => {
+    reopen();
+    const found: string[] = [];
+    const cost = fixture.cost(() =>
+      visit('/tree', (path) => {
+        found.push(path);
+        expect(readAll(path)).toBe(expectedOf(path));
+      }),
+    );
+    expect(new Set(found).size).toBe(330);
+    expect(cost).toBeLessThan(60);
+    expect(fixture.lost).toBe('');
+    expect(fixture.cost(() => visit('/tree', () => {}))).toBe(0);
+  });
+
+  test('keeps its part of the window while other files are read', () => {
+    reopen();
+    visit('/tree', () => {});
+    for (let i = 0; i < 10; i++) readAll(`/tree/d1/f${i}`);
+    visit('/tree/d2', readAll);
+    const { contents, ownContents } = fixture.fileSystem;
+    expect(contents!.isReserved).toBe(true);
+    // More than the own part holds, while the gofer may be at work on the other.
+    for (let i = 0; i < 3; i++) ownContents!.add(ownContents!.reserve(ownContents!.size / 2), 1, { mask: 0 } as Attributes);
+    visit('/tree', (path) => expect(readAll(path)).toBe(expectedOf(path)));
+  });
+
+  test('may come when the directories it tells of are gone', () => {
+    reopen();
+    visit('/tree/d1', readAll);
+    visit('/tree/d2', readAll);
+    fixture.fileSystem.listings.dropAll();
+    fixture.caller.fs.namespace.vfs.cache.prune(fixture.caller.fs.namespace.rootPath.dentry);
+    visit('/tree', (path) => expect(readAll(path)).toBe(expectedOf(path)));
+    fixture.fileSystem.listings.dropAll();
+    expect(fixture.fileSystem.listings.size).toBe(0);
+  });
+
+  test('is not followed by others when nobody comes for what it brings', () => {
+    reopen();
+    visit('/tree', () => {});
+    for (let i = 0; i < 10; i++) readAll(`/tree/d1/f${i}`);
+    // What lies about is used up, and no more is asked for than the files need.
+    for (let d = 29; d > 2; d--) expect(fixture.cost(() => readAll(`/tree/d${d}/f${d % 10}`))).toBeLessThan(4);
+  });
+
+  test('ends the sandbox when its reply is not one', () => {
+    reopen();
+    const { connection, gofer } = fixture;
+    const slot = connection.makeSlot();
+    expect(connection.begin(slot, Tree, { groups: [], room: 100 })).toBe(true);
+    expect(connection.begin(connection.makeSlot(), Fetch, { groups: [], at: 0, room: 0, limit: 0 })).toBe(true);
+    expect(connection.finish(slot, Tree)).not.toBeNull();
+    expect([fixture.lost, slot.isBusy]).toEqual(['', false]);
+    connection.begin(slot, Tree, { groups: [], room: 100 });
+    gofer.connection.sayHello([]);
+    connection.ask(Tree, { groups: [], room: 100 });
+    expect(fixture.lost).toContain('something else');
+  });
+
+  test('closes the descriptors that nobody came for', () => {
+    reopen();
+    const before = readdirSync('/proc/self/fd').length;
+    const { connection } = fixture;
+    const slot = connection.makeSlot();
+    const groups = [{ fid: 1, names: ['tree', 'd1', 'sub'], files: ['large'] }];
+    for (let i = 0; i < 20; i++) {
+      expect(connection.begin(slot, Fetch, { groups, at: 0, room: 0, limit: 0 })).toBe(true);
+      expect(connection.finish(slot, Fetch)!.files.length).toBe(1);
+    }
+    slot.dropDescriptors();
+    expect(readdirSync('/proc/self/fd').length).toBe(before);
+  });
+});
+
 describe('what was read ahead', () => {
   /** Has the contents of the files of d0 read ahead. */
   function prepare(): void {
@@ -200,9 +287,11 @@ describe('what was read ahead', () => {
   test('is not shown when other contents took its place', () => {
     prepare();
     visit('/tree/d2', () => {});
-    const { contents } = fixture.fileSystem;
-    const half = contents!.size / 2;
-    for (let i = 0; i < 3; i++) contents!.add(contents!.reserve(half), half - 64, { mask: 0 } as Attributes);
+    const { contents, ownContents } = fixture.fileSystem;
+    for (const ring of [contents!, ownContents!]) {
+      const half = ring.size / 2;
+      for (let i = 0; i < 3; i++) ring.add(ring.reserve(half), half - 64, { mask: 0 } as Attributes);
+    }
     contents!.memory.bytes.fill(0x21);
     for (const d of [0, 2, 3]) visit(`/tree/d${d}`, (path) => expect(readAll(path)).not.toContain('!'));
   });
@@ -279,10 +368,11 @@ describe('bounds', () => {
   });
 
   test('contents: a ring that forgets the oldest', () => {
-    const contents = new Contents(realHost.allocate(4096));
+    const contents = new Contents(realHost.allocate(8192), 1024, 5120);
     const place = (length: number) => contents.add(contents.reserve(fetchedExtent(length)), length, attributes);
     const all = Array.from({ length: 40 }, (_, i) => place(60 + i));
     expect(contents.count).toBeLessThan(40);
+    expect(all.every(({ at, length }) => at >= 1024 && at + length <= 5120)).toBe(true);
     const present = all.filter((content) => content.present);
     expect(present).toEqual(all.slice(-present.length));
     const overlaps = present.flatMap((a) => present.filter((b) => a !== b && a.at < b.at + b.length && b.at < a.at + a.length));

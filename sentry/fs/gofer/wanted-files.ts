@@ -1,5 +1,5 @@
 /**
- * Which files one message reads ahead (read-ahead.ts): the one that is opened, those behind it in its directory, with whatever lies in the
+ * Which files one message reads ahead (files-ahead.ts): the one that is opened, those behind it in its directory, with whatever lies in the
  * subdirectories between them, and when the directory is through, those behind it in the one above. That is the order of whoever goes through a tree
  * depth first, as far as listings are known.
  *
@@ -28,6 +28,8 @@ export class WantedFiles {
   readonly groups: Group[] = [];
   /** Bytes of the window that they need. */
   bytes = 0;
+  /** More were found than can be asked for. */
+  isFull = false;
   private left: number;
   private large = 0;
 
@@ -114,14 +116,12 @@ export class WantedFiles {
 
   /** False when no more can be asked for. */
   private add(name: string, { size }: Attributes): boolean {
-    if (this.left === 0) return false;
-    if (size > GOFER_CONTENT_MAX) {
-      if (this.large === FETCHED_DESCRIPTORS_MAX) return false;
-      this.large++;
-    } else {
-      if (this.bytes + fetchedExtent(size) > GOFER_AHEAD_BYTES_MAX) return false;
-      this.bytes += fetchedExtent(size);
-    }
+    const isSmall = size <= GOFER_CONTENT_MAX;
+    const bytes = isSmall ? this.bytes + fetchedExtent(size) : this.bytes;
+    this.isFull = this.left === 0 || bytes > GOFER_AHEAD_BYTES_MAX || (!isSmall && this.large === FETCHED_DESCRIPTORS_MAX);
+    if (this.isFull) return false;
+    this.bytes = bytes;
+    if (!isSmall) this.large++;
     this.left--;
     this.groups.at(-1)!.files.push(name);
     return true;
