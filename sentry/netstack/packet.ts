@@ -22,7 +22,7 @@ import { PACKET_BYTES_MAX, PACKET_DATA_SHARE } from './limits.ts';
 
 /** Room in front of a new packet's data: link, vnet, IP with extension headers, and TCP with options. */
 export const PACKET_HEADROOM = 256;
-/** Data bytes of the largest packet. */
+/** Data bytes that fit in the largest packet, and a few headers more. */
 export const PACKET_DATA_MAX = 65_536;
 
 const STRIDES = [2048, 16_384 + 2048, PACKET_DATA_MAX + 4096] as const;
@@ -30,6 +30,7 @@ const SLAB_BYTES = [256 * 1024, 18_432 * 56, 69_632 * 15] as const;
 /** Most data bytes a packet of each size takes. */
 const SMALL_MAX = STRIDES[0] - PACKET_HEADROOM;
 const MEDIUM_MAX = STRIDES[1] - PACKET_HEADROOM;
+const LARGE_MAX = STRIDES[2] - PACKET_HEADROOM;
 
 export class Packet {
   // Fixed.
@@ -135,8 +136,8 @@ export class PacketPool {
   /** The same for what the stack itself makes and receives: null only when there is nothing left at all. */
   takeUrgent(bytes: number): Packet | null {
     const sizeClass = bytes <= SMALL_MAX ? 0 : bytes <= MEDIUM_MAX ? 1 : 2;
-    const footprint = STRIDES[sizeClass]!;
-    if (this.inUse + footprint > this.bytesMax) return null;
+    const footprint = STRIDES[sizeClass];
+    if (this.inUse + footprint > this.bytesMax || bytes > LARGE_MAX) return null;
     let packet = this.free[sizeClass]!;
     if (packet === null) packet = this.grow(sizeClass);
     this.free[sizeClass] = packet.next;
@@ -158,7 +159,7 @@ export class PacketPool {
   private grow(sizeClass: number): Packet {
     const stride = STRIDES[sizeClass]!;
     const memory = this.allocate(SLAB_BYTES[sizeClass]!);
-    let first = this.free[sizeClass]!;
+    let first: Packet | null = null;
     for (let limit = SLAB_BYTES[sizeClass]!; limit >= stride; limit -= stride) {
       const packet = new Packet(this, memory, limit - stride, limit, sizeClass);
       packet.next = first;

@@ -27,8 +27,16 @@ export class IpHeader {
   trafficClass = 0;
   /** IPv6 only, 20 bits. */
   flowLabel = 0;
-  /** Output: IP sets DF (IPv4), never fragments, and answers -EMSGSIZE instead. Input: the DF bit. */
+  /** The DF bit of IPv4. */
   dontFragment = false;
+  /** Output: a packet that is too big is sent in fragments, not answered with -EMSGSIZE. */
+  mayFragment = true;
+  /** Output: sent in packets of the interface's MTU even if the path's is known to be smaller (IP_PMTUDISC_PROBE). */
+  ignoresPathMtu = false;
+  /** Output to a group: this host gets it too if it is a member (IP_MULTICAST_LOOP). */
+  isLooped = true;
+  /** Input: the identification field, for quotations. */
+  identification = 0;
   /** Input: where it arrived; output: the interface it has to leave by, 0 for any. */
   interfaceIndex = 0;
   /** Input: it came to a broadcast or multicast address, so nobody answers it with an error. */
@@ -43,6 +51,10 @@ export class IpHeader {
     this.trafficClass = other.trafficClass;
     this.flowLabel = other.flowLabel;
     this.dontFragment = other.dontFragment;
+    this.mayFragment = other.mayFragment;
+    this.ignoresPathMtu = other.ignoresPathMtu;
+    this.isLooped = other.isLooped;
+    this.identification = other.identification;
     this.interfaceIndex = other.interfaceIndex;
     this.isToMany = other.isToMany;
     return this;
@@ -58,6 +70,10 @@ export class IpHeader {
     this.trafficClass = 0;
     this.flowLabel = 0;
     this.dontFragment = false;
+    this.mayFragment = true;
+    this.ignoresPathMtu = false;
+    this.isLooped = true;
+    this.identification = 0;
     this.interfaceIndex = 0;
     this.isToMany = false;
     return this;

@@ -1,0 +1,29 @@
+/**
+ * The UDP header (RFC 768, RFC 8200 section 8.1): source port, destination port, length, checksum.
+ */
+import { addBytes, finishSum, pseudoHeaderSum } from '../checksum.ts';
+import type { IpHeader } from '../ip/header.ts';
+import { IPPROTO_UDP } from '../ip/header.ts';
+
+export const UDP_HEADER_LENGTH = 8;
+export const UDP_CHECKSUM_OFFSET = 6;
+
+/** Writes the header in front of `payloadLength` bytes with its checksum field zero. */
+export function writeUdp(view: DataView, offset: number, sourcePort: number, destinationPort: number, payloadLength: number): void {
+  view.setUint16(offset, sourcePort);
+  view.setUint16(offset + 2, destinationPort);
+  view.setUint16(offset + 4, UDP_HEADER_LENGTH + payloadLength);
+  view.setUint16(offset + UDP_CHECKSUM_OFFSET, 0);
+}
+
+/** Sets the checksum of the datagram of `length` bytes, header included; 0 is sent as 65,535. */
+export function fillUdpChecksum(ip: IpHeader, view: DataView, offset: number, length: number): void {
+  const sum = finishSum(addBytes(pseudoHeaderSum(ip, IPPROTO_UDP, length), view, offset, length));
+  view.setUint16(offset + UDP_CHECKSUM_OFFSET, sum === 0 ? 0xffff : sum);
+}
+
+/** None (0) is right in IPv4 only. */
+export function isUdpChecksumRight(ip: IpHeader, view: DataView, offset: number, length: number): boolean {
+  if (view.getUint16(offset + UDP_CHECKSUM_OFFSET) === 0) return ip.version === 4;
+  return finishSum(addBytes(pseudoHeaderSum(ip, IPPROTO_UDP, length), view, offset, length)) === 0;
+}
