@@ -14,6 +14,7 @@ export const CAP_DAC_OVERRIDE = 1;
 export const CAP_DAC_READ_SEARCH = 2;
 export const CAP_FOWNER = 3;
 export const CAP_FSETID = 4;
+export const CAP_NET_BIND_SERVICE = 10;
 
 /**
  * User ids for sandboxes: base plus process id, so that no two sandboxes share one. The range lies above what distributions and container
@@ -21,6 +22,7 @@ export const CAP_FSETID = 4;
  */
 export const SENTRY_USERS = 0x7000_0000;
 export const GOFER_USERS = 0x7040_0000;
+export const NETWORK_USERS = 0x7080_0000;
 const NOBODY = 65_534;
 
 const SYS_CAPGET = 125;

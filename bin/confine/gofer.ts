@@ -9,7 +9,7 @@
  * What did not work is reported, and serving goes on: the server's own rules hold without any of this.
  */
 import { GOFER_FILTER } from '#platform/bpf/gofer-filter.ts';
-import { parentPid, prctl, setUmask } from '#platform/host/setup-calls.ts';
+import { setUmask } from '#platform/host/setup-calls.ts';
 import type { GoferConfig } from '#gofer/server/config.ts';
 import type { OpenedRoots } from '#gofer/server/roots.ts';
 import type { Root } from '#gofer/server/server.ts';
@@ -29,11 +29,9 @@ import {
 } from './credentials.ts';
 import { enterEmptyRoot } from './empty-root.ts';
 import { restrictFiles } from './landlock.ts';
+import { dieWithParent } from './parent.ts';
 import { ConfinementReport } from './report.ts';
 import { installFilter } from './seccomp.ts';
-
-const PR_SET_PDEATHSIG = 1;
-const SIGKILL = 9;
 
 export interface GoferIdentity {
   readonly report: ConfinementReport;
@@ -78,11 +76,4 @@ function dropPrivileges(config: GoferConfig, mask: number, wasRoot: boolean, rep
   if (became >= 0) return became;
   report.step('capabilities reduced in the main thread only', keepCapabilities(mask));
   return own;
-}
-
-/** Changing the user clears the parent-death signal, so this comes after it. */
-function dieWithParent(report: ConfinementReport): void {
-  const parent = parentPid();
-  report.step('dies with its parent', prctl(PR_SET_PDEATHSIG, SIGKILL));
-  if (parentPid() !== parent) process.exit(0);
 }

@@ -36,6 +36,7 @@ const OF_FILES = WRITE_FILE | READ_FILE | TRUNCATE;
 const RIGHTS_BY_VERSION = [0, 13, 14, 15, 15, 16];
 /** Also forbidden, where known: TCP connect and bind (4), abstract Unix sockets and signals to outside (6). */
 const NET_SINCE = 4;
+const NO_TCP = 3;
 const SCOPE_SINCE = 6;
 
 export interface LandlockRoot {
@@ -47,8 +48,17 @@ export interface LandlockRoot {
 const memory = allocateMemory(4096);
 const ATTRIBUTES_SIZE = 24;
 
-/** Restricts the calling thread to `roots`. Needs no_new_privs. */
+/** Restricts the calling thread to `roots`, without TCP. Needs no_new_privs. */
 export function restrictFiles(roots: readonly LandlockRoot[], report: ConfinementReport): void {
+  restrict(roots, NO_TCP, report);
+}
+
+/** The calling thread reaches no file at all; what it does with sockets is left to others to restrict. */
+export function restrictFilesOnly(report: ConfinementReport): void {
+  restrict([], 0, report);
+}
+
+function restrict(roots: readonly LandlockRoot[], network: number, report: ConfinementReport): void {
   const what = roots.length === 0 ? 'Landlock without a path' : `Landlock with ${roots.length} root(s)`;
   const version = systemCall(SYS_CREATE_RULESET, 0, 0, CREATE_RULESET_VERSION);
   if (version < 0) {
@@ -58,7 +68,7 @@ export function restrictFiles(roots: readonly LandlockRoot[], report: Confinemen
   const handled = 2 ** RIGHTS_BY_VERSION[Math.min(version, RIGHTS_BY_VERSION.length - 1)]! - 1;
   memory.bytes.fill(0, 0, 64);
   memory.view.setUint32(0, handled, true);
-  if (version >= NET_SINCE) memory.view.setUint32(8, 3, true);
+  if (version >= NET_SINCE) memory.view.setUint32(8, network, true);
   if (version >= SCOPE_SINCE) memory.view.setUint32(16, 3, true);
   const size = version >= SCOPE_SINCE ? ATTRIBUTES_SIZE : version >= NET_SINCE ? 16 : 8;
   const ruleset = systemCall(SYS_CREATE_RULESET, memory.address, size, 0);

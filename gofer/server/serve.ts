@@ -74,7 +74,7 @@ const SO_SNDTIMEO = 21;
 const SO_SNDBUF = 7;
 
 /**
- * Makes room for the replies to all requests that a sentry may have under way (two, and the one that it waits for), so that the gofer does not wait
+ * Makes room for the replies to all requests that a sentry may have under way (three, and the one that it waits for), so that the gofer does not wait
  * for it to take them. To be called before the confinement, which allows only the time limit to be set.
  */
 export function enlargeSendBuffer(socket: number): void {

@@ -103,6 +103,15 @@ function stubRules({ guestEnd, memoryLimited, slots, doorbell }: GuestFilterOpti
     { nr: 10, name: 'mprotect', when: inGuest, reason: 'its own pages; files it may not write are mapped private' },
     { nr: 10, name: 'mprotect', action: 'notify', reason: 'long ranges: as ordered' },
     { nr: 11, name: 'munmap', when: inGuest, reason: 'its own pages' },
+    {
+      nr: 11,
+      name: 'munmap',
+      when: [
+        { argument: 0, below: 1 },
+        { argument: 1, below: slots.start + 1 },
+      ],
+      reason: 'all of its own pages; between them and the slots lies nothing',
+    },
     { nr: 11, name: 'munmap', action: 'notify', reason: 'long ranges: as ordered' },
     {
       nr: 28,

@@ -68,6 +68,11 @@ export class Context {
     this.setWord(at + 48, a5);
   }
 
+  /** Changes the second argument of a call in the list, the length of a memory call. */
+  setCommandLength(index: number, bytes: number): void {
+    this.setWord(slot.COMMANDS + index * slot.COMMAND_BYTES + 16, bytes);
+  }
+
   /** Marks the end of the list; the next call added begins a new one. */
   endCommands(): void {
     this.words[(slot.COMMANDS + this.commands * slot.COMMAND_BYTES) / WORD] = slot.COMMANDS_END;

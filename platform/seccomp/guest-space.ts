@@ -83,6 +83,10 @@ export class SeccompSpace implements GuestSpace {
     return this.threads.size === 1 && this.areas < DEFERRED_AREAS_MAX && !this.holdsForeign;
   }
 
+  mayDeferAdvice(): boolean {
+    return !this.holdsForeign;
+  }
+
   /** Where a new thread's slot may lie, or 0 when there is no more room. */
   nextSlotAddress(): number {
     if (this.nextIndex === this.#firstIndex) return 0;

@@ -88,7 +88,8 @@ export class SeccompThread extends MemoryThread implements GuestThread {
   }
 
   registers(): Uint32Array {
-    if (!this.#registers.isFetched) this.enterHandler();
+    // Those of a forked child that has not begun are in its slot already, which it has not seen yet.
+    if (!this.#registers.isFetched && !this.isHeld) this.enterHandler();
     return this.#registers.fetch(this.stop === StopKind.Syscall ? this.call[0]! : -1);
   }
 

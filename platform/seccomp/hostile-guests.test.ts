@@ -3,6 +3,7 @@
  * serving another guest, and never waits long.
  */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { Reg } from '#sentry/abi/x64/registers.ts';
 import * as g from '../../test/platform/guest.ts';
 import { StopKind } from '../contract/platform.ts';
 import type { GuestThread } from '../contract/platform.ts';
@@ -17,7 +18,10 @@ import type { SeccompOptions } from './platform.ts';
 
 const SYS_MARK = 400;
 const SYS_MUNMAP = 11;
+const SIGSYS = 31;
 const stub = assembleGuestCode(true);
+/** The `syscall` that rings, two bytes long. */
+const DOORBELL_CALL = STUB_BASE + stub.doorbell - 2;
 const world = {} as { -readonly [K in keyof g.World]: g.World[K] };
 let bystander: GuestThread;
 
@@ -178,6 +182,25 @@ describe('the rights of the stub', () => {
     thread.release();
   });
 
+  test('rings with another stack: the reply tells where the frame is', () => {
+    const thread = g.load(
+      world,
+      g.program((a) => {
+        g.call(a, SYS_MUNMAP);
+        g.call(a, SYS_MARK);
+        a.movImm64('rsp', g.DATA + 0x400);
+        a.movImm64('rbx', g.DATA);
+        a.movImm32('rdi', SIGSYS);
+        a.movImm64('rsi', (bystander as SeccompThread).frameAddress);
+        a.movImm32('rax', DOORBELL);
+        a.movImm64('rcx', DOORBELL_CALL);
+        a.jmpRegister('rcx');
+      }),
+    );
+    for (const nr of [SYS_MUNMAP, SYS_MARK, SYS_MUNMAP, SYS_MARK]) g.expectNextCall(world, thread, nr);
+    thread.space.kill();
+  });
+
   for (const [what, kind, frame] of [
     ['done', KIND_DONE, 0],
     ['started', KIND_STARTED, 0],
@@ -195,7 +218,23 @@ describe('the rights of the stub', () => {
       expect(serve(thread, 6).length).toBeGreaterThan(0);
       thread.release();
     });
+
+    test(`forged rings, by the doorbell's own instruction: ${what}`, () => {
+      const thread = g.load(world, jumper);
+      g.expectNextCall(world, thread, SYS_MARK);
+      g.setRegister(thread, g.REG.rdi, kind);
+      g.setRegister(thread, Reg.rsi, (thread as SeccompThread).frameAddress + frame);
+      g.setRegister(thread, g.REG.rax, DOORBELL);
+      g.setRegister(thread, g.REG.rbx, DOORBELL_CALL);
+      awaitOrInterrupt(thread);
+      thread.space.kill();
+    });
   }
+});
+
+const jumper = g.program((a) => {
+  g.call(a, SYS_MARK);
+  a.jmpRegister('rbx');
 });
 
 describe('jumps into the stub', () => {

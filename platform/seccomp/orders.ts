@@ -26,6 +26,11 @@ export class Orders {
     set(words, at + 11, a5);
   }
 
+  /** Changes the second argument of the order given last, the length of a memory call. */
+  setLastLength(bytes: number): void {
+    set(this.#words!, (this.#count - 1) * WORDS + 3, bytes);
+  }
+
   /** Whether this is the next order; if so it counts as made. */
   matches(nr: number, args: Uint32Array): boolean {
     if (!this.isNext(nr, args)) return false;

@@ -20,9 +20,9 @@ import { ptraceRefusal } from '../host/proc.ts';
 import * as process from '../host/process.ts';
 import { forwardSignals } from '../host/signals.ts';
 import { EXIT_SIGNAL } from '../stub/clone-flags.ts';
-import { assembleGuestCode } from '../stub/guest-code.ts';
 import type { GuestCode } from '../stub/guest-code.ts';
 import { GUEST_END, STUB_BASE } from '../stub/layout.ts';
+import { guestCode } from '../stub/ready-code.ts';
 import { assembleSignalHandler } from '../stub/signal-handler.ts';
 import { Contexts } from './context.ts';
 import type { SeccompThread } from './guest-thread.ts';
@@ -81,7 +81,7 @@ export class SeccompPlatform implements Platform, SwitchboardOwner {
     this.#host = host;
     this.#interruptPatienceNs = interruptPatienceNs;
     this.limits = { lowestAddress: host.facts.lowestAddress, highestAddress: GUEST_END };
-    const code = assembleGuestCode((getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE) !== 0);
+    const code = guestCode((getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE) !== 0);
     // First, so that the zygote and everything forked from it starts on the sentry's CPU.
     this.#placement = new Placement(host);
     this.#contexts = new Contexts(host);
@@ -93,6 +93,7 @@ export class SeccompPlatform implements Platform, SwitchboardOwner {
       layout,
       contextsFd: this.#contexts.fd,
       exchangeAddress: STUB_BASE + code.exchange,
+      doorbellAddress: STUB_BASE + code.doorbell,
       memoryLimited,
     });
     this.keepsAnswers = patching.keepsAnswers === true;

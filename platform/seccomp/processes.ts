@@ -184,7 +184,7 @@ export class Processes {
   #asSpare(space: SeccompSpace): SpareProcess | null {
     const threads = [...space.threads, ...space.idle];
     if (!this.#spares.wantsMore || space.holdsForeign || threads.length > IDLE_THREADS_MAX + 1) return null;
-    if (this.#spaces.get(space.pid) !== space || !threads.every((thread) => thread.alive && thread.state === State.Rung)) return null;
+    if (this.#spaces.get(space.pid) !== space || !threads.every(waitsInFilter)) return null;
     const leader = threads.find(({ tid }) => tid === space.pid);
     if (leader === undefined) return null;
     const next = new SeccompSpace(this.#platform, this.#vdso, leader.slotAddress, null);
@@ -257,4 +257,9 @@ export class Processes {
     this.#spaces.clear();
     this.#board.threads.clear();
   }
+}
+
+/** It waits for a reply that nobody but us can give: one that waits in its slot was in reach of its process to the last. */
+function waitsInFilter(thread: SeccompThread): boolean {
+  return thread.alive && thread.state === State.Rung && !thread.isAsleep;
 }

@@ -3,10 +3,11 @@
  *
  * Nothing of the old guest survives. Its memory is unmapped whole; the stub, the vDSO and the slots lie where no memory call of a guest
  * reaches (platform/bpf/guest-filter.ts); the slot's frame is replaced by the zygote's, the rest of it cleared; and a guest can set nothing
- * else on the host. Only processes all of whose threads wait in the handler qualify: none runs code of the guest while that is done.
+ * else on the host. Only processes all of whose threads wait in the filter for our reply qualify: none runs code of the guest while that is
+ * done, and the reply tells each where to go on.
  *
  *     offer(space, threads)    the first thread is told to unmap, and not waited for
- *     take()                   waits for it if need be
+ *     take()                   the oldest; waits for it if need be
  */
 import { CONTEXT_BASE } from '../stub/layout.ts';
 import { Reply } from '../stub/guest-code.ts';
@@ -34,14 +35,13 @@ export class SpareProcesses {
     leader.context.commands = 0;
     leader.orders.clear();
     leader.context.addCommand(nr.SYS_MUNMAP, 0, CONTEXT_BASE, 0, 0, 0, 0);
-    leader.orders.add(nr.SYS_MUNMAP, 0, CONTEXT_BASE, 0, 0, 0, 0);
     leader.context.endCommands();
     leader.reply(Reply.Commands);
     this.#spares.push(spare);
   }
 
   take(): SpareProcess | null {
-    for (let spare = this.#spares.pop(); spare !== undefined; spare = this.#spares.pop()) {
+    for (let spare = this.#spares.shift(); spare !== undefined; spare = this.#spares.shift()) {
       if (spare.leader.finishCommands() === 0) return spare;
     }
     return null;

@@ -77,12 +77,17 @@ export abstract class StubThread {
   #held = false;
   /** It is `Rung`, but waits in its slot. */
   #asleep = false;
+  /** A reply without its code: the frame's address, shifted by a byte. */
+  readonly #replyLow: number;
+  readonly #replyHigh: number;
 
   constructor(board: Switchboard, context: Context, slotAddress: number) {
     this.board = board;
     this.context = context;
     this.slotAddress = slotAddress;
     this.frameAddress = slotAddress + board.layout.frame;
+    this.#replyLow = (this.frameAddress << 8) >>> 0;
+    this.#replyHigh = Math.floor(this.frameAddress / 0x100_0000);
   }
 
   /** The thread makes a call of the guest: true when the kernel is to be told. */
@@ -134,7 +139,7 @@ export abstract class StubThread {
 
   #answer(code: number): void {
     if (!this.#asleep) {
-      this.board.listener.answer(this.idLow, this.idHigh, code, 0);
+      this.board.listener.answer(this.idLow, this.idHigh, this.#replyLow + code, this.#replyHigh);
       return;
     }
     this.#asleep = false;
@@ -150,6 +155,10 @@ export abstract class StubThread {
     if (this.#asleep || !this.enterHandler()) return;
     this.#answer(Reply.Sleep);
     this.#asleep = true;
+  }
+
+  get isAsleep(): boolean {
+    return this.#asleep;
   }
 
   /** Takes over where the host thread of `other` is. */

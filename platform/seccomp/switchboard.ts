@@ -37,8 +37,9 @@ export interface SwitchboardParts {
   readonly listener: Notifications;
   readonly layout: FrameLayout;
   readonly contextsFd: number;
-  /** Where the stub's `exchange` lies in every process. */
+  /** Where the stub's `exchange` lies in every process, and where a thread that has rung goes on. */
   readonly exchangeAddress: number;
+  readonly doorbellAddress: number;
   /** Whether the filter asks about all memory calls that can make a process grow. */
   readonly memoryLimited: boolean;
 }
@@ -50,6 +51,7 @@ export class Switchboard {
   readonly sentryPid = process.ownPid();
   readonly interruptSignal = INTERRUPT_SIGNAL;
   readonly exchangeAddress: number;
+  readonly #doorbellLow: number;
   readonly memoryLimited: boolean;
   /** By host thread id. */
   readonly threads = new Map<number, StubThread>();
@@ -66,6 +68,7 @@ export class Switchboard {
     this.layout = parts.layout;
     this.contextsFd = parts.contextsFd;
     this.exchangeAddress = parts.exchangeAddress;
+    this.#doorbellLow = parts.doorbellAddress >>> 0;
     this.memoryLimited = parts.memoryLimited;
   }
 
@@ -75,7 +78,8 @@ export class Switchboard {
     if (listener.receive() < 0) return null;
     const inStub = listener.ipHigh === STUB_HIGH && (listener.ipLow & STUB_MASK) >>> 0 === STUB_LOW;
     const thread = this.threads.get(listener.tid) ?? this.#newcomer(inStub);
-    if (thread === null) {
+    // From any other instruction of the stub it would go on with registers of the guest's choice, while it counts as waiting for orders.
+    if (thread === null || (inStub && listener.nr === DOORBELL && listener.ipLow !== this.#doorbellLow)) {
       listener.answer(listener.idLow, listener.idHigh, -EPERM >>> 0, 0xffff_ffff);
       return null;
     }

@@ -12,6 +12,8 @@
  *       2  the same, but return to the guest if nothing failed
  *       5  sleep: wait in the slot for the next reply
  *       3  fork    4  spawn: ring again; the child rings with KIND_STARTED, unless a forked one is told to go (`GO`)
+ *   The reply also tells where the frame lies, above its lowest byte: rsp and rbx come from there and not from whoever rang, who may have been
+ *   a guest with registers of its own choice.
  * - `exchange`: an atomic compare-and-exchange on guest memory, then a trap.
  *
  * The doorbell is a system call that no Linux has; the filter hands it to the sentry. None of this is trusted by the sentry, nor
@@ -55,6 +57,8 @@ export interface GuestCode {
   readonly launch: number;
   readonly handler: number;
   readonly commands: number;
+  /** Behind the one `syscall` that rings. */
+  readonly doorbell: number;
   readonly exchange: number;
   readonly processName: number;
   /** Its offsets count from TRAMPOLINE_OFFSET. */
@@ -150,6 +154,12 @@ function assembleHandler(a: Assembler, hasSegmentInstructions: boolean): void {
   a.mov('rsi', 'rsp');
   call(a, DOORBELL);
   a.label('replied');
+  a.mov('rsp', 'rax');
+  a.bytes(0x48, 0xc1, 0xec, 8); // shr rsp, 8
+  a.bytes(0x0f, 0xb6, 0xc0); // movzx eax, al
+  a.mov('rbx', 'rsp');
+  a.andImm32('rbx', -slot.SLOT_SIZE);
+  a.label('told');
   a.cmpImm32('rax', Reply.Fork);
   a.je('fork');
   a.ja('spawn'); // errors too: they are large unsigned numbers
@@ -288,7 +298,7 @@ function assembleSleep(a: Assembler): void {
   a.je('sleep');
   a.storeImmAt('rbx', slot.WAKE, 0);
   a.addImm32('rax', -1);
-  a.jmp('replied');
+  a.jmp('told');
 }
 
 /** `hasSegmentInstructions`: the host lets user code use rdfsbase and its like. */
@@ -328,6 +338,7 @@ export function assembleGuestCode(hasSegmentInstructions: boolean): GuestCode {
     launch: a.offsetOf('launch'),
     handler: a.offsetOf('handler'),
     commands: a.offsetOf('commands'),
+    doorbell: a.offsetOf('replied'),
     exchange: a.offsetOf('exchange'),
     processName: a.offsetOf('processName'),
     trampoline,

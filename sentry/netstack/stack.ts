@@ -23,6 +23,7 @@ import { IpInput } from './ip/input.ts';
 import { NeighbourDiscovery } from './ip/neighbour-discovery.ts';
 import { IpOutput } from './ip/output.ts';
 import type { Protocols } from './ip/protocols.ts';
+import type { ReassemblyTable } from './ip/reassembly.ts';
 import { PACKET_BYTES_MAX, POLL_BUDGET } from './limits.ts';
 import { Arp } from './link/arp.ts';
 import type { LinkDevice, Offload } from './link/device.ts';
@@ -144,6 +145,11 @@ export class Stack implements NeighbourProtocol {
     const place = this.ports.findIndex((port) => port.owner === owner);
     if (place >= 0) this.ports.splice(place, 1);
     return 0;
+  }
+
+  /** Fragments that wait for others. */
+  get reassembly(): ReassemblyTable {
+    return this.input.reassembly;
   }
 
   /** Whether packets wait for `poll`. Devices on host descriptors are polled when the host reports them. */

@@ -11,6 +11,7 @@
  * Only where the gofer refuses changes may a message be under way while the guest goes on: what it says cannot have been overtaken by a
  * change of ours.
  */
+import { S_IFDIR, S_IFMT } from '#sentry/abi/fs.ts';
 import { MESSAGE_MAX, TREE_DIRECTORY_SIZE_MAX } from '#gofer/protocol/limits.ts';
 import { Tree } from '#gofer/protocol/messages.ts';
 import type { TreeSection } from '#gofer/protocol/messages.ts';
@@ -28,6 +29,10 @@ import type { WantedGroup } from './wanted-directories.ts';
 const WAITING_MAX = 8 * GOFER_AHEAD_DIRECTORIES_MAX;
 /** Bytes of listings that the first message asks for. */
 const ROOM_MIN = 8_192;
+/** No directory is begun behind the first. */
+const ROOM_OF_ONE = 1;
+/** So many directories of one may be needed out of order before it is worth while to list their neighbours. */
+const STRAYS_MAX = 2;
 
 export class DirectoriesAhead {
   readonly room: Appetite = new Appetite(ROOM_MIN, MESSAGE_MAX);
@@ -45,7 +50,12 @@ export class DirectoriesAhead {
     return this.room.isKeen;
   }
 
-  /** Obtains the listing of `directory` together with others, if its name is one of a listing itself. Whether it has one now. */
+  /** Whether somebody needs many directories of this one, in whatever order: then he will need all of those that he comes to. */
+  isWandered({ parent }: GoferInode): boolean {
+    return (parent?.listing?.strayDirectories ?? 0) > STRAYS_MAX;
+  }
+
+  /** Obtains the listing of `directory`, perhaps together with others, if its name is one of a listing itself. Whether it has one now. */
   obtain(directory: GoferInode): boolean {
     const came = this.settle();
     if (directory.listing !== null) {
@@ -54,7 +64,18 @@ export class DirectoriesAhead {
       this.goOn(directory);
       return true;
     }
-    if (!this.ask(directory)) return false;
+    const above = directory.parent;
+    const listing = above?.listing ?? null;
+    if (above === null || listing === null || directory.attributes.size > TREE_DIRECTORY_SIZE_MAX) return false;
+    this.fileSystem.listings.touch(listing);
+    const from = listing.advanceTo(directory.name);
+    if (!isNextDirectory(listing, from, listing.cursor - 1)) {
+      const room = this.roomForStray(listing);
+      return this.ask(directory, above, listing, room);
+    }
+    this.room.adjust(WAITING_MAX);
+    // Somebody waits for this one; the next can be larger.
+    if (!this.ask(directory, above, listing, this.fileSystem.readOnly ? ROOM_MIN : this.room.amount)) return false;
     // Where nothing comes of asking ahead, it ends.
     if (came !== 0) this.goOn(directory);
     return true;
@@ -70,22 +91,21 @@ export class DirectoriesAhead {
     return true;
   }
 
-  private ask(directory: GoferInode): boolean {
-    const above = directory.parent;
-    const listing = above?.listing ?? null;
-    if (above === null || listing === null || directory.attributes.size > TREE_DIRECTORY_SIZE_MAX) return false;
-    const { listings, connection, readOnly } = this.fileSystem;
-    this.room.adjust(WAITING_MAX);
-    listings.touch(listing);
-    listing.advanceTo(directory.name);
+  private ask(directory: GoferInode, above: GoferInode, listing: Listing, room: number): boolean {
     const wanted = new WantedDirectories(GOFER_AHEAD_DIRECTORIES_MAX);
     if (!wanted.start(directory, above, listing)) return false;
+    if (room > ROOM_OF_ONE) wanted.addNeighbours(directory, above, listing);
     const { groups } = wanted;
-    // Somebody waits for this one; the next can be larger.
-    const room = readOnly ? ROOM_MIN : this.room.amount;
-    const body = connection.ask(Tree, { groups, room });
+    const body = this.fileSystem.connection.ask(Tree, { groups, room });
     if (body !== null) this.keep(groups, body.sections, directory);
     return directory.listing !== null;
+  }
+
+  /** Room for a directory that is needed out of order: who needs few in this one has no use for their neighbours. */
+  private roomForStray(listing: Listing): number {
+    if (++listing.strayDirectories <= STRAYS_MAX) return ROOM_OF_ONE;
+    this.room.adjust(WAITING_MAX);
+    return this.room.amount;
   }
 
   /** Asks for what comes behind `directory`, and does not wait. */
@@ -138,4 +158,11 @@ export class DirectoriesAhead {
     listings.add(directory, new Entries(entries));
     return directory.listing;
   }
+}
+
+/** Whether no directory lies in [from, to). */
+function isNextDirectory({ entries }: Listing, from: number, to: number): boolean {
+  if (to < from) return false;
+  for (let i = from; i < to; i++) if (((entries.attributes[i]?.mode ?? 0) & S_IFMT) === S_IFDIR) return false;
+  return true;
 }

@@ -19,6 +19,7 @@ import { GoferDirectoryDescription } from './directory-description.ts';
 import { Entries } from './entries.ts';
 import { GoferFile } from './file.ts';
 import { fillStat, GoferInode } from './inode.ts';
+import type { Listing } from './listings.ts';
 
 /** Replies a prefetch may take, each of some 350 entries; and the size of a directory that is not worth trying. */
 const PREFETCH_REPLIES_MAX = 2;
@@ -43,13 +44,18 @@ export class GoferDirectory extends GoferInode {
         if (known.mask !== 0) {
           const inode = this.fileSystem.inodeFor(known, this, name, 'remembered');
           inode.linkTarget ??= listing.entries.targetOf(name);
-          if (listing.below !== null && inode.isDirectory && listings.adopt(inode, listing, name))
-            this.fileSystem.directoriesAhead.room.use();
+          if (listing.below !== null && inode.isDirectory && listings.adopt(inode, listing, name)) this.arriveBelow(listing, name);
           return inode;
         }
       }
     }
     return this.askFor(name);
+  }
+
+  /** What was read ahead of the directory `name` is used: somebody has got to it. */
+  private arriveBelow(listing: Listing, name: string): void {
+    listing.advanceTo(name);
+    this.fileSystem.directoriesAhead.room.use();
   }
 
   override lookupAhead(names: readonly string[], _caller: Caller, found: (Inode | number)[]): void {
@@ -96,7 +102,7 @@ export class GoferDirectory extends GoferInode {
   override peek(name: string, into: Stat): number {
     const { fileSystem } = this;
     if (!fileSystem.cacheable || this.children?.has(name) === true) return PEEK_UNKNOWN;
-    if (this.listing === null && fileSystem.directoriesAhead.isSearching && this.asked++ === 0) this.prefetch();
+    if (this.listing === null && this.prefetchAfter() === 1 && this.asked++ === 0) this.prefetch();
     const { listing } = this;
     if (listing === null) return PEEK_UNKNOWN;
     fileSystem.listings.touch(listing);
@@ -133,7 +139,8 @@ export class GoferDirectory extends GoferInode {
 
   /** Names asked for before it is read as a whole: as many as reading it costs, by its size. Somebody who goes through a tree asks for more. */
   private prefetchAfter(): number {
-    return this.fileSystem.directoriesAhead.isSearching ? 1 : 1 + Math.max(1, this.attributes.size >> 12);
+    const { directoriesAhead } = this.fileSystem;
+    return directoriesAhead.isSearching || directoriesAhead.isWandered(this) ? 1 : 1 + Math.max(1, this.attributes.size >> 12);
   }
 
   /** Reads the whole directory, if that takes few messages. */
@@ -313,8 +320,18 @@ export class GoferDirectory extends GoferInode {
     return fid < 0 ? fid : this.fileSystem.connection.tell(Fsync, { fid, dataOnly: dataOnly ? 1 : 0 });
   }
 
-  /** One reply's worth of entries, or -errno. Finds the directory on the way, if it has no fid. */
+  /** One reply's worth of entries, or -errno. Finds the directory on the way, if it has no fid. The next one is asked for while they are gone through. */
   read(cookie: readonly [number, number]): ReturnType<typeof Readdir.reply.read> | number {
+    const { chunkAhead } = this.fileSystem;
+    const body = chunkAhead.take(this, cookie) ?? this.ask(cookie);
+    if (typeof body === 'number') return body;
+    if (!this.isSameFile(body.attributes)) return -ESTALE;
+    if (body.end !== READDIR_END) chunkAhead.begin(this, this.fid, body.next);
+    this.update(body.attributes);
+    return body;
+  }
+
+  private ask(cookie: readonly [number, number]): ReturnType<typeof Readdir.reply.read> | number {
     const { connection, fids } = this.fileSystem;
     const names: string[] = [];
     const from = this.ancestorWithFid(names);
@@ -326,7 +343,6 @@ export class GoferDirectory extends GoferInode {
       fids.putBack(newFid);
       return body === null ? -connection.errno : -ESTALE;
     }
-    this.update(body.attributes);
     if (newFid !== 0) fids.give(this, newFid);
     return body;
   }

@@ -23,6 +23,7 @@ import { COPY_OFFSET } from '../../mm/user-memory.ts';
 import { FileSystem } from '../../vfs/inode.ts';
 import type { FileSystemStatistics } from '../../vfs/inode.ts';
 import type { GoferConnection } from './connection.ts';
+import { ChunkAhead } from './chunk-ahead.ts';
 import { Contents } from './contents.ts';
 import { DescriptorCache } from './descriptor-cache.ts';
 import { DirectoriesAhead } from './directories-ahead.ts';
@@ -104,6 +105,7 @@ export class GoferFileSystem extends FileSystem {
   readonly listings = new Listings();
   readonly directoriesAhead: DirectoriesAhead;
   readonly filesAhead: FilesAhead;
+  readonly chunkAhead: ChunkAhead;
   override readonly root: GoferInode;
   private readonly allocateDevice: () => number;
   private readonly rootDevice: number;
@@ -126,6 +128,7 @@ export class GoferFileSystem extends FileSystem {
     this.readOnly = readOnly;
     this.directoriesAhead = new DirectoriesAhead(this);
     this.filesAhead = new FilesAhead(this, this.cacheable ? options.contents : null);
+    this.chunkAhead = new ChunkAhead(this);
     this.rootDevice = hostDevice(root);
     this.devices.set(this.rootDevice, options.device);
     this.root = makeInode(this, root, null, '');

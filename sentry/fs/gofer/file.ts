@@ -47,6 +47,7 @@ export class GoferFile extends GoferInode {
     const { parent, name, fileSystem } = this;
     const listing = parent?.listing ?? null;
     if (this.deleted || parent === null || listing === null || !this.takesReady) return false;
+    listing.opened++;
     if (listing.hasReady(name)) listing.advanceTo(name);
     else if (!fileSystem.filesAhead.obtain(parent, name)) return false;
     const ready = listing.takeReady(name);

@@ -30,6 +30,9 @@ import type { Group } from './wanted-files.ts';
 const SKIPPED_MAX = 16;
 /** Files that come with one that somebody waits for. */
 const FILES_AT_FIRST = 16;
+/** Files of a directory that are opened out of order before some that lie about come with the next; and how many come for each one opened. */
+const STRAYS_MAX = 2;
+const SCATTERED_SHARE = 4;
 /** What may wait to be used while more is read ahead. */
 const WAITING_MAX = 4 * GOFER_AHEAD_FILES_MAX;
 
@@ -85,31 +88,44 @@ export class FilesAhead {
       this.goOn(contents, directory, listing);
       return true;
     }
-    if (filesBetween(listing, from, listing.cursor - 1) > (batch.isKeen ? SKIPPED_MAX : 0)) {
-      batch.lessen();
-      return false;
-    }
+    if (filesBetween(listing, from, listing.cursor - 1) > (batch.isKeen ? SKIPPED_MAX : 0))
+      return this.obtainScattered(contents, directory, listing, name);
     batch.adjust(WAITING_MAX);
     if (!batch.isKeen) {
       // Opened by itself; if the next one is opened, too, that was worth it.
       batch.use();
       return false;
     }
-    return this.ask(contents, directory, listing, name);
+    // Somebody waits for these; the next ones can be more.
+    const count = this.fileSystem.readOnly ? Math.min(batch.amount, FILES_AT_FIRST) : batch.amount;
+    if (!this.ask(contents, directory, listing, name, count)) return false;
+    this.goOn(contents, directory, listing);
+    return true;
   }
 
-  private ask(contents: Contents, directory: GoferInode, listing: Listing, name: string): boolean {
-    const { connection, readOnly } = this.fileSystem;
-    // Somebody waits for these; the next ones can be more.
-    const wanted = new WantedFiles(readOnly ? Math.min(this.batch.amount, FILES_AT_FIRST) : this.batch.amount);
+  /**
+   * Somebody opens files in an order of his own (git goes by name), perhaps most of a directory, perhaps few. He gets some that lie about, in
+   * proportion to those he has opened.
+   */
+  private obtainScattered(contents: Contents, directory: GoferInode, listing: Listing, name: string): boolean {
+    this.batch.lessen();
+    const count = Math.min(SCATTERED_SHARE * listing.opened - listing.scattered, GOFER_AHEAD_FILES_MAX);
+    if (listing.opened <= STRAYS_MAX || count < SCATTERED_SHARE) return false;
+    listing.scattered += count;
+    listing.cursor = 0;
+    return this.ask(contents, directory, listing, name, count);
+  }
+
+  /** `name` and what comes behind the cursor, `count` files together. Whether something is there for `name`. */
+  private ask(contents: Contents, directory: GoferInode, listing: Listing, name: string, count: number): boolean {
+    const { connection } = this.fileSystem;
+    const wanted = new WantedFiles(count);
     if (contents.isReserved || !wanted.start(directory, listing, name)) return false;
     wanted.gather(directory, listing);
     const place = placeFor(contents, wanted);
     const body = connection.ask(Fetch, requestFor(place));
     if (body !== null) this.keep(contents, place, body.files, () => connection.takeDescriptor());
-    if (!listing.hasReady(name)) return false;
-    this.goOn(contents, directory, listing);
-    return true;
+    return listing.hasReady(name);
   }
 
   /** Asks for what comes behind the cursor of `listing`, and does not wait. */

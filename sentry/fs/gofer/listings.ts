@@ -38,6 +38,11 @@ export class Listing {
   ready: Map<string, Ready> | null = null;
   /** Index of the entry behind the one that somebody who goes through the directory has got to. */
   cursor = 0;
+  /** How many of its files were opened, and how many read ahead for somebody who opens them out of order (files-ahead.ts). */
+  opened = 0;
+  scattered = 0;
+  /** How many of its directories were listed out of order (directories-ahead.ts). */
+  strayDirectories = 0;
 
   constructor(entries: Entries) {
     this.entries = entries;

@@ -53,6 +53,13 @@ function visit(path: string, file: (path: string) => void): void {
   description.release();
 }
 
+/** Reads a directory to its end. */
+function readdirOf(path: string): void {
+  const description = fixture.open(path, O_RDONLY);
+  description.readdir(() => true, fixture.caller);
+  description.release();
+}
+
 function readAll(path: string): string {
   const file = fixture.open(path, O_RDONLY);
   const text = fixture.read(file, 0, 65_536);
@@ -114,6 +121,41 @@ describe('going through a tree', () => {
     expect(names.readlink(fixture.caller, null, '/tree/link3', 0)).toBe('elsewhere');
   });
 
+  test('opening most files of a directory by name costs few messages', () => {
+    mkdirSync(join(root, 'many'));
+    for (let i = 0; i < 60; i++) writeFileSync(join(root, `many/${String(i).padStart(2, '0')}`), `${i}`);
+    for (const readOnly of [false, true]) {
+      fixture.close();
+      fixture = new Fixture(root, 'exclusive', readOnly);
+      readdirOf('/many');
+      const cost = fixture.cost(() => {
+        for (let i = 0; i < 60; i++) expect(readAll(`/many/${String(i).padStart(2, '0')}`)).toBe(`${i}`);
+      });
+      expect(cost).toBeLessThan(20);
+    }
+  });
+
+  test('opening few files of a directory reads few others', () => {
+    mkdirSync(join(root, 'many'));
+    for (let i = 0; i < 400; i++) writeFileSync(join(root, `many/${i}`), `${i}`);
+    readdirOf('/many');
+    for (let i = 0; i < 20; i++) expect(readAll(`/many/${(i * 137) % 400}`)).toBe(`${(i * 137) % 400}`);
+    expect(fixture.fileSystem.contents!.count).toBeLessThan(100);
+  });
+
+  test('a directory that is needed by itself brings no others, but the third does', () => {
+    readdirOf('/tree');
+    const lookAbout = (d: string) => ['f1', 'f2', 'none'].map((name) => fixture.stat(`/tree/${d}/${name}`));
+    // Not in the order of the directory, whatever that is.
+    const order = readdirSync(join(root, 'tree'));
+    const before = fixture.fileSystem.listings.size;
+    for (const i of [20, 10]) lookAbout(order[i]!);
+    const strays = fixture.fileSystem.listings.size - before;
+    for (const d of order.toReversed()) lookAbout(d);
+    expect([strays < 30, fixture.fileSystem.listings.size > 330]).toEqual([true, true]);
+    expect(fixture.cost(() => lookAbout(order[5]!))).toBe(0);
+  });
+
   test('opening in no order reads nothing ahead', () => {
     visit('/tree', () => {});
     for (const i of [7, 2, 9, 0, 5]) readAll(`/tree/d${i}/f${i}`);
@@ -159,6 +201,35 @@ describe('a request that is under way', () => {
     // More than the own part holds, while the gofer may be at work on the other.
     for (let i = 0; i < 3; i++) ownContents!.add(ownContents!.reserve(ownContents!.size / 2), 1, { mask: 0 } as Attributes);
     visit('/tree', (path) => expect(readAll(path)).toBe(expectedOf(path)));
+  });
+
+  test('brings the next part of a large directory, whoever else reads one meanwhile', () => {
+    const expected = new Map<string, string[]>();
+    for (const name of ['big', 'bigger']) {
+      mkdirSync(join(root, name));
+      for (let i = 0; i < 1500; i++) writeFileSync(join(root, name, `${name}-${i}-${'x'.repeat(40)}`), '');
+      expected.set(name, readdirSync(join(root, name)).toSorted());
+    }
+    reopen();
+    const readers = ['big', 'bigger', 'big'].map((name) => ({
+      name,
+      file: fixture.open(`/${name}`, O_RDONLY),
+      found: [] as string[],
+      ended: false,
+    }));
+    while (readers.some(({ ended }) => !ended)) {
+      for (const reader of readers) {
+        let left = 100;
+        const before = reader.found.length;
+        reader.file.readdir((name) => left-- > 0 && reader.found.push(name) > 0, fixture.caller);
+        reader.ended = reader.found.length === before;
+      }
+    }
+    for (const { name, file, found } of readers) {
+      expect(found.filter((each) => each !== '.' && each !== '..').toSorted()).toEqual(expected.get(name));
+      file.release();
+    }
+    expect(fixture.lost).toBe('');
   });
 
   test('may come when the directories it tells of are gone', () => {

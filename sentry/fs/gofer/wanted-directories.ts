@@ -3,7 +3,8 @@
  * tree depth first will come to them, as far as listings are known.
  *
  *     const wanted = new WantedDirectories(64);
- *     wanted.start(directory);                          // one that is needed now, and those beside it
+ *     wanted.start(directory, above, listing);          // one that is needed now
+ *     wanted.addNeighbours(directory, above, listing);  // and those beside it
  *     wanted.gather(directory);                         // what lies below it, then what comes behind it, and behind the one above …
  */
 import { S_IFDIR, S_IFMT } from '#sentry/abi/fs.ts';
@@ -31,17 +32,21 @@ export class WantedDirectories {
     this.left = directories;
   }
 
-  /** `directory`, whose parent is listed; then those behind it, and those before it, for whoever looks about in no order. Whether it can be asked for. */
+  /** `directory`, whose parent is listed. Whether it can be asked for. */
   start(directory: GoferInode, above: GoferInode, listing: Listing): boolean {
     if (!this.begin(above, listing, [])) return false;
     this.add(directory.name);
+    return true;
+  }
+
+  /** After `start`: those behind it, and those before it, for whoever looks about in no order. */
+  addNeighbours(directory: GoferInode, above: GoferInode, listing: Listing): void {
     const { names, attributes } = listing.entries;
     for (let i = 0; i < names.length && this.left > 0; i++) {
       const index = (listing.cursor + i) % names.length;
       const name = names[index]!;
       if (isListable(attributes[index]) && listingOf(above, listing, name) === null && name !== directory.name) this.add(name);
     }
-    return true;
   }
 
   /** What lies below `directory`; then, level by level, what lies behind it. */

@@ -30,6 +30,9 @@ export class WantedFiles {
   bytes = 0;
   /** More were found than can be asked for. */
   isFull = false;
+  /** What `start` added. */
+  private startListing: Listing | null = null;
+  private startName = '';
   private left: number;
   private large = 0;
 
@@ -41,6 +44,8 @@ export class WantedFiles {
   start(directory: GoferInode, listing: Listing, name: string): boolean {
     const attributes = listing.entries.get(name);
     if (attributes === undefined || attributes.mask === 0 || !this.begin(directory, listing)) return false;
+    this.startListing = listing;
+    this.startName = name;
     return this.add(name, attributes);
   }
 
@@ -67,13 +72,17 @@ export class WantedFiles {
       if (entry !== null && (entry.mode & S_IFMT) === S_IFDIR) {
         if (!this.gatherBelow(directory, listing, names[i]!)) return false;
         begun = false;
-      } else if (isFetchable(directory, listing, names[i]!, entry)) {
+      } else if (isFetchable(directory, listing, names[i]!, entry) && !this.isStart(listing, names[i]!)) {
         if (!begun && !this.begin(directory, listing)) return false;
         begun = true;
         if (!this.add(names[i]!, entry)) return false;
       }
     }
     return end === names.length;
+  }
+
+  private isStart(listing: Listing, name: string): boolean {
+    return listing === this.startListing && name === this.startName;
   }
 
   /** A subdirectory: what lies in it comes before what lies behind it. */

@@ -8,6 +8,7 @@ import { ICMP_ERRORS_BURST, ICMP_ERRORS_PER_SECOND } from '../limits.ts';
 import { copyBytes } from '../packet.ts';
 import type { Packet } from '../packet.ts';
 import type { InterfaceTable } from '../link/interface-table.ts';
+import type { NetworkInterface } from '../link/interface.ts';
 import { SECOND } from '../stack-state.ts';
 import type { StackState } from '../stack-state.ts';
 import {
@@ -37,6 +38,19 @@ import { ipHeaderLength } from './serialise.ts';
 /** Bytes of the whole error: 576 (RFC 1812), and the least MTU of IPv6. */
 const IPV4_ERROR_MAX = 576;
 const IPV6_ERROR_MAX = 1280;
+
+const QUOTED_TRANSPORT = 8;
+
+/** Why a gateway refuses a flow. */
+export type RefusalReason = 'network' | 'host' | 'port' | 'prohibited';
+
+/** Codes of destination unreachable, IPv4's and IPv6's. */
+const REFUSALS: Readonly<Record<RefusalReason, readonly [number, number]>> = {
+  network: [0, 0],
+  host: [1, 3],
+  port: [UNREACHABLE_PORT, UNREACHABLE6_PORT],
+  prohibited: [13, 1],
+};
 
 export class IcmpErrors {
   private readonly state: StackState;
@@ -91,6 +105,29 @@ export class IcmpErrors {
     this.send(lost, type, TIME_EXCEEDED_REASSEMBLY, 0);
   }
 
+  /**
+   * Tells the sender of a flow that a gateway does not carry it on. `ip` is of its packet, `detail` the second word of the transport header
+   * (the sequence number of a TCP segment). The quotation is the least that is allowed: the IP header and eight bytes.
+   */
+  refuseFlow(ip: IpHeader, from: NetworkInterface, sourcePort: number, destinationPort: number, detail: number, why: RefusalReason): void {
+    const packet = this.state.pool.takeUrgent(QUOTED_TRANSPORT);
+    if (packet === null) return;
+    const { view } = packet.memory;
+    packet.end += QUOTED_TRANSPORT;
+    view.setUint16(packet.start, sourcePort);
+    view.setUint16(packet.start + 2, destinationPort);
+    view.setInt32(packet.start + 4, detail);
+    const { lost } = this;
+    lost.interface = from;
+    lost.ip.copy(ip);
+    lost.ipStart = -1;
+    lost.payload.set(packet, packet.start, QUOTED_TRANSPORT);
+    const codes = REFUSALS[why];
+    if (ip.version === 4) this.send(lost, ICMP_UNREACHABLE, codes[0], 0);
+    else this.send(lost, ICMPV6_UNREACHABLE, codes[1], 0);
+    packet.release();
+  }
+
   private send(about: Arrival, type: number, code: number, rest: number): void {
     const { ip } = about;
     const counters = this.state.counters.icmp(ip.version);
@@ -118,7 +155,8 @@ export class IcmpErrors {
     const { ip } = about;
     const { path, header } = this;
     path.destination.copy(ip.source);
-    path.isSourceGiven = this.interfaces.findLocal(ip.destination) !== null;
+    // A gateway that takes every address speaks for them all.
+    path.isSourceGiven = about.interface!.isTransparent || this.interfaces.findLocal(ip.destination) !== null;
     if (path.isSourceGiven) path.source.copy(ip.destination);
     path.boundInterface = ip.source.isLinkLocal && ip.version === 6 ? about.interface!.index : 0;
     if (this.output.route(path) < 0) return false;

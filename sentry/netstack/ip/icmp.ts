@@ -29,7 +29,7 @@ import {
 import type { Arrival } from './arrival.ts';
 import type { Groups } from './groups.ts';
 import { IpHeader } from './header.ts';
-import type { IcmpErrors } from './icmp-errors.ts';
+import type { IcmpErrors, RefusalReason } from './icmp-errors.ts';
 import type { IcmpReports } from './icmp-reports.ts';
 import type { NeighbourDiscovery } from './neighbour-discovery.ts';
 import type { IpOutput } from './output.ts';
@@ -40,7 +40,13 @@ import type { Reassembly } from './reassembly.ts';
 /** Bytes of a timestamp message. */
 const TIMESTAMP_LENGTH = 20;
 
+/** Gets echo requests to addresses that are not ours, on a transparent interface. It answers, if at all, by a raw endpoint of its own. */
+export interface EchoInterceptor {
+  echo(arrival: Arrival): void;
+}
+
 export class Icmp {
+  echoInterceptor: EchoInterceptor | null = null;
   /** net.ipv4.icmp_echo_ignore_all and its IPv6 fellow. */
   ignoresEcho = false;
   private readonly state: StackState;
@@ -99,18 +105,25 @@ export class Icmp {
 
   private informational4(arrival: Arrival, type: number): void {
     // RFC 1122, section 3.2.2.6, lets us ignore requests to groups, and Linux does by default (icmp_echo_ignore_broadcasts).
-    if (type === ICMP_ECHO && !this.ignoresEcho && !arrival.ip.isToMany) this.reply(arrival, ICMP_ECHO_REPLY);
+    if (type === ICMP_ECHO && this.isForeign(arrival)) this.echoInterceptor?.echo(arrival);
+    else if (type === ICMP_ECHO && !this.ignoresEcho && !arrival.ip.isToMany) this.reply(arrival, ICMP_ECHO_REPLY);
     else if (type === ICMP_TIMESTAMP && arrival.payload.length >= TIMESTAMP_LENGTH && !arrival.ip.isToMany)
       this.reply(arrival, ICMP_TIMESTAMP_REPLY);
     else if (type === ICMP_ECHO_REPLY) this.protocols.raw.echoReply(arrival);
   }
 
   private informational6(arrival: Arrival, type: number): void {
-    if (type === ICMPV6_ECHO && !this.ignoresEcho) this.reply(arrival, ICMPV6_ECHO_REPLY);
+    if (type === ICMPV6_ECHO && this.isForeign(arrival)) this.echoInterceptor?.echo(arrival);
+    else if (type === ICMPV6_ECHO && !this.ignoresEcho) this.reply(arrival, ICMPV6_ECHO_REPLY);
     else if (type === ICMPV6_ECHO_REPLY) this.protocols.raw.echoReply(arrival);
     else if (type >= ICMPV6_ROUTER_SOLICITATION && type <= ICMPV6_REDIRECT) this.discovery.input(arrival, type);
     else if (type >= ICMPV6_MLD_QUERY && type <= ICMPV6_MLD_DONE) this.groups.mldInput(arrival, type);
     else if (type === ICMPV6_MLD2_REPORT || type === ICMPV6_MLD_REPORT) return;
+  }
+
+  private isForeign(arrival: Arrival): boolean {
+    const { ip } = arrival;
+    return arrival.interface!.isTransparent && !ip.isToMany && this.interfaces.findLocal(ip.destination) === null;
   }
 
   /** The message back to its sender as one of `type`. */
@@ -167,6 +180,12 @@ export class Icmp {
 
   portUnreachable(arrival: Arrival): void {
     this.errors.portUnreachable(arrival);
+  }
+
+  /** A gateway does not carry the flow of a packet on: see `IcmpErrors.refuseFlow`. */
+  refuseFlow(ip: IpHeader, sourcePort: number, destinationPort: number, detail: number, why: RefusalReason): void {
+    const from = this.interfaces.byIndex(ip.interfaceIndex);
+    if (from !== null) this.errors.refuseFlow(ip, from, sourcePort, destinationPort, detail, why);
   }
 
   refuseHeader(arrival: Arrival, pointer: number, why: number): void {

@@ -22,7 +22,6 @@ export const RTN_PROHIBIT = 8;
 /** Who made a route (RTPROT_*). */
 export const RTPROT_KERNEL = 2;
 export const RTPROT_BOOT = 3;
-export const RTPROT_STATIC = 4;
 export const RTPROT_RA = 9;
 /** Priority of IPv6 routes that give none (IP6_RT_PRIO_USER), of the kernel's prefixes (IP6_RT_PRIO_ADDRCONF). */
 export const IPV6_METRIC_DEFAULT = 1024;

@@ -147,7 +147,7 @@ function noteDelivered(connection: ControlBlock, segment: Segment, result: AckRe
   }
   if ((marks & SACKED) !== 0) return;
   result.delivered += segment.span;
-  rackDelivered(connection, segment.sentUs, segment.endSeq, wasRetransmitted);
+  rackDelivered(connection, segment);
 }
 
 /** Takes the round trip from a segment sent once (Karn), from a selectively acknowledged one, or from the timestamp. */

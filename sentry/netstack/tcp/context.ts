@@ -19,6 +19,7 @@ import { TcpHeader } from './header.ts';
 import { CHALLENGE_ACKS_PER_SECOND, RESETS_PER_SECOND } from './limits.ts';
 import { ListenerTable } from './listener-table.ts';
 import type { TcpLower } from './lower.ts';
+import { TcpOptions } from './options.ts';
 import { PortTable } from './ports.ts';
 import { RateLimit } from './rate-limit.ts';
 import { Secrets } from './secrets.ts';
@@ -56,6 +57,7 @@ export class TcpContext {
   // Counted against limits.
   orphans = 0;
   timeWaits = 0;
+  heldSyns = 0;
   /** Moves on with each port chosen, so that neighbours in time do not collide. */
   portShift = 0;
 
@@ -66,6 +68,9 @@ export class TcpContext {
   readonly path = new Path();
   readonly ack = new AckResult();
   readonly arrival = new Arrival();
+
+  /** Options of what has no socket yet. */
+  readonly defaults = new TcpOptions();
 
   constructor(parts: TcpParts, create: (context: TcpContext) => ControlBlock) {
     this.lower = parts.lower;

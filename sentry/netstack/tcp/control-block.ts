@@ -111,6 +111,8 @@ export class ControlBlock extends TcpEntry {
   retransmitHint: Segment | null = null;
   /** Where the last SACK block ended. */
   sackHint: Segment | null = null;
+  /** Counts transmissions. */
+  sendOrder = 0;
   totalRetransmits = 0;
   bytesRetransmitted = 0;
 
@@ -140,7 +142,7 @@ export class ControlBlock extends TcpEntry {
   delivered = 0;
 
   // RACK-TLP (RFC 8985).
-  rackSentUs = 0;
+  rackOrder = 0;
   rackEndSeq = 0;
   rackRttUs = 0;
   rackSteps = 1;

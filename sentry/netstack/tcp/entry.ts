@@ -1,6 +1,6 @@
 /**
  * What the table of connections holds: something with a four-tuple. A whole connection (control-block.ts), a request that waits for the third
- * segment of its handshake (syn-request.ts), or what is left of a connection (time-wait.ts): the small ones cost little because many may exist.
+ * segment of its handshake (syn-request.ts), a SYN that an interceptor holds (intercept.ts), or what is left of a connection (time-wait.ts): the small ones cost little because many may exist.
  */
 import { IpAddress } from '../address.ts';
 import { PortUse } from './ports.ts';
@@ -8,9 +8,10 @@ import { PortUse } from './ports.ts';
 export const CONNECTION = 0;
 export const REQUEST = 1;
 export const REMNANT = 2;
+export const HELD = 3;
 
 export abstract class TcpEntry extends PortUse {
-  /** CONNECTION, REQUEST, REMNANT. */
+  /** CONNECTION, REQUEST, REMNANT, HELD. */
   readonly kind: number;
   readonly remote = new IpAddress();
   remotePort = 0;

@@ -31,7 +31,7 @@ export function open(connection: ControlBlock): void {
   const { context } = connection;
   connection.announcedMss = mssOfPath(connection.path, connection.remote.isIpv4, connection.options.maxSegment);
   connection.receiveScale = scaleToOffer();
-  connection.receiveWindow = firstWindow(connection, connection.announcedMss);
+  connection.receiveWindow = firstWindow(connection.options, connection.announcedMss);
   connection.sendUnacked = connection.initialSend;
   connection.sendNext = (connection.initialSend + 1) | 0;
   connection.writeEnd = connection.sendNext;

@@ -15,6 +15,10 @@ export const LISTENERS_PER_PORT_MAX = 1024;
 export const BACKLOG_MAX = 4096;
 export const SYN_BACKLOG_MAX = 4096;
 
+/** SYNs that an interceptor holds at a time, and for how long: a little more than a connect(2) to a dead host takes. */
+export const HELD_SYNS_MAX = 4096;
+export const HELD_SYN_NS = 150_000_000_000;
+
 /** net.ipv4.tcp_rmem: smallest, first and largest receive buffer. */
 export const RECEIVE_BUFFER_MIN = 2304;
 export const RECEIVE_BUFFER_DEFAULT = 131_072;

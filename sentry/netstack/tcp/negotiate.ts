@@ -16,6 +16,7 @@ import {
 import { enterQuickAck } from './ack-policy.ts';
 import { initialWindow } from './loss/window-reduction.ts';
 import { currentMss } from './mss.ts';
+import type { TcpOptions } from './options.ts';
 import { expandSendBuffer } from './readiness.ts';
 import { setKeepAliveTimer } from './timers.ts';
 import { fullSpace, initialiseWindow } from './window.ts';
@@ -28,11 +29,8 @@ export function scaleToOffer(): number {
 }
 
 /** Octets of window that a SYN announces, which cannot be scaled. */
-export function firstWindow(
-  connection: { readonly options: { readonly receiveBuffer: number; readonly windowClamp: number } },
-  mss: number,
-): number {
-  const { receiveBuffer, windowClamp } = connection.options;
+export function firstWindow(options: TcpOptions, mss: number): number {
+  const { receiveBuffer, windowClamp } = options;
   let space = Math.min(receiveBuffer - (receiveBuffer >> 2), 65_535);
   if (windowClamp > 0) space = Math.min(space, windowClamp);
   return space > mss ? space - (space % mss) : space;

@@ -81,7 +81,6 @@ function transmitNew(connection: ControlBlock, segment: Segment): void {
   const { context } = connection;
   connection.unsent = segment.next;
   if (connection.sendNext === connection.sendUnacked) connection.stalledSinceNs = context.nowNs;
-  segment.sentUs = context.nowUs;
   segment.transmissions = 1;
   noteSent(connection, segment);
   if (segment.length > 0 && segment.length % connection.mss !== 0) connection.smallEnd = segment.endSeq;
@@ -130,7 +129,6 @@ export function retransmitSegment(connection: ControlBlock, segment: Segment, ro
   else if (window <= 0) length = Math.min(length, mss);
   if (length < segment.length) splitSegment(connection, segment, length);
   segment.transmissions++;
-  segment.sentUs = context.nowUs;
   markRetransmitted(connection, segment);
   noteSent(connection, segment);
   context.counters.RetransSegs++;

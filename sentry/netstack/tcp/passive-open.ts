@@ -11,16 +11,15 @@ import type { IpHeader } from '../ip/header.ts';
 import type { Arrival } from './arrival.ts';
 import { setState } from './closing.ts';
 import { createCongestionControl } from './congestion/registry.ts';
-import type { ControlBlock } from './control-block.ts';
 import type { TcpContext } from './context.ts';
 import { synReceivedInput } from './handshake.ts';
 import { ACK, FIN, RST, SYN } from './header.ts';
 import type { TcpHeader } from './header.ts';
 import { INVALID_RATE_LIMIT_US, RTO_INITIAL_US, SECOND } from './limits.ts';
 import type { TcpListener } from './listener.ts';
-import { mssOfPath } from './mss.ts';
-import { firstWindow, mssOf, scaleToOffer } from './negotiate.ts';
+import { scaleToOffer } from './negotiate.ts';
 import { makeCookie, readCookie } from './syn-cookies.ts';
+import { answerOffer, chooseSequence, locate, readOffer, takeOver } from './syn-offer.ts';
 import { dropRequest, openRequest, sendSynAck, SynRequest } from './syn-request.ts';
 import { after, before } from './sequence.ts';
 import { SYN_RECEIVED } from './states.ts';
@@ -55,56 +54,22 @@ function synArrived(context: TcpContext, listener: TcpListener, ip: IpHeader, he
     counters.ListenDrops++;
     return;
   }
-  readOffer(context, request, header);
+  readOffer(context, request, header, listener.options);
   if (listener.isRequestQueueFull || context.table.isFull) {
     sendCookie(context, request);
     return;
   }
-  const { local, localPort, remote, remotePort } = request;
-  request.initialSend = context.secrets.initialSequence(local, localPort, remote, remotePort, context.nowNs);
+  chooseSequence(context, request);
   openRequest(context, request);
 }
 
 /** A request with four-tuple and path; null when no way leads back. */
 function prepare(context: TcpContext, listener: TcpListener, ip: IpHeader, header: TcpHeader): SynRequest | null {
   const request = new SynRequest(context, listener);
-  request.local.copy(ip.destination);
-  request.remote.copy(ip.source);
-  request.localPort = header.destinationPort;
-  request.remotePort = header.sourcePort;
-  request.scope = ip.source.isLinkLocal && !ip.source.isIpv4 ? ip.interfaceIndex : 0;
-  request.boundInterface = listener.boundInterface;
   request.uid = listener.uid;
   request.reuseAddress = listener.reuseAddress;
   request.reusePort = listener.reusePort;
-  const { path } = request;
-  path.destination.copy(ip.source);
-  path.source.copy(ip.destination);
-  path.isSourceGiven = true;
-  path.boundInterface = request.scope !== 0 ? request.scope : listener.boundInterface;
-  return context.lower.route(path) < 0 ? null : request;
-}
-
-function readOffer(context: TcpContext, request: SynRequest, header: TcpHeader): void {
-  request.initialReceive = header.seq;
-  request.peerMss = mssOf(header, request.remote.isIpv4);
-  request.usesSack = header.sackPermitted !== 0;
-  request.usesTimestamps = header.timestamps !== 0;
-  request.recentTimestamp = header.tsValue;
-  request.recentStampMs = context.nowMs;
-  if (header.windowScale >= 0) {
-    request.sendScale = header.windowScale;
-    request.receiveScale = scaleToOffer();
-  }
-  setOffer(context, request);
-}
-
-/** Our side of the options. */
-function setOffer(context: TcpContext, request: SynRequest): void {
-  const { options } = request.listener;
-  request.announcedMss = mssOfPath(request.path, request.remote.isIpv4, options.maxSegment);
-  request.receiveWindow = firstWindow(request.listener, request.announcedMss);
-  request.timestampOffset = context.secrets.timestampOffset(request.local, request.remote);
+  return locate(context, request, ip, header, listener.boundInterface) ? request : null;
 }
 
 /** Answers without remembering. */
@@ -127,7 +92,7 @@ function acceptCookie(context: TcpContext, listener: TcpListener, ip: IpHeader, 
   const request = prepare(context, listener, ip, header);
   if (request === null) return true;
   request.initialReceive = (header.seq - 1) | 0;
-  setOffer(context, request);
+  answerOffer(context, request, listener.options);
   if (!readCookie(context, request, header, scaleToOffer())) {
     counters.SyncookiesFailed++;
     return false;
@@ -208,7 +173,7 @@ function establish(context: TcpContext, request: SynRequest, ip: IpHeader, heade
   connection.listener = listener;
   connection.options.copy(listener.options);
   connection.congestion = createCongestionControl(listener.options.congestion) ?? connection.congestion;
-  copyRequest(connection, request);
+  takeOver(connection, request);
   context.ports.share(connection, listener);
   context.table.add(connection);
   context.counters.PassiveOpens++;
@@ -216,35 +181,4 @@ function establish(context: TcpContext, request: SynRequest, ip: IpHeader, heade
   listener.push(connection);
   synReceivedInput(connection, ip, header, arrival);
   listener.announce();
-}
-
-function copyRequest(connection: ControlBlock, request: SynRequest): void {
-  const { context, path } = connection;
-  connection.identify(request);
-  path.destination.copy(request.remote);
-  path.source.copy(request.local);
-  path.isSourceGiven = true;
-  path.boundInterface = request.path.boundInterface;
-  // The route was there for the SYN; if it has gone meanwhile, sending will find out.
-  context.lower.route(path);
-  connection.initialSend = request.initialSend;
-  connection.sendUnacked = request.initialSend;
-  connection.sendNext = (request.initialSend + 1) | 0;
-  connection.writeEnd = connection.sendNext;
-  connection.initialReceive = request.initialReceive;
-  connection.receiveNext = (request.initialReceive + 1) | 0;
-  connection.acknowledged = connection.receiveNext;
-  connection.receiveWindow = request.receiveWindow;
-  connection.peerMss = request.peerMss;
-  connection.announcedMss = request.announcedMss;
-  connection.sendScale = request.sendScale;
-  connection.receiveScale = Math.max(request.receiveScale, 0);
-  connection.usesTimestamps = request.usesTimestamps;
-  connection.usesSack = request.usesSack;
-  connection.timestampOffset = request.timestampOffset;
-  connection.recentTimestamp = request.recentTimestamp;
-  connection.recentStampMs = request.recentStampMs;
-  connection.hasRecentTimestamp = request.usesTimestamps;
-  connection.retransmits = request.retransmits;
-  connection.lastSentUs = request.sentUs;
 }

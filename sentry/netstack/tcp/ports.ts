@@ -119,7 +119,9 @@ export class PortTable {
 
   /** `use` joins `other` on its port: a child of a listener, a TIME_WAIT entry in place of its connection. */
   share(use: PortUse, other: PortUse): void {
-    this.attach(use, other.localPort, other.portKind);
+    use.localPort = other.localPort;
+    // A gateway's connection is on a port of somebody else.
+    if (other.portKind !== UNBOUND) this.attach(use, other.localPort, other.portKind);
   }
 
   release(use: PortUse): void {

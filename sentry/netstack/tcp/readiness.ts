@@ -5,7 +5,7 @@
  */
 import { POLLERR, POLLHUP, POLLPRI, POLLRDHUP, READABLE, WRITABLE } from '#sentry/abi/fs.ts';
 import type { ControlBlock } from './control-block.ts';
-import { SEGMENT_OVERHEAD, SEND_BUFFER_MAX } from './limits.ts';
+import { SEND_BUFFER_MAX } from './limits.ts';
 import { CLOSED, isIn, OPENING, SHUT_BOTH, SHUT_RECEIVE, SHUT_SEND, SYN_SENT } from './states.ts';
 import { URGENT_HERE } from './urgent-states.ts';
 import { offeredWindow } from './window.ts';
@@ -52,10 +52,10 @@ export function notifyWritable(connection: ControlBlock): void {
   notify(connection, WRITABLE);
 }
 
-/** Room for twice what the window holds, so that sending never waits for the guest (Linux: tcp_sndbuf_expand). */
+/** Room for twice what the window holds, and as much again for overhead, so that sending never waits for the guest (Linux: tcp_sndbuf_expand). */
 export function expandSendBuffer(connection: ControlBlock): void {
   const { options, mss } = connection;
   if (options.sendBufferLocked !== 0 || options.sendBuffer >= SEND_BUFFER_MAX) return;
-  const wanted = 2 * Math.max(connection.cwnd, 10 * mss) + 20 * SEGMENT_OVERHEAD;
+  const wanted = 4 * Math.max(connection.cwnd, 10 * mss);
   if (wanted > options.sendBuffer) options.sendBuffer = Math.min(wanted, SEND_BUFFER_MAX);
 }

@@ -12,9 +12,10 @@ import { PATH_MTU_MIN_IPV4, PATH_MTU_MIN_IPV6 } from './limits.ts';
 import { retransmitLost } from './loss/recovery.ts';
 import { markLost } from './loss/scoreboard.ts';
 import { currentMss } from './mss.ts';
+import { armRetransmit } from './output.ts';
 import { SACKED } from './segment.ts';
 import { after, before } from './sequence.ts';
-import { isIn, OPENING } from './states.ts';
+import { CA_LOSS, isIn, OPENING } from './states.ts';
 import { dropRequest, SynRequest } from './syn-request.ts';
 
 /** The connection whose segment is quoted, or null. */
@@ -59,6 +60,13 @@ function resend(connection: ControlBlock): void {
   for (let segment = connection.sendQueue.head; segment !== null && segment !== connection.unsent; segment = segment.next) {
     if (segment.length > connection.mss && (segment.marks & SACKED) === 0) markLost(connection, segment);
   }
-  connection.cwnd = Math.max(connection.cwnd, connection.mss);
+  if (connection.lostBytes === 0) return;
+  if (connection.caState !== CA_LOSS) {
+    connection.highSeq = connection.sendNext;
+    connection.prrActive = false;
+    connection.mayUndo = false;
+    connection.caState = CA_LOSS;
+  }
   retransmitLost(connection);
+  armRetransmit(connection);
 }

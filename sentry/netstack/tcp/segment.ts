@@ -30,6 +30,8 @@ export class Segment {
   marks = 0;
   /** The connection's microsecond clock when it was last sent. */
   sentUs = 0;
+  /** Of that transmission among all of the connection: several are sent within one microsecond. */
+  order = 0;
   transmissions = 0;
   /** What it counts against its buffer. */
   charge = 0;
@@ -70,6 +72,7 @@ export class SegmentPool {
     segment.flags = 0;
     segment.marks = 0;
     segment.sentUs = 0;
+    segment.order = 0;
     segment.transmissions = 0;
     segment.charge = 0;
     return segment;

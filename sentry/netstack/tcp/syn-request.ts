@@ -3,35 +3,17 @@
  * makes many; the SYN|ACK is repeated by a timer of its own. Linux: struct tcp_request_sock.
  */
 import { Timer } from '../../lib/timer-queue.ts';
-import { Path } from '../ip/path.ts';
+import { IPPROTO_TCP } from '../ip/header.ts';
 import type { TcpContext } from './context.ts';
-import { REQUEST, TcpEntry } from './entry.ts';
+import { REQUEST } from './entry.ts';
 import { ACK, SYN } from './header.ts';
 import type { TcpHeader } from './header.ts';
 import { RTO_INITIAL_US, SYNACK_RETRIES } from './limits.ts';
 import type { TcpListener } from './listener.ts';
-import { IPPROTO_TCP } from '../ip/header.ts';
+import { SynOffer } from './syn-offer.ts';
 
-export class SynRequest extends TcpEntry {
+export class SynRequest extends SynOffer {
   readonly listener: TcpListener;
-  readonly path = new Path();
-  initialReceive = 0;
-  initialSend = 0;
-  // Negotiated.
-  peerMss = 536;
-  announcedMss = 536;
-  sendScale = 0;
-  /** -1: the peer does not scale. */
-  receiveScale = -1;
-  usesTimestamps = false;
-  usesSack = false;
-  recentTimestamp = 0;
-  recentStampMs = 0;
-  timestampOffset = 0;
-  receiveWindow = 0;
-  sentUs = 0;
-  /** SYN|ACKs repeated by the timer. */
-  retransmits = 0;
   /** The peer has acknowledged, but there was no room, or no data yet (TCP_DEFER_ACCEPT). */
   isAcknowledged = false;
   nextRequest: SynRequest | null = null;

@@ -1,6 +1,8 @@
+/** Connections between two TCPs: their life, and that every octet arrives whatever the path does to segments. */
 import { describe, expect, it } from 'vitest';
 import { EAGAIN, ECONNREFUSED, ECONNRESET, EPIPE } from '#sentry/abi/errno.ts';
 import { CLOSE_WAIT, CLOSED, ESTABLISHED, FIN_WAIT2, SYN_SENT } from './states.ts';
+import { checkInvariants } from './testing/invariants.ts';
 import { seeded, World } from './testing/world.ts';
 import type { PathOptions } from './testing/world.ts';
 
@@ -20,6 +22,7 @@ function expectTransfer(options: PathOptions, size: number): number {
   ];
   const work = (): boolean => {
     for (const side of sides) {
+      checkInvariants(side.connection);
       while (side.sent < size) {
         const piece = Math.min(size - side.sent, 1 + ((random() >>> 0) % 50_000));
         const n = side.host.write(side.connection, data.subarray(side.sent, side.sent + piece));

@@ -21,6 +21,8 @@ import type { TcpEntry } from './entry.ts';
 import { synReceivedInput, synSentInput } from './handshake.ts';
 import type { TcpHeader } from './header.ts';
 import { receiveSegment } from './input.ts';
+import { HeldSyn, intercept } from './intercept.ts';
+import type { SynInterceptor } from './intercept.ts';
 import type { TcpListener } from './listener.ts';
 import type { TcpUpper } from './lower.ts';
 import { listenerInput, requestInput } from './passive-open.ts';
@@ -33,6 +35,8 @@ import { sendReset } from './transmit.ts';
 
 export class Tcp implements TcpUpper {
   readonly context: TcpContext;
+  /** Takes SYNs to any address on one interface, for a gateway. */
+  interceptor: SynInterceptor | null = null;
 
   constructor(parts: TcpParts) {
     this.context = new TcpContext(parts, (context) => new TcpConnection(context));
@@ -46,6 +50,11 @@ export class Tcp implements TcpUpper {
   /** The next connection of a listener, or null. Its `observer` is the caller's to set. */
   accept(listener: TcpListener): TcpConnection | null {
     return listener.accept() as TcpConnection | null;
+  }
+
+  /** Answers a held SYN; null when it is gone. The connection is in SYN_RECEIVED. */
+  acceptHeld(syn: HeldSyn): TcpConnection | null {
+    return syn.accept() as TcpConnection | null;
   }
 
   get counters(): TcpCounters {
@@ -90,13 +99,15 @@ export class Tcp implements TcpUpper {
 
   private toSmallEntry(entry: TcpEntry, ip: IpHeader, header: TcpHeader, arrival: Arrival): void {
     const { context } = this;
-    if (entry.kind === REQUEST) requestInput(context, entry as SynRequest, ip, header, arrival);
+    if (entry instanceof HeldSyn) entry.input(arrival);
+    else if (entry.kind === REQUEST) requestInput(context, entry as SynRequest, ip, header, arrival);
     else if (remnantInput(context, entry as Remnant, ip, header, arrival)) this.toListener(ip, header, arrival);
   }
 
   private toListener(ip: IpHeader, header: TcpHeader, arrival: Arrival): void {
     const { context } = this;
     const { destination, source } = ip;
+    if (this.interceptor !== null && intercept(context, this.interceptor, ip, header)) return;
     const listener = context.listeners.find(destination, header.destinationPort, source, header.sourcePort, ip.interfaceIndex);
     if (listener === null) sendReset(context, ip, header, arrival.length);
     else listenerInput(context, listener, ip, header, arrival);

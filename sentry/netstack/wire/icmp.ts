@@ -21,12 +21,10 @@ export const ICMP_PARAMETER_PROBLEM = 12;
 export const ICMP_TIMESTAMP = 13;
 export const ICMP_TIMESTAMP_REPLY = 14;
 
-export const UNREACHABLE_NETWORK = 0;
 export const UNREACHABLE_HOST = 1;
 export const UNREACHABLE_PROTOCOL = 2;
 export const UNREACHABLE_PORT = 3;
 export const UNREACHABLE_FRAGMENTATION_NEEDED = 4;
-export const UNREACHABLE_SOURCE_ROUTE = 5;
 export const TIME_EXCEEDED_REASSEMBLY = 1;
 
 export const ICMPV6_UNREACHABLE = 1;
@@ -44,8 +42,6 @@ export const ICMPV6_NEIGHBOUR_SOLICITATION = 135;
 export const ICMPV6_NEIGHBOUR_ADVERTISEMENT = 136;
 export const ICMPV6_REDIRECT = 137;
 export const ICMPV6_MLD2_REPORT = 143;
-export const UNREACHABLE6_NO_ROUTE = 0;
-export const UNREACHABLE6_PROHIBITED = 1;
 export const UNREACHABLE6_ADDRESS = 3;
 export const UNREACHABLE6_PORT = 4;
 

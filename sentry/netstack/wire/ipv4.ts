@@ -10,7 +10,6 @@ import { addBytes, finishSum } from '../checksum.ts';
 import type { IpHeader } from '../ip/header.ts';
 
 export const IPV4_HEADER_LENGTH = 20;
-export const IPV4_HEADER_MAX = 60;
 const DONT_FRAGMENT = 0x4000;
 const MORE_FRAGMENTS = 0x2000;
 const OFFSET_MASK = 0x1fff;

@@ -6,6 +6,8 @@
  * one, so its cost is that of the segments it decides on.
  */
 import type { ControlBlock } from '../control-block.ts';
+import { EVER_RETRANSMITTED } from '../segment.ts';
+import type { Segment } from '../segment.ts';
 import { after } from '../sequence.ts';
 import { CA_RECOVERY } from '../states.ts';
 import { markLost } from './scoreboard.ts';
@@ -15,20 +17,22 @@ const DUPLICATE_THRESHOLD = 3;
 const STEPS_MAX = 255;
 const PERSIST_ROUNDS = 16;
 
-function sentAfter(us: number, endSeq: number, thanUs: number, thanEndSeq: number): boolean {
-  const later = (us - thanUs) | 0;
+/** By order of transmission; parts of a split segment went together, and the later part counts as later. */
+function sentAfter(order: number, endSeq: number, thanOrder: number, thanEndSeq: number): boolean {
+  const later = (order - thanOrder) | 0;
   return later > 0 || (later === 0 && after(endSeq, thanEndSeq));
 }
 
-/** A segment was delivered that was last sent at `sentUs`. */
-export function rackDelivered(connection: ControlBlock, sentUs: number, endSeq: number, wasRetransmitted: boolean): void {
+/** A segment was delivered. */
+export function rackDelivered(connection: ControlBlock, segment: Segment): void {
+  const { sentUs, order, endSeq } = segment;
   const rttUs = (connection.context.nowUs - sentUs) | 0;
   // Section 6.2 step 2: too quick to be the retransmission's doing.
-  if (wasRetransmitted && rttUs < connection.minRttUs) return;
+  if ((segment.marks & EVER_RETRANSMITTED) !== 0 && rttUs < connection.minRttUs) return;
   connection.rackRttUs = rttUs;
-  if (connection.rackValid && !sentAfter(sentUs, endSeq, connection.rackSentUs, connection.rackEndSeq)) return;
+  if (connection.rackValid && !sentAfter(order, endSeq, connection.rackOrder, connection.rackEndSeq)) return;
   connection.rackValid = true;
-  connection.rackSentUs = sentUs;
+  connection.rackOrder = order;
   connection.rackEndSeq = endSeq;
 }
 
@@ -69,7 +73,7 @@ export function detectLosses(connection: ControlBlock): number {
   let wait = 0;
   let segment = connection.oldestSent;
   while (segment !== null) {
-    if (!sentAfter(connection.rackSentUs, connection.rackEndSeq, segment.sentUs, segment.endSeq)) break;
+    if (!sentAfter(connection.rackOrder, connection.rackEndSeq, segment.order, segment.endSeq)) break;
     const { later } = segment;
     const remaining = (segment.sentUs + patience - nowUs) | 0;
     if (remaining <= 0) markLost(connection, segment);

@@ -90,6 +90,6 @@ function noteSacked(connection: ControlBlock, segment: Segment, result: AckResul
   if (connection.sackedBytes === 0 || after(endSeq, connection.highestSacked)) connection.highestSacked = endSeq;
   result.newlySacked = true;
   result.delivered += segment.span;
-  rackDelivered(connection, segment.sentUs, endSeq, wasRetransmitted);
+  rackDelivered(connection, segment);
   markSacked(connection, segment);
 }

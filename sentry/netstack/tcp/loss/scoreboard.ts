@@ -20,6 +20,13 @@ export function inFlight(connection: ControlBlock): number {
 
 /** Appends to the list by time; a segment sent again moves to its end. */
 export function noteSent(connection: ControlBlock, segment: Segment): void {
+  connection.sendOrder = (connection.sendOrder + 1) | 0;
+  segment.order = connection.sendOrder;
+  segment.sentUs = connection.context.nowUs;
+  appendTimed(connection, segment);
+}
+
+function appendTimed(connection: ControlBlock, segment: Segment): void {
   if (segment.isTimed) unlinkTimed(connection, segment);
   segment.isTimed = true;
   segment.earlier = connection.newestSent;
@@ -88,9 +95,26 @@ export function clearLost(connection: ControlBlock): void {
     if ((segment.marks & LOST) === 0) continue;
     segment.marks &= ~LOST;
     connection.lostBytes -= segment.span;
-    if (!segment.isTimed) noteSent(connection, segment);
+    if (!segment.isTimed) insertByOrder(connection, segment);
   }
   connection.retransmitHint = null;
+}
+
+/** Back to its place in the list by time. */
+function insertByOrder(connection: ControlBlock, segment: Segment): void {
+  let place = connection.newestSent;
+  while (place !== null && ((place.order - segment.order) | 0) > 0) place = place.earlier;
+  if (place !== null) {
+    insertTimed(connection, segment, place);
+    return;
+  }
+  const { oldestSent } = connection;
+  segment.isTimed = true;
+  segment.earlier = null;
+  segment.later = oldestSent;
+  if (oldestSent === null) connection.newestSent = segment;
+  else oldestSent.earlier = segment;
+  connection.oldestSent = segment;
 }
 
 /** Splits a segment of the send queue behind `bytes` of its payload (0 < bytes < length); marks and times hold for both parts. */
@@ -100,6 +124,7 @@ export function splitSegment(connection: ControlBlock, segment: Segment, bytes: 
   rest.flags = segment.flags;
   rest.marks = segment.marks;
   rest.sentUs = segment.sentUs;
+  rest.order = segment.order;
   rest.transmissions = segment.transmissions;
   rest.charge = Math.max(0, segment.charge - bytes);
   segment.charge -= rest.charge;

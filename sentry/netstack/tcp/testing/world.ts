@@ -178,6 +178,11 @@ export class World {
   seen: Seen[] | null = null;
   /** May drop what is sent: true drops it. */
   filter: ((seen: Seen) => boolean) | null = null;
+  /** May change headers on their way, to play a peer without some option. */
+  tamper: ((header: TcpHeader, from: Host) => void) | null = null;
+  /** Whose arriving segments are held back. */
+  holding: Host | null = null;
+  private readonly held: InTransit[] = [];
   sent = 0;
   private readonly random: () => number;
   private readonly transit: InTransit[] = [];
@@ -221,6 +226,7 @@ export class World {
     const copied = loopback === true ? reference(payload) : this.copyOf(to, payload);
     if (payload !== null && copied === null) return;
     const header = loopback === true ? copyHeader(tcp) : crossed(tcp);
+    this.tamper?.(header, from);
     const segment = { atNs, order: this.order++, to, ip: new IpHeader().copy(ip), header, payload: copied };
     this.insert(segment);
   }
@@ -254,6 +260,12 @@ export class World {
     transit.splice(at, 0, segment);
   }
 
+  /** What arrives for `holding` from now on waits until `letGo`. */
+  letGo(): void {
+    this.holding = null;
+    for (const segment of this.held.splice(0)) this.deliver(segment);
+  }
+
   get inTransit(): number {
     return this.transit.length;
   }
@@ -280,6 +292,10 @@ export class World {
   }
 
   private deliver(segment: InTransit): void {
+    if (segment.to === this.holding) {
+      this.held.push(segment);
+      return;
+    }
     segment.to.tcp.input(segment.ip, segment.header, segment.payload, this.nowNs);
     segment.payload?.packet?.release();
   }
