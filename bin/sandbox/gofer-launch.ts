@@ -13,22 +13,23 @@ import { startedGofer } from '../starter/hand-over.ts';
 
 /** The socket to a gofer that waits to be told what to serve, or -errno. To be called once. */
 export function launchGofer(): HostFd | number {
-  return startedGofer() ?? launch();
+  return startedGofer() ?? launchHelper('gofer');
 }
 
-function launch(): HostFd | number {
+/** A new process of the program bin/NAME-main.ts: the socket to it, or -errno. */
+export function launchHelper(name: 'gofer' | 'network'): HostFd | number {
   const pair = socketPair();
   if (typeof pair === 'number') return pair;
   const [ours, theirs] = pair;
-  const pid = spawnWithDescriptor(process.execPath, [process.execPath, '--disable-sigusr1', goferProgram()], theirs);
+  const pid = spawnWithDescriptor(process.execPath, [process.execPath, '--disable-sigusr1', helperProgram(name)], theirs);
   // The child has its copy. Ours would keep the connection alive when the gofer dies.
   closeSync(theirs);
   if (pid < 0) closeSync(ours);
   return pid < 0 ? pid : ours;
 }
 
-/** Beside the program that runs now: dist/gofer.js, or the source. */
-function goferProgram(): string {
+/** Beside the program that runs now: in dist/, or the source. */
+function helperProgram(name: string): string {
   const self = process.argv[1]!;
-  return join(dirname(self), self.endsWith('.ts') ? 'gofer-main.ts' : 'gofer.js');
+  return join(dirname(self), self.endsWith('.ts') ? `${name}-main.ts` : `${name}.js`);
 }

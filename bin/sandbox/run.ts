@@ -36,6 +36,7 @@ import { buildFileTree } from './file-tree.ts';
 import { findProgram } from './find-program.ts';
 import { startGofer } from './gofer-process.ts';
 import { forwardHostSignal, stopWithInit } from './host-signals.ts';
+import { connectNetwork, openNetwork } from './network.ts';
 import { describeMachine, readAuxiliaryFacts } from './machine.ts';
 import type { SandboxSpec } from './spec.ts';
 import { inheritStandardFiles, installStandardFiles } from './standard-files.ts';
@@ -56,6 +57,7 @@ export function runSandbox(spec: SandboxSpec): number {
 
 function runToEnd(spec: SandboxSpec, log: LogLine | undefined): number {
   const gofer = startGofer(hostRoots(spec), spec.debugLog);
+  const network = openNetwork(spec.network);
   const host = createHost({ debugLog: log });
   const standardFiles = inheritStandardFiles();
   const umask = process.umask();
@@ -65,6 +67,7 @@ function runToEnd(spec: SandboxSpec, log: LogLine | undefined): number {
     // While the gofer still starts. Nothing from here on needs more of the host than serving guests does.
     for (const line of confineSentry(kernel.platform.name).lines()) host.log(`sentry: ${line}`);
     const connection = connect(kernel, gofer);
+    connectNetwork(kernel, network);
     const { init, path } = prepareInit(kernel, connection, spec, umask, standardFiles);
     tracer?.began(path, spec.args, spec.environment.length);
     const timedOut = startTimeout(kernel, spec.timeoutMs);

@@ -3,6 +3,7 @@
  * Strings that reach the guest are byte strings, one character per byte.
  */
 
+import type { NetworkConfig } from '#gofer/network/config.ts';
 import type { PlatformName } from './choose-platform.ts';
 
 /** A host directory shown to the guest. */
@@ -17,6 +18,14 @@ export interface UserSpec {
   readonly gid: number;
   readonly groups: readonly number[];
 }
+
+/** What lies beyond the loopback interface. */
+export type NetworkSpec =
+  | { readonly mode: 'none' }
+  /** Flows go on as sockets of the host, as far as the rules allow. `report`: file for what they did not, or null. */
+  | ({ readonly mode: 'user'; readonly report: string | null } & Omit<NetworkConfig, 'hasReport'>)
+  /** The stack takes over an interface of the namespace the command is started in; null: the only one there is. */
+  | { readonly mode: 'sandbox'; readonly device: string | null };
 
 export interface SandboxSpec {
   /** Host directory that becomes `/`, read-only beneath a throw-away overlay. */
@@ -40,4 +49,7 @@ export interface SandboxSpec {
   /** Where strace lines go: a file, standard error, or nowhere. */
   readonly strace: { readonly kind: 'off' } | { readonly kind: 'stderr' } | { readonly kind: 'file'; readonly path: string };
   readonly debugLog: string | null;
+  readonly network: NetworkSpec;
+  /** File for what crosses the link, or null. */
+  readonly pcap: string | null;
 }

@@ -9,8 +9,10 @@ import { PATCHING_BY_DEFAULT, PLATFORM_NAMES } from '../sandbox/choose-platform.
 import type { PlatformName } from '../sandbox/choose-platform.ts';
 import { runSandbox } from '../sandbox/run.ts';
 import type { BindMount, SandboxSpec, UserSpec } from '../sandbox/spec.ts';
+import { addNetworkOptions, networkSpec } from './network-options.ts';
+import type { NetworkOptions } from './network-options.ts';
 
-interface DoOptions {
+interface DoOptions extends NetworkOptions {
   root: string;
   rw: BindMount[];
   ro: BindMount[];
@@ -70,8 +72,8 @@ function parseHostname(value: string): string {
 }
 
 export function doCommand(): Command {
-  return new Command('do')
-    .description('Run a command in a throw-away sandbox: the host read-only beneath an overlay, no network.')
+  const command = new Command('do')
+    .description('Run a command in a throw-away sandbox: the host read-only beneath an overlay, no network unless --net asks for one.')
     .usage('[options] -- CMD [ARG…]')
     .passThroughOptions()
     .argument('<cmd>', 'the program, looked up in PATH inside')
@@ -92,10 +94,10 @@ export function doCommand(): Command {
     .option('--timeout <seconds>', 'end everything after this time (exit status 124)', parseSeconds)
     .option('--strace', 'write a line for each system call to standard error')
     .option('--strace-log <file>', 'write them to a file instead')
-    .option('--debug-log <file>', 'write what tsvisor itself has to say to a file')
-    .action((cmd: string, args: string[], options: DoOptions) => {
-      process.exitCode = runSandbox(toSpec([cmd, ...args], options));
-    });
+    .option('--debug-log <file>', 'write what tsvisor itself has to say to a file');
+  return addNetworkOptions(command).action((cmd: string, args: string[], options: DoOptions) => {
+    process.exitCode = runSandbox(toSpec([cmd, ...args], options));
+  });
 }
 
 function toSpec(args: string[], options: DoOptions): SandboxSpec {
@@ -114,6 +116,8 @@ function toSpec(args: string[], options: DoOptions): SandboxSpec {
     timeoutMs: options.timeout ?? null,
     strace: straceTarget(options),
     debugLog: options.debugLog ?? null,
+    network: networkSpec(options),
+    pcap: options.pcap ?? null,
   };
 }
 

@@ -30,6 +30,12 @@ const TERMINAL_REQUESTS = [
 /** F_DUPFD, GETFD, SETFD, GETFL, SETFL, DUPFD_CLOEXEC, ADD_SEALS, GET_SEALS. */
 const FCNTL_COMMANDS = [0, 1, 2, 3, 4, 1030, 1033, 1034];
 
+/** No MSG_FASTOPEN, which connects. */
+const MSG_NOSIGNAL = 0x4000;
+const SOL_SOCKET = 1;
+const SO_ERROR = 4;
+const SO_LINGER = 13;
+
 const PR_SET_NAME = 15;
 const PR_SET_VMA = 0x5356_4d41;
 
@@ -83,10 +89,40 @@ const EVENTS: readonly Rule[] = [
   { nr: 286, name: 'timerfd_settime', reason: 'the alarm' },
   { nr: 290, name: 'eventfd2', reason: 'counters of the sentry' },
   { nr: 293, name: 'pipe2', reason: 'pipes of the sentry' },
-  { nr: 44, name: 'sendto', reason: 'messages to the gofer' },
-  { nr: 45, name: 'recvfrom', reason: 'messages from the gofer' },
-  { nr: 46, name: 'sendmsg', reason: 'messages to the gofer' },
+  {
+    nr: 44,
+    name: 'sendto',
+    reason:
+      'messages to the gofer and the network helper; never to an address: donated sockets reach the peer they were connected to, and nobody else',
+    when: [
+      { argument: 3, oneOf: [MSG_NOSIGNAL] },
+      { argument: 4, oneOf: [0] },
+    ],
+  },
   { nr: 47, name: 'recvmsg', reason: 'messages from the gofer with the descriptors they donate' },
+];
+
+/** Sockets that the network helper donated. */
+const SOCKETS: readonly Rule[] = [
+  { nr: 48, name: 'shutdown', reason: 'a guest that has sent all it had to' },
+  {
+    nr: 55,
+    name: 'getsockopt',
+    reason: 'how connecting went',
+    when: [
+      { argument: 1, lowOneOf: [SOL_SOCKET] },
+      { argument: 2, lowOneOf: [SO_ERROR] },
+    ],
+  },
+  {
+    nr: 54,
+    name: 'setsockopt',
+    reason: 'a reset instead of a leave',
+    when: [
+      { argument: 1, lowOneOf: [SOL_SOCKET] },
+      { argument: 2, lowOneOf: [SO_LINGER] },
+    ],
+  },
 ];
 
 const PROCESS: readonly Rule[] = [
@@ -108,6 +144,6 @@ export function sentryFilter(platform: string): Filter {
   return {
     name: 'sentry',
     otherwise: 'eperm',
-    rules: [...(INTERCEPTION[platform] ?? []), ...GUESTS, ...FILES, ...EVENTS, ...PROCESS, ...NODE_RULES],
+    rules: [...(INTERCEPTION[platform] ?? []), ...GUESTS, ...FILES, ...EVENTS, ...SOCKETS, ...PROCESS, ...NODE_RULES],
   };
 }

@@ -81,12 +81,19 @@ export interface Host {
   /** ioctl whose argument is `length` bytes in memory (terminal attributes and window size). */
   ioctl(fd: HostFd, request: number, memory: HostMemory, offset: number): number;
 
-  /** Sends one message (SOCK_SEQPACKET or SOCK_STREAM) with optional descriptors. */
+  /** Sends one message (SOCK_SEQPACKET or SOCK_STREAM) with optional descriptors; those only before the sentry is confined. */
   send(fd: HostFd, memory: HostMemory, offset: number, length: number, descriptors?: readonly HostFd[]): number;
   /** Receives one message, blocking up to `timeoutMs`; descriptors (at most 8) go to `descriptors`, their count to the word after them is `receivedDescriptors`. 0 at end of file. */
   receive(fd: HostFd, memory: HostMemory, offset: number, length: number, descriptors: Int32Array | null, timeoutMs: number): number;
   /** Number of descriptors the last `receive` brought. */
   readonly receivedDescriptors: number;
+
+  /** shutdown(2) of a donated socket: SHUT_RD 0, SHUT_WR 1, SHUT_RDWR 2. */
+  shutdown(fd: HostFd, how: number): number;
+  /** SO_ERROR of a donated socket: its pending error, positive, forgotten by asking; 0: none. -errno where it cannot be asked. */
+  socketError(fd: HostFd): number;
+  /** Lets `close` of a donated TCP socket send a reset instead of taking leave (SO_LINGER of 0). */
+  resetOnClose(fd: HostFd): number;
 
   /** CLOCK_MONOTONIC in nanoseconds. */
   monotonicNs(): number;

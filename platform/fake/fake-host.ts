@@ -17,6 +17,7 @@ import { FakeMemory } from './fake-memory.ts';
 
 const EAGAIN = 11;
 const EBADF = 9;
+const ENOTSOCK = 88;
 const EEXIST = 17;
 const EINVAL = 22;
 const ENOENT = 2;
@@ -215,6 +216,17 @@ export class FakeHost implements Host {
 
   ioctl(): number {
     return -ENOTTY;
+  }
+
+  // No internet sockets here.
+  shutdown(): number {
+    return -ENOTSOCK;
+  }
+  socketError(): number {
+    return -ENOTSOCK;
+  }
+  resetOnClose(): number {
+    return -ENOTSOCK;
   }
 
   send(fd: HostFd, memory: HostMemory, offset: number, length: number, descriptors: readonly HostFd[] = []): number {

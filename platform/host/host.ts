@@ -14,11 +14,13 @@ import type { Host, HostFd, HostMemory, HostStat, Timestamp } from '../contract/
 import * as libc from './libc.ts';
 import { CpuLoad } from './cpu-load.ts';
 import { HostEvents } from './events.ts';
+import { setsockopt } from './files.ts';
 import { addressOf, allocateMemory, mapSharedMemory, showFile } from './memory.ts';
 import { received, receiveMessage, sendMessage } from './messages.ts';
 import { readHostFacts } from './proc.ts';
 import type { HostFacts } from './proc.ts';
 import { allowedCpus, currentCpu } from './process.ts';
+import * as sockets from './sockets.ts';
 
 export interface HostOptions {
   /** Receives lines of the debug log; without it they are dropped. */
@@ -29,12 +31,16 @@ const CLOCK_REALTIME = 0;
 const MFD_CLOEXEC = 1;
 const EFD_FLAGS = 0x80800; // EFD_CLOEXEC | EFD_NONBLOCK
 const EFAULT = 14;
-const NO_DESCRIPTORS: readonly HostFd[] = [];
+const MSG_NOSIGNAL = 0x4000;
+const SOL_SOCKET = 1;
+const SO_ERROR = 4;
+const SO_LINGER = 13;
 
 // Offsets in the host's page of memory.
 const STAT = 0;
 const POLLFD = 288;
 const OFFSETS = 304;
+const OPTION = 320;
 
 function outside(memory: HostMemory, offset: number, length: number): boolean {
   return !(offset >= 0 && length >= 0 && offset + length <= memory.bytes.length);
@@ -162,7 +168,31 @@ export class LinuxHost implements Host {
   }
 
   send(fd: HostFd, memory: HostMemory, offset: number, length: number, descriptors?: readonly HostFd[]): number {
-    return sendMessage(fd, memory, offset, length, descriptors ?? NO_DESCRIPTORS);
+    if (descriptors !== undefined) return sendMessage(fd, memory, offset, length, descriptors);
+    if (outside(memory, offset, length)) return -EFAULT;
+    // Not by sendmsg, whose destination address no filter could look at.
+    // SAFETY: the range lies within a permanent mapping.
+    return sockets.send(fd, addressOf(memory, offset), length, MSG_NOSIGNAL);
+  }
+
+  shutdown(fd: HostFd, how: number): number {
+    return sockets.shutdown(fd, how);
+  }
+
+  socketError(fd: HostFd): number {
+    const address = this.#page.address + OPTION;
+    this.#view.setUint32(OPTION + 8, 4, true);
+    // SAFETY: the value and its length are words of our own page.
+    const result = sockets.getsockopt(fd, SOL_SOCKET, SO_ERROR, address, address + 8);
+    return result < 0 ? result : this.#view.getInt32(OPTION, true);
+  }
+
+  resetOnClose(fd: HostFd): number {
+    // struct linger: on, after no time.
+    this.#view.setInt32(OPTION, 1, true);
+    this.#view.setInt32(OPTION + 4, 0, true);
+    // SAFETY: eight bytes of our own page.
+    return setsockopt(fd, SOL_SOCKET, SO_LINGER, this.#page.address + OPTION, 8);
   }
 
   receive(fd: HostFd, memory: HostMemory, offset: number, length: number, descriptors: Int32Array | null, timeoutMs: number): number {

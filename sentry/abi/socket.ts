@@ -41,6 +41,8 @@ export const MSG_ERRQUEUE = 0x2000;
 export const MSG_NOSIGNAL = 0x4000;
 export const MSG_MORE = 0x8000;
 export const MSG_WAITFORONE = 0x10000;
+export const MSG_ZEROCOPY = 0x400_0000;
+export const MSG_FASTOPEN = 0x2000_0000;
 export const MSG_CMSG_CLOEXEC = 0x4000_0000;
 
 export const SOL_SOCKET = 1;
@@ -64,19 +66,37 @@ export const SO_RCVLOWAT = 18;
 export const SO_SNDLOWAT = 19;
 export const SO_RCVTIMEO = 20;
 export const SO_SNDTIMEO = 21;
+export const SO_BINDTODEVICE = 25;
+export const SO_ATTACH_FILTER = 26;
+export const SO_DETACH_FILTER = 27;
+export const SO_PEERNAME = 28;
 export const SO_TIMESTAMP = 29;
 export const SO_ACCEPTCONN = 30;
 export const SO_PEERSEC = 31;
 export const SO_SNDBUFFORCE = 32;
 export const SO_RCVBUFFORCE = 33;
+export const SO_TIMESTAMPNS = 35;
+export const SO_MARK = 36;
+export const SO_TIMESTAMPING = 37;
 export const SO_PROTOCOL = 38;
 export const SO_DOMAIN = 39;
+export const SO_RXQ_OVFL = 40;
 export const SO_PEEK_OFF = 42;
+export const SO_BUSY_POLL = 46;
+export const SO_MAX_PACING_RATE = 47;
+export const SO_INCOMING_CPU = 49;
+export const SO_MEMINFO = 55;
+export const SO_COOKIE = 57;
 export const SO_PEERGROUPS = 59;
+export const SO_ZEROCOPY = 60;
+export const SO_BINDTOIFINDEX = 62;
+export const SO_PREFER_BUSY_POLL = 69;
 export const SO_PEERPIDFD = 77;
 
 export const SCM_RIGHTS = 1;
 export const SCM_CREDENTIALS = 2;
+export const SCM_TIMESTAMP = SO_TIMESTAMP;
+export const SCM_TIMESTAMPNS = SO_TIMESTAMPNS;
 /** Descriptors in one message (Linux SCM_MAX_FD). */
 export const SCM_MAX_FD = 253;
 
@@ -127,6 +147,8 @@ export const MSG_NAMES = {
   MSG_NOSIGNAL,
   MSG_MORE,
   MSG_WAITFORONE,
+  MSG_ZEROCOPY,
+  MSG_FASTOPEN,
   MSG_CMSG_CLOEXEC,
 } as const;
 export const SOCK_TYPE_NAMES = { SOCK_STREAM, SOCK_DGRAM, SOCK_RAW, SOCK_SEQPACKET } as const;

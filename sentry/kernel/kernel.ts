@@ -22,7 +22,12 @@ import { CELL_SIZE } from '../mm/user-memory.ts';
 import { AnonymousFiles } from '../fs/anonymous/anonymous-files.ts';
 import { SocketFamilies } from '../fs/socket/socket.ts';
 import { UnixFamily } from '../fs/unix/unix-family.ts';
-import { AF_UNIX } from '#sentry/abi/socket.ts';
+import { interfaceIoctl } from '../fs/inet/interface-ioctl.ts';
+import { InternetFamily } from '../fs/inet/inet-family.ts';
+import { Network } from '../fs/inet/network.ts';
+import { NetlinkFamily } from '../fs/netlink/netlink-family.ts';
+import { PacketFamily } from '../fs/packet/packet-family.ts';
+import { AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX } from '#sentry/abi/socket.ts';
 import type { MachineView } from '../fs/proc/process-view.ts';
 import type { HostEvents } from '../fs/host-file/host-events.ts';
 import { KnownBinaries } from './exec/binary.ts';
@@ -82,6 +87,7 @@ export class Kernel implements HostEvents {
   /** Pipes, sockets, epoll and the like: what they share. */
   readonly anonymous: AnonymousFiles;
   readonly sockets = new SocketFamilies();
+  readonly network: Network;
   readonly scratch: HostMemory;
   /** The cell of every `UserMemory`: used within one copy only. */
   readonly cell: HostMemory;
@@ -132,6 +138,12 @@ export class Kernel implements HostEvents {
     this.memoryBudget = new MemoryBudget(options.memoryLimit);
     this.anonymous = new AnonymousFiles(options.host, this.timers, this.memoryBudget);
     this.sockets.register(AF_UNIX, new UnixFamily(this.anonymous));
+    this.network = new Network(options.host, this.timers);
+    this.anonymous.interfaceIoctl = (request, argument, caller) => interfaceIoctl(this.network, request, argument, caller);
+    const internet = { files: this.anonymous, network: this.network };
+    this.sockets.register(AF_NETLINK, new NetlinkFamily(internet));
+    this.sockets.register(AF_PACKET, new PacketFamily(internet));
+    for (const domain of [AF_INET, AF_INET6]) this.sockets.register(domain, new InternetFamily(internet, domain));
     this.bootTimeNs = options.host.monotonicNs();
   }
 
@@ -146,13 +158,15 @@ export class Kernel implements HostEvents {
 
   /** Runs until init has ended; returns its wait status. */
   run(): number {
-    const { platform, timers } = this;
+    const { platform, timers, network } = this;
     while (this.exitStatus === null) {
+      // What the last call sent arrives now, and may make others runnable.
+      if (network.isDue) network.run();
       if (this.firstRunnable !== null) {
         this.serveRunnable();
         if (this.exitStatus !== null) break;
       }
-      const alarmNs = this.firstRunnable === null ? timers.nextDeadline : AT_ONCE;
+      const alarmNs = this.firstRunnable === null && !network.isDue ? timers.nextDeadline : AT_ONCE;
       if (alarmNs !== this.alarmNs) this.setAlarm(alarmNs);
       const stopped = platform.wait();
       if (stopped === null) this.serveHost();
@@ -219,6 +233,7 @@ export class Kernel implements HostEvents {
       if (task.wait.waiting) this.retry(task);
       else if (!task.inGuest) this.returnToGuest(task, null);
       if (this.exitStatus !== null) return;
+      if (this.network.isDue) this.network.run();
     }
   }
 

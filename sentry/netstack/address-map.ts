@@ -54,8 +54,10 @@ export class AddressMap<T> {
     return true;
   }
 
-  *values(): Generator<T> {
-    for (const first of this.buckets.values()) for (let node: Node<T> | null = first; node !== null; node = node.next) yield node.value;
+  /** One that has been here longest, or about so; null: there is none. */
+  get eldest(): T | null {
+    for (const first of this.buckets.values()) return first.value;
+    return null;
   }
 
   clear(): void {

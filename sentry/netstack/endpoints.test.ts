@@ -138,6 +138,9 @@ describe('packet endpoints', () => {
     while (tap.receive(new KernelIo(memory, 0, 2000), frame, 0) > 0) kinds.push(frame.from.kind, memory.bytes[9]!);
     // The datagram and the ICMP error it caused, each twice.
     expect(kinds).toEqual([4, 17, 0, 17, 4, 1, 0, 1]);
+    const { counters } = pair.left.interfaces.loopback;
+    // 14 + 20 + 8 + 1, and 14 + 20 + 8 + 29 for the error.
+    expect([counters.rxPackets, counters.txPackets, counters.rxBytes]).toEqual([2, 2, 43 + 71]);
   });
 
   it('send frames of their own', () => {

@@ -26,7 +26,7 @@ export const MEMBERSHIPS_PER_SOCKET_MAX = 20;
 export const ROUTES_MAX = 4096;
 export const ADVERTISED_ROUTES_MAX = 16;
 
-/** Neighbour entries of one interface and family (neigh.default.gc_thresh3): the least recently confirmed one goes, permanent ones stay. */
+/** Neighbour entries of one interface and family (neigh.default.gc_thresh3): one that was not used for long goes, permanent ones (at most half) stay. */
 export const NEIGHBOURS_MAX = 1024;
 /** Packets that wait for one neighbour's address (Linux: unres_qlen_bytes of 212,992 bytes): the oldest goes. */
 export const NEIGHBOUR_QUEUE_MAX = 101;

@@ -14,6 +14,7 @@ import { DatagramStore } from './endpoint/datagram.ts';
 import type { EndpointContext } from './endpoint/datagram-endpoint.ts';
 import { AddressConfiguration } from './ip/address-configuration.ts';
 import { Backlog, KIND_WHOLE } from './ip/backlog.ts';
+import { BacklogInput } from './ip/backlog-input.ts';
 import { ControlOutput } from './ip/control-output.ts';
 import { Groups } from './ip/groups.ts';
 import { Icmp } from './ip/icmp.ts';
@@ -80,6 +81,7 @@ export class Stack implements NeighbourProtocol {
   private readonly discovery: NeighbourDiscovery;
   private readonly reports: IcmpReports;
   private readonly input: IpInput;
+  private readonly ownInput: BacklogInput;
   private readonly ports: Port[] = [];
 
   constructor(options: StackOptions) {
@@ -110,6 +112,7 @@ export class Stack implements NeighbourProtocol {
     this.reports = new IcmpReports(state, this.interfaces, this.pathMtus, protocols);
     this.icmp = new Icmp(state, this.interfaces, this.output, errors, this.reports, this.discovery, this.groups, protocols);
     this.input = new IpInput(state, this.interfaces, this.icmp, this.groups, protocols);
+    this.ownInput = new BacklogInput(state, this.input, this.icmp, protocols);
     this.packets = new PacketLayer(state, this.interfaces, this.links, (owner, packet) => this.receiveWhole(owner, packet));
     this.configuration = new AddressConfiguration(state, this.interfaces, this.routes, this.discovery, this.groups, control);
     this.discovery.listen(this.configuration);
@@ -178,13 +181,13 @@ export class Stack implements NeighbourProtocol {
 
   /** Delivers what we sent ourselves. True: the budget did not suffice. */
   private drain(budget: number): boolean {
-    const { backlog, input } = this;
+    const { backlog, ownInput } = this;
     for (let left = budget; left > 0; left--) {
       const entry = backlog.shift();
       if (entry === null) return false;
       const owner = entry.interface;
       if (owner.isLoopback && owner.taps.length > 0) showOnLoopback(this.state, owner, entry);
-      input.fromBacklog(entry);
+      ownInput.deliver(entry);
       backlog.recycle(entry);
     }
     return backlog.length > 0;

@@ -3,7 +3,7 @@
  */
 import { EAGAIN, EBADF, EFAULT, EINTR, EINVAL, ENOTSOCK, EPIPE } from '#sentry/abi/errno.ts';
 import { O_NONBLOCK } from '#sentry/abi/fs.ts';
-import { MSG_DONTWAIT, MSG_NOSIGNAL, MSG_PEEK, MSG_WAITALL, SOCK_STREAM, SOCKADDR_MAX } from '#sentry/abi/socket.ts';
+import { MSG_DONTWAIT, MSG_ERRQUEUE, MSG_NOSIGNAL, MSG_PEEK, MSG_WAITALL, SOCK_STREAM, SOCKADDR_MAX } from '#sentry/abi/socket.ts';
 import { SIGPIPE } from '#sentry/abi/signal.ts';
 import { Socket } from '../fs/socket/socket.ts';
 import { Incoming, Outgoing } from '../fs/socket/transfer.ts';
@@ -16,6 +16,8 @@ import { openFile, READ_EVENTS, WRITE_EVENTS } from './file-args.ts';
 export class SocketWait {
   readonly socket: Socket;
   messages = 0;
+  /** This call began to connect, and answers EINPROGRESS if its time is over first. */
+  connects = false;
 
   constructor(socket: Socket) {
     this.socket = socket;
@@ -84,8 +86,7 @@ export function storeAddress(task: Task, value: string, address: number, lengthA
 
 /** Nothing but bytes goes along. */
 export function preparePlain(task: Task): void {
-  outgoing.address = '';
-  outgoing.rights = null;
+  outgoing.reset();
   outgoing.pid = task.group.pid;
   outgoing.uid = task.credentials.uid;
   outgoing.gid = task.credentials.gid;
@@ -123,16 +124,18 @@ export function receiveMessage(task: Task, socket: Socket, flags: number): numbe
   const before = wait.progress;
   if (before > 0) io.skip(before);
   incoming.reset();
-  const wantsAll = (flags & (MSG_WAITALL | MSG_PEEK)) === MSG_WAITALL && !socket.keepsBoundaries;
-  const n = socket.receive(io, incoming, flags, task);
-  const blocking = isBlocking(socket, flags);
+  // Linux sock_rcvlowat: how much a stream waits for.
+  const low = (flags & MSG_WAITALL) !== 0 ? Infinity : socket.options.receiveLowWater;
+  const wantsMore = low > 1 && (flags & MSG_PEEK) === 0 && !socket.keepsBoundaries;
+  const n = (flags & MSG_ERRQUEUE) !== 0 ? socket.receiveError(io, incoming, flags) : socket.receive(io, incoming, flags, task);
+  const blocking = isBlocking(socket, flags) && (flags & MSG_ERRQUEUE) === 0;
   if (n === -EAGAIN && blocking) {
     const result = waitForSocket(task, socket, READ_EVENTS, socket.options.receiveTimeoutNs);
     return result === BLOCKED || before === 0 ? result : before;
   }
   if (n < 0) return before > 0 ? before : n;
   const total = before + n;
-  if (!wantsAll || !blocking || n === 0 || io.remaining === 0 || incoming.rights !== null) return total;
+  if (!wantsMore || !blocking || n === 0 || io.remaining === 0 || total >= low || incoming.rights !== null) return total;
   wait.progress = total;
   const result = waitForSocket(task, socket, READ_EVENTS, socket.options.receiveTimeoutNs);
   return result === BLOCKED ? result : total;

@@ -4,6 +4,7 @@
 import { EBADF, EFAULT, EINVAL, ENOBUFS, EPERM } from '#sentry/abi/errno.ts';
 import { getU64, putI64 } from '#sentry/abi/layout.ts';
 import {
+  AF_NETLINK,
   AF_UNIX,
   CmsgHdr,
   cmsgAlign,
@@ -49,19 +50,24 @@ function parse(task: Task, socket: Socket, length: number): number {
     if (size < HEADER || size > length - at) return -EINVAL;
     const level = view.getInt32(AT + at + CmsgHdr.offsets.level, true);
     const type = view.getInt32(AT + at + CmsgHdr.offsets.type, true);
-    if (level === SOL_SOCKET) {
-      if (socket.domain !== AF_UNIX) return -EINVAL;
-      const result =
-        type === SCM_RIGHTS
-          ? takeRights(task, at + HEADER, size - HEADER)
-          : type === SCM_CREDENTIALS
-            ? takeCredentials(task, at + HEADER, size - HEADER)
-            : -EINVAL;
-      if (result < 0) return result;
-    }
+    const result = takeOne(task, socket, level, type, at + HEADER, size - HEADER);
+    if (result < 0) return result;
     at += cmsgAlign(size);
   }
   return 0;
+}
+
+function takeOne(task: Task, socket: Socket, level: number, type: number, at: number, length: number): number {
+  if (level === SOL_SOCKET && takesScm(socket.domain)) {
+    if (type === SCM_RIGHTS && socket.domain === AF_UNIX) return takeRights(task, at, length);
+    if (type === SCM_CREDENTIALS) return takeCredentials(task, at, length);
+    if (type === SCM_RIGHTS) return -EINVAL;
+  }
+  return socket.takeControl(level, type, task.scratch.view, AT + at, length, outgoing, task);
+}
+
+function takesScm(domain: number): boolean {
+  return domain === AF_UNIX || domain === AF_NETLINK;
 }
 
 function takeRights(task: Task, at: number, length: number): number {
@@ -97,11 +103,13 @@ function takeCredentials(task: Task, at: number, length: number): number {
  * Stores credentials and files of `incoming`, files becoming descriptors. Returns the bytes used or -EFAULT; what had no room is let go
  * and MSG_CTRUNC set.
  */
-export function storeControl(task: Task, address: number, room: number, flags: number): number {
-  let used = 0;
+export function storeControl(task: Task, address: number, size: number, flags: number): number {
+  const room = address === 0 ? 0 : size;
+  let used = storeMessages(task, address, room);
+  if (used < 0) return used;
   if (incoming.hasCredentials) {
     Ucred.encode(task.scratch.view, AT + HEADER, incoming);
-    const n = storeOne(task, address, room, SCM_CREDENTIALS, UCRED_SIZE);
+    const n = storeOne(task, address + used, room - used, SOL_SOCKET, SCM_CREDENTIALS, UCRED_SIZE);
     if (n < 0) return n;
     used += n;
   }
@@ -110,11 +118,26 @@ export function storeControl(task: Task, address: number, room: number, flags: n
   return n < 0 ? n : used + n;
 }
 
+/** What the family told: bytes used or -EFAULT. */
+function storeMessages(task: Task, address: number, room: number): number {
+  const { control } = incoming;
+  let used = 0;
+  for (let i = 0; i < control.count; i++) {
+    const length = control.lengths[i]!;
+    const from = control.offsets[i]!;
+    for (let j = 0; j < length; j++) task.scratch.view.setUint8(AT + HEADER + j, control.view.getUint8(from + j));
+    const n = storeOne(task, address + used, room - used, control.levels[i]!, control.types[i]!, length);
+    if (n < 0) return n;
+    used += n;
+  }
+  return used;
+}
+
 /** The data lies behind the header's place in the scratch memory. */
-function storeOne(task: Task, address: number, room: number, type: number, length: number): number {
+function storeOne(task: Task, address: number, room: number, level: number, type: number, length: number): number {
   const { view } = task.scratch;
   let size = HEADER + length;
-  if (address === 0 || room < HEADER) {
+  if (room < HEADER) {
     incoming.flags |= MSG_CTRUNC;
     return 0;
   }
@@ -123,7 +146,7 @@ function storeOne(task: Task, address: number, room: number, type: number, lengt
     size = room;
   }
   putI64(view, AT, size);
-  view.setInt32(AT + CmsgHdr.offsets.level, SOL_SOCKET, true);
+  view.setInt32(AT + CmsgHdr.offsets.level, level, true);
   view.setInt32(AT + CmsgHdr.offsets.type, type, true);
   if (task.memory.copyOut(address, task.scratch, AT, size) < 0) return -EFAULT;
   return Math.min(cmsgAlign(size), room);
@@ -132,7 +155,7 @@ function storeOne(task: Task, address: number, room: number, type: number, lengt
 function storeRights(task: Task, address: number, room: number, cloexec: boolean): number {
   const rights = incoming.rights!;
   incoming.rights = null;
-  const fits = address === 0 || room < HEADER ? 0 : Math.min(rights.length, Math.floor((room - HEADER) / 4));
+  const fits = room < HEADER ? 0 : Math.min(rights.length, Math.floor((room - HEADER) / 4));
   let count = 0;
   while (count < fits) {
     const fd = task.files.install(rights[count]!, cloexec);
@@ -144,7 +167,7 @@ function storeRights(task: Task, address: number, room: number, cloexec: boolean
     incoming.flags |= MSG_CTRUNC;
     releaseRights(rights.slice(count));
   }
-  const stored = count === 0 ? 0 : storeOne(task, address, room, SCM_RIGHTS, 4 * count);
+  const stored = count === 0 ? 0 : storeOne(task, address, room, SOL_SOCKET, SCM_RIGHTS, 4 * count);
   if (stored >= 0) return stored;
   // Linux: descriptors whose numbers cannot be told are not given out; the message comes without them.
   for (let i = 0; i < count; i++) task.files.close(task.scratch.view.getInt32(AT + HEADER + 4 * i, true));

@@ -25,7 +25,7 @@ import { Frames } from './rescue.ts';
 /** Rounds of looking at slots (a few nanoseconds each) between two looks at everything else. */
 const ROUNDS = 1000;
 /** Looks at everything else without any posted call: then it is the guest that works, and the sentry sleeps until its next stop. */
-const EMPTY_LOOKS_MAX = 10;
+const EMPTY_LOOKS_MAX = 4;
 /** Posted calls served between two looks at everything else. */
 const TAKES = 64;
 /** More running threads than these are not looked at: going through all their slots takes too long. */

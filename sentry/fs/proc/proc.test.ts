@@ -8,6 +8,8 @@ import type { AddressSpace } from '../../mm/address-space.ts';
 import { ALL_CAPABILITIES, initialCredentials } from '../../vfs/credentials.ts';
 import type { FileDescription } from '../../vfs/file-description.ts';
 import { WALK_FOLLOW } from '../../vfs/walk.ts';
+import { TimerQueue } from '../../lib/timer-queue.ts';
+import { Network } from '../inet/network.ts';
 import { FileStore } from '../tmpfs/file-store.ts';
 import { TmpFileSystem } from '../tmpfs/tmpfs.ts';
 import { World } from '../testing/world.ts';
@@ -35,6 +37,8 @@ class Bench {
       machine: { cpuCount: 2, cpuDescription: 'vendor_id\t: None\n', memoryBytes: 1 << 30 },
       memoryUsed: 1 << 20,
       fileSystemTypes: ['proc', 'tmpfs'],
+      network: new Network(this.host, new TimerQueue()),
+      anonymous: { unixSockets: new Set() },
     };
     this.world = new World(this.host, new ProcFileSystem(5, this.host, kernel as unknown as KernelView));
     const other = new World(this.host, new TmpFileSystem(new FileStore(this.host), 6));
@@ -245,7 +249,7 @@ describe('/proc itself', () => {
     const bench = new Bench();
     const width = (name: string): number => bench.read(`/1/net/${name}`).indexOf('\n');
     expect(['tcp', 'tcp6', 'udp', 'udp6', 'raw', 'route', 'unix'].map(width)).toEqual([149, 144, 127, 162, 114, 127, 55]);
-    expect(bench.read('/1/net/dev').split('\n').length).toBe(3);
+    expect(bench.read('/1/net/dev').split('\n').length).toBe(4);
   });
 
   test('sysctl', () => {

@@ -6,6 +6,8 @@ import type { AddressSpace } from '../../mm/address-space.ts';
 import type { Credentials } from '../../vfs/credentials.ts';
 import type { FileDescription } from '../../vfs/file-description.ts';
 import type { FsContext } from '../../vfs/fs-context.ts';
+import type { UnixSocket } from '../unix/unix-socket.ts';
+import type { NetworkView } from './net/directory.ts';
 
 /** Signal masks as two words each. */
 export interface SignalWords {
@@ -82,4 +84,6 @@ export interface KernelView {
   readonly memoryUsed: number;
   /** Names of file systems for /proc/filesystems; `nodev` where they need no device. */
   readonly fileSystemTypes: readonly string[];
+  readonly network: NetworkView;
+  readonly anonymous: { readonly unixSockets: ReadonlySet<UnixSocket> };
 }

@@ -19,7 +19,7 @@ import { DescriptorLink, DescriptorsDirectory, fdinfoText } from './descriptors.
 import { mapsText, statmText } from './maps.ts';
 import { MemoryInode } from './memory-file.ts';
 import { mountInfoText, mountStatsText, mountsText } from './mounts.ts';
-import { networkDirectory } from './net.ts';
+import { networkDirectory } from './net/directory.ts';
 import type { TaskView } from './process-view.ts';
 import type { ProcFileSystem } from './proc-file-system.ts';
 import { smapsRollupText, smapsText } from './smaps.ts';
@@ -102,7 +102,7 @@ function processEntries(fs: ProcFileSystem, task: TaskView, leads: boolean): Rec
     mountinfo: text((caller) => mountInfoText(task, readerOf(caller).fs.root)),
     mounts: text((caller) => mountsText(task, readerOf(caller).fs.root)),
     mountstats: secret((caller) => mountStatsText(task, readerOf(caller).fs.root)),
-    net: networkDirectory(fs),
+    net: networkDirectory(fs, kernel.network, kernel.anonymous.unixSockets),
     ns: namespacesDirectory(fs),
     oom_adj: text(() => '0\n'),
     oom_score: text(() => '0\n'),

@@ -6,8 +6,9 @@
  *
  * Another family is a class derived from this one and a `SocketFamily` in the registry.
  */
-import { EAFNOSUPPORT, EOPNOTSUPP } from '#sentry/abi/errno.ts';
+import { EAFNOSUPPORT, EAGAIN, EINVAL, ENODEV, EOPNOTSUPP } from '#sentry/abi/errno.ts';
 import { O_NONBLOCK, O_RDWR } from '#sentry/abi/fs.ts';
+import { SOL_SOCKET } from '#sentry/abi/socket.ts';
 import type { WaitQueue } from '../../lib/wait-queue.ts';
 import type { Io } from '../../mm/io.ts';
 import { FileDescription } from '../../vfs/file-description.ts';
@@ -15,6 +16,7 @@ import type { Caller } from '../../vfs/inode.ts';
 import type { VfsCaller } from '../../vfs/walk.ts';
 import type { AnonymousFiles } from '../anonymous/anonymous-files.ts';
 import { SOCKET_BUFFER_DEFAULT } from '../anonymous/limits.ts';
+import type { OptionValue } from './option-table.ts';
 import { Incoming, Outgoing } from './transfer.ts';
 
 const S_IFSOCK = 0o140000;
@@ -48,8 +50,26 @@ export class SocketOptions {
   lingerOn = 0;
   lingerSeconds = 0;
   priority = 0;
-  /** Switches without effect of their own here, by option number: SO_REUSEADDR, SO_KEEPALIVE … */
+  mark = 0;
+  busyPollMicros = 0;
+  /** SO_BINDTODEVICE: index of an interface, 0 none. */
+  boundInterface = 0;
+  /** Those that are on or off, by option number: SO_REUSEADDR, SO_KEEPALIVE … */
   readonly switches = new Map<number, number>();
+
+  /** An accepted connection has its listener's options, but buffers of its own. */
+  inherit(from: SocketOptions): void {
+    this.receiveTimeoutNs = from.receiveTimeoutNs;
+    this.sendTimeoutNs = from.sendTimeoutNs;
+    this.receiveLowWater = from.receiveLowWater;
+    this.lingerOn = from.lingerOn;
+    this.lingerSeconds = from.lingerSeconds;
+    this.priority = from.priority;
+    this.mark = from.mark;
+    this.busyPollMicros = from.busyPollMicros;
+    this.boundInterface = from.boundInterface;
+    for (const [option, on] of from.switches) this.switches.set(option, on);
+  }
 }
 
 export abstract class Socket extends FileDescription {
@@ -107,12 +127,44 @@ export abstract class Socket extends FileDescription {
   get peerCredentials(): PeerCredentials | null {
     return null;
   }
-  /** Options of the family's own levels: the value or -errno. */
-  setOption(_level: number, _name: number, _value: number): number {
+  /** An option of one of the family's own levels: 0 or -errno. */
+  setOption(_level: number, _name: number, _value: OptionValue, _caller: SocketCaller): number {
     return -EOPNOTSUPP;
   }
-  getOption(_level: number, _name: number): number {
+  /** Stores the option in `value`: its size or -errno. */
+  getOption(_level: number, _name: number, _value: OptionValue, _caller: SocketCaller): number {
     return -EOPNOTSUPP;
+  }
+  /** An option of SOL_SOCKET has a new value in `options`. */
+  optionChanged(_name: number): void {}
+  /** Brings `options` up to date before SOL_SOCKET is read. */
+  refreshOptions(): void {}
+  /** Whether it is of AF_INET or AF_INET6. */
+  get isInternet(): boolean {
+    return false;
+  }
+  /** For SO_BINDTODEVICE. -ENODEV: there is none of that name. */
+  interfaceIndex(_name: string): number {
+    return -ENODEV;
+  }
+  interfaceName(_index: number): string | null {
+    return null;
+  }
+  /** Bytes that wait to be read, and that were written and not yet consumed by the other side. */
+  get receiveQueued(): number {
+    return 0;
+  }
+  get sendQueued(): number {
+    return 0;
+  }
+
+  /** A control message of sendmsg(2), `length` bytes at `at` of `view`: kept in `into`. 0 or -errno. SOL_SOCKET's files and credentials do not come here. */
+  takeControl(level: number, _type: number, _view: DataView, _at: number, _length: number, _into: Outgoing, _caller: SocketCaller): number {
+    return level === SOL_SOCKET ? -EINVAL : 0;
+  }
+  /** recvmsg(2) with MSG_ERRQUEUE. */
+  receiveError(_io: Io, _into: Incoming, _flags: number): number {
+    return -EAGAIN;
   }
 
   override get writesWhole(): boolean {
@@ -130,6 +182,10 @@ export abstract class Socket extends FileDescription {
     return this.options.sendTimeoutNs;
   }
 
+  override ioctl(request: number, argument: number, caller: Caller): number {
+    return this.files.interfaceIoctl(request, argument, caller);
+  }
+
   override read(io: Io, _position: number, caller: Caller): number {
     // Linux: sock_read_iter, as System V did it; recv(2) of nothing asks the socket.
     if (io.remaining === 0) return 0;
@@ -141,6 +197,7 @@ export abstract class Socket extends FileDescription {
 
   override write(io: Io, _position: number, caller: Caller): number {
     const sender = socketCaller(caller);
+    plainOutgoing.reset();
     plainOutgoing.pid = sender.group.pid;
     plainOutgoing.uid = sender.credentials.uid;
     plainOutgoing.gid = sender.credentials.gid;

@@ -56,6 +56,7 @@ export abstract class UnixSocket extends Socket implements Charged, Carrier {
   constructor(domain: UnixDomain, type: number, flags: number, caller: Caller) {
     super(domain.files, AF_UNIX, type, 0, flags, caller);
     this.domainState = domain;
+    domain.files.unixSockets.add(this);
   }
 
   // Names.
@@ -192,6 +193,7 @@ export abstract class UnixSocket extends Socket implements Charged, Carrier {
 
   protected override destroy(): void {
     this.closed = true;
+    this.domainState.files.unixSockets.delete(this);
     this.shut = SHUT_BOTH;
     this.discardMessages();
     this.room.notify(WRITABLE);

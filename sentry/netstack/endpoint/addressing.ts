@@ -91,6 +91,7 @@ export function prepareHeader(ip: IpHeader, protocol: number, path: Path, option
   else if (ip.version === 6 && path.interface !== null) ip.hopLimit = path.interface.ipv6.hopLimit;
   ip.trafficClass = options.trafficClass;
   ip.isLooped = options.isMulticastLooped;
+  ip.skipsChecksum = options.hasNoChecksum;
   ip.interfaceIndex = path.interfaceIndex;
   const discover = options.mtuDiscover;
   ip.dontFragment = discover !== PMTUDISC_DONT && discover !== PMTUDISC_INTERFACE && discover !== PMTUDISC_OMIT;

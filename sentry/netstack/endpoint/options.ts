@@ -45,7 +45,7 @@ export class EndpointOptions {
   segmentSize = 0;
   /** UDP_CORK. */
   isCorked = false;
-  /** UDP_NO_CHECK6_TX, SO_NO_CHECK. */
+  /** SO_NO_CHECK, UDP_NO_CHECK6_TX: datagrams leave without a checksum. */
   hasNoChecksum = false;
 }
 

@@ -182,7 +182,8 @@ export class AddressConfiguration implements InterfaceListener, DiscoveryListene
     }
     const hopLimit = view.getUint8(offset + 4);
     if (hopLimit > 0) owner.ipv6.hopLimit = hopLimit;
-    if (options.mtu >= IPV6_MTU_MIN && options.mtu <= owner.device!.mtu) this.interfaces.setMtu(owner, options.mtu);
+    if (options.mtu >= IPV6_MTU_MIN && options.mtu <= owner.device!.mtu && options.mtu !== owner.mtu)
+      this.interfaces.setMtu(owner, options.mtu);
     this.setRoute(owner, ANY_IPV6, 0, router, lifetimeNs);
     for (let i = 0; i < options.prefixCount; i++) this.prefix(owner, options.prefixes[i]!);
   }

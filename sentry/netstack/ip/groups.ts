@@ -47,6 +47,8 @@ const REPORTS = 2;
 const REPORT_INTERVAL_NS = SECOND;
 /** As long as an older querier has been heard (Older Version Querier Present Timeout). */
 const OLDER_QUERIER_NS = 260 * SECOND;
+/** Answers to one query are spread over this at least, whatever it asks for: each group answers by a packet of its own. */
+const RESPONSE_MIN_MS = 1000;
 const ALERT_LENGTH = 8;
 const IGMP_ROUTERS = new IpAddress().setIpv4(0xe0000016);
 const ALL_ROUTERS4 = new IpAddress().setIpv4(0xe0000002);
@@ -226,7 +228,7 @@ export class Groups {
     for (const membership of owner.groups) {
       if (membership.timer === null || membership.group.version !== version) continue;
       if (!isGeneral && !membership.group.equals(group)) continue;
-      const at = this.state.nowNs + this.state.randomDelay(responseMs * MILLISECOND);
+      const at = this.state.nowNs + this.state.randomDelay(Math.max(responseMs, RESPONSE_MIN_MS) * MILLISECOND);
       if (!membership.timer.isSet || membership.timer.deadlineNs > at) this.state.timers.set(membership.timer, at);
     }
   }

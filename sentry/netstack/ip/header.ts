@@ -35,6 +35,8 @@ export class IpHeader {
   ignoresPathMtu = false;
   /** Output to a group: this host gets it too if it is a member (IP_MULTICAST_LOOP). */
   isLooped = true;
+  /** Output of UDP: the checksum stays 0. */
+  skipsChecksum = false;
   /** Input: the identification field, for quotations. */
   identification = 0;
   /** Input: where it arrived; output: the interface it has to leave by, 0 for any. */
@@ -54,6 +56,7 @@ export class IpHeader {
     this.mayFragment = other.mayFragment;
     this.ignoresPathMtu = other.ignoresPathMtu;
     this.isLooped = other.isLooped;
+    this.skipsChecksum = other.skipsChecksum;
     this.identification = other.identification;
     this.interfaceIndex = other.interfaceIndex;
     this.isToMany = other.isToMany;
@@ -73,6 +76,7 @@ export class IpHeader {
     this.mayFragment = true;
     this.ignoresPathMtu = false;
     this.isLooped = true;
+    this.skipsChecksum = false;
     this.identification = 0;
     this.interfaceIndex = 0;
     this.isToMany = false;

@@ -20,15 +20,12 @@ import { DatagramParts, parseIpv4 } from '../wire/ipv4.ts';
 import { DROPPED, parseIpv6, UNKNOWN_HEADER, walkExtensions, NEXT_NONE } from '../wire/ipv6.ts';
 import { isUdpChecksumRight, UDP_HEADER_LENGTH } from '../wire/udp.ts';
 import { Arrival } from './arrival.ts';
-import { KIND_PAYLOAD, KIND_TCP, KIND_UDP } from './backlog.ts';
-import type { BacklogEntry } from './backlog.ts';
 import { IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_IGMP, IPPROTO_TCP, IPPROTO_UDP } from './header.ts';
 import type { IpHeader } from './header.ts';
 import type { Icmp } from './icmp.ts';
 import type { Groups } from './groups.ts';
 import type { Protocols } from './protocols.ts';
 import { ReassemblyTable } from './reassembly.ts';
-import { serialiseUpper } from './serialise.ts';
 
 export class IpInput {
   readonly reassembly: ReassemblyTable;
@@ -175,8 +172,8 @@ export class IpInput {
     return true;
   }
 
-  /** A packet for us, whole. */
-  private deliver(arrival: Arrival): void {
+  /** A packet for us, whole, to the layers above. */
+  deliver(arrival: Arrival): void {
     const { ip } = arrival;
     const { protocol } = ip;
     const counters = this.state.counters.ip(ip.version);
@@ -244,69 +241,12 @@ export class IpInput {
     this.icmp.portUnreachable(arrival);
   }
 
-  /** One entry of the backlog; the caller recycles it. */
-  fromBacklog(entry: BacklogEntry): void {
-    const { ip } = entry;
-    const owner = entry.interface;
-    if (entry.kind > KIND_PAYLOAD) {
-      this.whole(entry);
-      return;
-    }
-    const counters = this.state.counters.ip(ip.version);
-    counters.InReceives++;
-    if (this.protocols.raw.wants(ip.protocol) && entry.kind !== KIND_PAYLOAD) this.showRaw(entry);
-    if (entry.kind === KIND_TCP) {
-      counters.InDelivers++;
-      const body = entry.payload.packet === null ? null : entry.payload;
-      this.protocols.tcp.input(ip, entry.tcp, body, this.state.nowNs);
-    } else if (entry.kind === KIND_UDP) {
-      counters.InDelivers++;
-      if (!this.protocols.udp.input(ip, entry.sourcePort, entry.destinationPort, entry.payload)) this.noPort(entry);
-    } else {
-      const { arrival } = this;
-      this.arrivalOf(entry, owner);
-      arrival.payload.set(entry.payload.packet!, entry.payload.offset, entry.payload.length);
-      this.deliver(arrival);
-    }
-  }
-
-  private arrivalOf(entry: BacklogEntry, owner: NetworkInterface): void {
-    const { arrival } = this;
-    arrival.interface = owner;
-    arrival.ip.copy(entry.ip);
-    arrival.ipStart = -1;
-    arrival.isVerified = true;
-  }
-
-  /** Nobody has the port of a datagram that never was bytes: it becomes some to be quoted. */
-  private noPort(entry: BacklogEntry): void {
-    this.state.counters.udp(entry.ip.version).NoPorts++;
-    this.withBytes(entry, (arrival) => {
-      this.icmp.portUnreachable(arrival);
-    });
-  }
-
-  private showRaw(entry: BacklogEntry): void {
-    this.withBytes(entry, (arrival) => {
-      this.protocols.raw.input(arrival);
-    });
-  }
-
-  private withBytes(entry: BacklogEntry, then: (arrival: Arrival) => void): void {
-    const packet = serialiseUpper(this.state.pool, entry);
-    if (packet === null) return;
-    this.arrivalOf(entry, entry.interface);
-    this.arrival.payload.set(packet, packet.start, packet.length);
-    then(this.arrival);
-    packet.release();
-  }
-
-  private whole(entry: BacklogEntry): void {
-    const packet = entry.payload.packet!;
+  /** A whole packet of ours that came back by the backlog: one of a raw socket's own making, or a group's copy. */
+  whole(owner: NetworkInterface, packet: Packet): void {
     this.isOwnCopy = true;
     const version = packet.length > 0 ? packet.memory.view.getUint8(packet.start) >>> 4 : 0;
-    if (version === 4) this.ipv4(entry.interface, packet, false, NO_OFFLOAD);
-    else if (version === 6) this.ipv6(entry.interface, packet, false, NO_OFFLOAD);
+    if (version === 4) this.ipv4(owner, packet, false, NO_OFFLOAD);
+    else if (version === 6) this.ipv6(owner, packet, false, NO_OFFLOAD);
     this.isOwnCopy = false;
   }
 }

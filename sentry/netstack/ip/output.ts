@@ -65,7 +65,7 @@ export class IpOutput implements TcpLower {
     const routed = this.refresh(path);
     if (routed < 0) return this.noRoute(ip, routed);
     if (path.isLoopback) {
-      const entry = this.enqueue(KIND_TCP, ip, payload);
+      const entry = this.enqueue(KIND_TCP, path, ip, payload);
       if (entry === null) return -ENOBUFS;
       entry.tcp.copy(tcp);
       return 0;
@@ -88,7 +88,7 @@ export class IpOutput implements TcpLower {
     const routed = this.refresh(path);
     if (routed < 0) return this.noRoute(ip, routed);
     if (path.isLoopback && !path.isToMany) {
-      const entry = this.enqueue(KIND_UDP, ip, payload);
+      const entry = this.enqueue(KIND_UDP, path, ip, payload);
       if (entry === null) return -ENOBUFS;
       entry.sourcePort = sourcePort;
       entry.destinationPort = destinationPort;
@@ -98,9 +98,9 @@ export class IpOutput implements TcpLower {
     if (packet === null) return this.noMemory(ip);
     writeUdp(packet.memory.view, packet.start, sourcePort, destinationPort, payload.length);
     const fits = packet.length + ipHeaderLength(ip.version) <= path.mtu;
-    const left = fits && !path.isToMany && path.interface!.device !== null && path.interface!.device.canChecksum;
+    const left = fits && !path.isToMany && !ip.skipsChecksum && path.interface!.device !== null && path.interface!.device.canChecksum;
     this.prepareOffload(ip, packet, IPPROTO_UDP, UDP_CHECKSUM_OFFSET, left);
-    if (!left) fillUdpChecksum(ip, packet.memory.view, packet.start, packet.length);
+    if (!left && !ip.skipsChecksum) fillUdpChecksum(ip, packet.memory.view, packet.start, packet.length);
     return this.emit(path, ip, packet, this.offload);
   }
 
@@ -148,7 +148,7 @@ export class IpOutput implements TcpLower {
     return -ENOBUFS;
   }
 
-  private enqueue(kind: number, ip: IpHeader, payload: Payload | null): BacklogEntry | null {
+  private enqueue(kind: number, path: Path, ip: IpHeader, payload: Payload | null): BacklogEntry | null {
     this.state.counters.ip(ip.version).OutRequests++;
     const entry = this.backlog.append(kind, this.links.loopback);
     if (entry === null) {
@@ -157,7 +157,7 @@ export class IpOutput implements TcpLower {
     }
     entry.ip.copy(ip);
     entry.ip.isToMany = false;
-    entry.ip.interfaceIndex = this.links.loopback.index;
+    entry.ip.interfaceIndex = path.interfaceIndex;
     if (payload === null) {
       entry.payload.packet = null;
       entry.payload.length = 0;
@@ -180,7 +180,7 @@ export class IpOutput implements TcpLower {
   private emit(path: Path, ip: IpHeader, packet: Packet, offload: Offload): number {
     const counters = this.state.counters.ip(ip.version);
     counters.OutRequests++;
-    if (path.isLoopback && !path.isToMany) return this.toOurselves(ip, packet);
+    if (path.isLoopback && !path.isToMany) return this.toOurselves(path, ip, packet);
     const total = packet.length + ipHeaderLength(ip.version);
     if (ip.version === 4 && total > 65_535) return this.tooBig(packet);
     if (offload.segmentSize === 0 && total > (ip.ignoresPathMtu ? path.interface!.mtu : path.mtu)) {
@@ -202,7 +202,7 @@ export class IpOutput implements TcpLower {
     return this.identification;
   }
 
-  private toOurselves(ip: IpHeader, packet: Packet): number {
+  private toOurselves(path: Path, ip: IpHeader, packet: Packet): number {
     const entry = this.backlog.append(KIND_PAYLOAD, this.links.loopback);
     if (entry === null) {
       this.state.counters.backlogDropped++;
@@ -211,7 +211,7 @@ export class IpOutput implements TcpLower {
     }
     entry.ip.copy(ip);
     entry.ip.isToMany = false;
-    entry.ip.interfaceIndex = this.links.loopback.index;
+    entry.ip.interfaceIndex = path.interfaceIndex;
     entry.payload.set(packet, packet.start, packet.length);
     return 0;
   }

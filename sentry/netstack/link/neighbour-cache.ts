@@ -5,7 +5,7 @@
  *     INCOMPLETE ──answer──▶ REACHABLE ──30 s──▶ STALE ──use──▶ DELAY ──5 s──▶ PROBE ──answer──▶ REACHABLE
  *         └───3 questions unanswered──▶ FAILED ◀──────────────────────────────────┘
  *
- * Nothing is asked for entries that nobody uses. The cache and the packets that wait are bounded: the oldest goes.
+ * Nothing is asked for entries that nobody uses. The cache and the packets that wait are bounded: what is old goes.
  */
 import { ENOBUFS } from '#sentry/abi/errno.ts';
 import { IpAddress } from '../address.ts';
@@ -33,6 +33,8 @@ const NUD_VALID = NUD_FIXED | NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE;
 
 const DELAY_NS = 5 * SECOND;
 const PROBES_MAX = 3;
+/** Entries looked at when one has to go. */
+const EVICTION_SAMPLE = 8;
 
 /** A packet that waits, with what it leaves to the device. */
 class WaitingPacket {
@@ -51,6 +53,8 @@ export class Neighbour {
   readonly hardware = new HardwareAddress();
   state = NUD_INCOMPLETE;
   isRouter = false;
+  /** Index in the cache's list. */
+  place = 0;
   probes = 0;
   confirmedNs = 0;
   usedNs = 0;
@@ -84,6 +88,8 @@ export class NeighbourCache {
   private readonly state: StackState;
   private readonly protocol: NeighbourProtocol;
   private readonly entries = new AddressMap<Neighbour>();
+  /** The same, without order, to choose from. */
+  private readonly all: Neighbour[] = [];
   /** Packets that wait, for all neighbours together. */
   private waiting = 0;
   /** Permanent entries: at most half of the table, so that there is always one that can go. */
@@ -100,7 +106,7 @@ export class NeighbourCache {
   }
 
   list(): Neighbour[] {
-    return [...this.entries.values()];
+    return this.all.slice();
   }
 
   /** Sends the IP packet [start, end) to `nextHop`, now or when its hardware address is known. Takes over the caller's reference. */
@@ -171,11 +177,16 @@ export class NeighbourCache {
     if ((neighbour.state & NUD_FIXED) !== 0) this.fixed--;
     this.drop(neighbour, 'silently');
     this.entries.delete(address);
+    const last = this.all.pop()!;
+    if (last !== neighbour) {
+      this.all[neighbour.place] = last;
+      last.place = neighbour.place;
+    }
     return true;
   }
 
   clear(): void {
-    for (const neighbour of this.entries.values()) this.drop(neighbour, 'silently');
+    for (const neighbour of this.all.splice(0)) this.drop(neighbour, 'silently');
     this.entries.clear();
     this.fixed = 0;
   }
@@ -215,14 +226,24 @@ export class NeighbourCache {
     const neighbour = new Neighbour(address, this);
     neighbour.updatedNs = this.state.nowNs;
     this.entries.set(address, neighbour);
+    neighbour.place = this.all.length;
+    this.all.push(neighbour);
     return neighbour;
   }
 
-  /** Forgets the one that was used longest ago. */
+  /**
+   * Forgets one that was not used for long: the stalest of a few from a place chosen by chance, as looking at all of them for each frame of a flood would
+   * be a flood's success. At most half are permanent, so some that may go are found soon.
+   */
   private evict(): void {
+    const { all } = this;
     let oldest: Neighbour | null = null;
-    for (const neighbour of this.entries.values())
+    let place = (this.state.random() >>> 1) % all.length;
+    for (let looked = 0; looked < all.length && (looked < EVICTION_SAMPLE || oldest === null); looked++) {
+      const neighbour = all[place]!;
+      place = place + 1 === all.length ? 0 : place + 1;
       if ((neighbour.state & NUD_FIXED) === 0 && (oldest === null || neighbour.usedNs < oldest.usedNs)) oldest = neighbour;
+    }
     if (oldest !== null) this.remove(oldest.address);
   }
 

@@ -58,8 +58,7 @@ export class PathMtus {
   }
 
   private evict(): void {
-    let oldest: PathMtu | null = null;
-    for (const entry of this.entries.values()) if (oldest === null || entry.expiresNs < oldest.expiresNs) oldest = entry;
-    if (oldest !== null) this.entries.delete(oldest.address);
+    const { eldest } = this.entries;
+    if (eldest !== null) this.entries.delete(eldest.address);
   }
 }

@@ -70,8 +70,8 @@ export class Router {
     if (!path.isSourceGiven) path.source.copy(owner.isLoopback && destination.isIpv4 ? LOOPBACK_IPV4 : destination);
     this.leave(path, this.interfaces.loopback, destination);
     path.isLoopback = true;
-    // Scope of a link-local address: the interface it belongs to.
-    if (destination.isLinkLocal && !destination.isIpv4) path.interfaceIndex = owner.index;
+    // Linux: IPv6 packets to ourselves arrive on the interface that has the address, IPv4 ones on lo.
+    if (!destination.isIpv4) path.interfaceIndex = owner.index;
     return 0;
   }
 

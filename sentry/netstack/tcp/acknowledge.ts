@@ -157,7 +157,7 @@ function measure(connection: ControlBlock, header: TcpHeader, result: AckResult)
   if (rttUs < 0 && result.advanced && connection.usesTimestamps && header.timestamps !== 0 && header.tsEcho !== 0) {
     const { context } = connection;
     const elapsedMs = (context.nowMs + connection.timestampOffset - header.tsEcho) | 0;
-    if (elapsedMs >= 0 && elapsedMs < 2_000_000) rttUs = Math.max(elapsedMs, 1) * 1000;
+    if (elapsedMs >= 0 && elapsedMs < 200_000) rttUs = Math.max(elapsedMs, 1) * 1000;
   } else if (rttUs >= 0) noteMinRtt(connection, rttUs);
   if (rttUs >= 0) sampleRtt(connection, rttUs);
 }

@@ -1,6 +1,6 @@
 /** An established connection in time: acknowledgements, Nagle, probes, windows, urgent data, buffers, path MTU. */
 import { describe, expect, it } from 'vitest';
-import { EAGAIN, ECONNRESET, EINVAL, ETIMEDOUT } from '#sentry/abi/errno.ts';
+import { EAGAIN, ECONNRESET, EINVAL, EMSGSIZE, ENETUNREACH, ENOBUFS, ETIMEDOUT } from '#sentry/abi/errno.ts';
 import { POLLHUP, POLLPRI, POLLRDHUP, READABLE, WRITABLE } from '#sentry/abi/fs.ts';
 import { MSG_MORE, MSG_OOB, MSG_PEEK, MSG_TRUNC } from '#sentry/abi/socket.ts';
 import { IpHeader } from '../ip/header.ts';
@@ -416,5 +416,52 @@ describe('a path that narrows', () => {
     expect(world.server.readInto(server, 1 << 20)).toBe(12_000);
     expect(client.cwnd).toBeGreaterThanOrEqual(cwnd);
     expect(world.client.tcp.counters.TCPTimeouts).toBe(0);
+  });
+});
+
+describe('a layer below', () => {
+  it('whose queue is full is tried again', () => {
+    const world = new World({ delayUs: 1000 });
+    const [client, server] = world.connected();
+    let room = 3;
+    world.refusal = (seen) => (seen.from === world.client && seen.length > 0 && --room < 0 ? -ENOBUFS : 0);
+    world.client.write(client, new Uint8Array(20_000));
+    checkInvariants(client);
+    expect(client.unackedBytes - client.unsentBytes).toBe(3 * client.mss);
+    let read = 0;
+    const done = world.runUntil(() => {
+      room = 3;
+      checkInvariants(client);
+      const n = world.server.readInto(server, 1 << 20);
+      if (n > 0) read += n;
+      return read === 20_000;
+    }, 2000);
+    expect([done, world.client.tcp.counters.RetransSegs]).toEqual([true, 0]);
+  });
+
+  it('that has no way any more is tried until the time is over', () => {
+    const world = new World({ delayUs: 1000 });
+    const [client] = world.connected(80, (connection) => (connection.options.userTimeoutMs = 20_000));
+    world.run(1000);
+    world.refusal = () => -ENETUNREACH;
+    world.client.write(client, 'x');
+    world.run(15_000);
+    expect(client.state).toBe(ESTABLISHED);
+    world.run(10_000);
+    expect([client.state, client.takeError()]).toEqual([CLOSED, ETIMEDOUT]);
+  });
+
+  it('that finds the path narrower is given smaller segments at once', () => {
+    const world = new World({ delayUs: 1000 });
+    const [client, server] = world.connected();
+    world.refusal = (seen) => {
+      if (seen.from !== world.client || seen.length <= 1000) return 0;
+      client.path.mtu = 1000;
+      return -EMSGSIZE;
+    };
+    world.client.write(client, new Uint8Array(9000));
+    world.run(100);
+    expect(client.mss).toBe(948);
+    expect(world.server.readInto(server, 1 << 20)).toBe(9000);
   });
 });

@@ -8,6 +8,7 @@
  * Unread data at close is answered with a reset (RFC 1122 section 4.2.2.13). FIN_WAIT2 without a socket, and TIME_WAIT, are kept as remnants
  * (time-wait.ts). Linux: tcp_close, tcp_shutdown, tcp_fin, tcp_done.
  */
+import { ECONNRESET } from '#sentry/abi/errno.ts';
 import { POLLHUP, POLLRDHUP, READABLE } from '#sentry/abi/fs.ts';
 import type { Arrival } from './arrival.ts';
 import { ACK_NOW, ACK_SCHEDULED } from './control-block.ts';
@@ -126,6 +127,7 @@ function enterTimeWait(connection: ControlBlock): void {
 /** Data came that nobody will read: the peer must not believe it was delivered. */
 export function abortOnData(connection: ControlBlock): boolean {
   connection.context.counters.TCPAbortOnData++;
+  if (!connection.isOrphan) connection.error = ECONNRESET;
   sendAbort(connection);
   finish(connection);
   return true;

@@ -20,6 +20,7 @@ export function connect(connection: ControlBlock, to: SocketAddress): number {
   const { context } = connection;
   if (connection.state !== CLOSED) return isIn(connection.state, OPENING) ? -EALREADY : -EISCONN;
   if (context.table.isFull) return -ENOBUFS;
+  if (connection.wasAddressChosen) connection.local.clear();
   setRemote(connection, to);
   const error = findWay(connection);
   if (error < 0) return error;

@@ -15,6 +15,7 @@ import { TIMER_RETRANSMIT } from './control-block.ts';
 import type { ControlBlock } from './control-block.ts';
 import { ACK, RST, SYN } from './header.ts';
 import type { TcpHeader } from './header.ts';
+import { RTO_INITIAL_US } from './limits.ts';
 import { isValid, processSegment } from './input.ts';
 import { mssOfPath } from './mss.ts';
 import { begin, firstWindow, scaleToOffer, takeOffer } from './negotiate.ts';
@@ -37,6 +38,9 @@ export function open(connection: ControlBlock): void {
   connection.writeEnd = connection.sendNext;
   connection.timestampOffset = context.secrets.timestampOffset(connection.local, connection.remote);
   connection.stalledSinceNs = context.nowNs;
+  connection.retransmits = 0;
+  connection.backoff = 0;
+  connection.rtoUs = RTO_INITIAL_US;
   setState(connection, SYN_SENT);
   context.counters.ActiveOpens++;
   sendFirst(connection, SYN);

@@ -14,8 +14,6 @@ export const RST = 0x04;
 export const PSH = 0x08;
 export const ACK = 0x10;
 export const URG = 0x20;
-export const ECE = 0x40;
-export const CWR = 0x80;
 
 /** SACK blocks that fit behind a header (RFC 2018 section 3). */
 export const SACK_BLOCKS_MAX = 4;
@@ -25,7 +23,7 @@ export class TcpHeader {
   destinationPort = 0;
   seq = 0;
   ack = 0;
-  /** FIN … CWR. */
+  /** FIN … URG; ECE and CWR may be among them and mean nothing to us. */
   flags = 0;
   /** As on the wire: 16 bits, not scaled. */
   window = 0;

@@ -17,6 +17,7 @@ import type { TcpContext } from './context.ts';
 import { BACKLOG_MAX } from './limits.ts';
 import type { TcpOptions } from './options.ts';
 import { PortUse } from './ports.ts';
+import { LISTEN } from './states.ts';
 import { dropRequest } from './syn-request.ts';
 import type { SynRequest } from './syn-request.ts';
 
@@ -26,6 +27,7 @@ export class TcpListener extends PortUse {
   readonly options: TcpOptions;
   observer: TcpObserver | null = null;
   isClosed = false;
+  readonly state = LISTEN;
   /** As listen(2) gave it. */
   backlog = 0;
   /** SYN queue. */

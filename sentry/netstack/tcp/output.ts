@@ -6,14 +6,14 @@
  *
  * A segment may hold many MSS; what exceeds a window is split off. Linux: tcp_write_xmit, tcp_retransmit_skb.
  */
-import { EAGAIN } from '#sentry/abi/errno.ts';
+import { EAGAIN, ENOBUFS } from '#sentry/abi/errno.ts';
 import { TIMER_NONE, TIMER_PERSIST, TIMER_RETRANSMIT } from './control-block.ts';
 import type { ControlBlock } from './control-block.ts';
 import { FIN } from './header.ts';
 import { MSS_MIN, RTO_MAX_US, RTO_MIN_US } from './limits.ts';
 import { scheduleLossProbe } from './loss/loss-probe.ts';
 import { inFlight, markRetransmitted, noteSent, splitSegment } from './loss/scoreboard.ts';
-import { restartAfterIdle } from './loss/window-reduction.ts';
+import { enterCwr, restartAfterIdle } from './loss/window-reduction.ts';
 import { currentMss } from './mss.ts';
 import { sackOptionLength } from './sack-blocks.ts';
 import type { Segment } from './segment.ts';
@@ -32,14 +32,19 @@ export function sendQueued(connection: ControlBlock, push: number): void {
   if (connection.unsent === null || connection.state === CLOSED || connection.state === SYN_SENT) return;
   if (connection.path.mtu !== connection.knownMtu) currentMss(connection);
   restartAfterIdle(connection);
-  const mss = Math.max(connection.mss - sackOptionLength(connection), MSS_MIN);
+  let mss = Math.max(connection.mss - sackOptionLength(connection), MSS_MIN);
   let sent = false;
   connection.isCwndLimited = false;
   for (let segment: Segment | null = connection.unsent; segment !== null; segment = connection.unsent) {
     const length = sendable(connection, segment, mss, push);
     if (length < 0) break;
     if (length < segment.length) splitSegment(connection, segment, length);
-    transmitNew(connection, segment);
+    if (transmitNew(connection, segment) < 0) {
+      // Dropped before it left. A narrower path is no reason to wait.
+      if (connection.path.mtu === connection.knownMtu) break;
+      mss = Math.max(currentMss(connection) - sackOptionLength(connection), MSS_MIN);
+      continue;
+    }
     sent = true;
   }
   if (sent) afterSending(connection);
@@ -77,17 +82,23 @@ function holdsBack(connection: ControlBlock, segment: Segment, bytes: number, ms
   return after(connection.smallEnd, connection.sendUnacked) && !after(connection.smallEnd, connection.sendNext);
 }
 
-function transmitNew(connection: ControlBlock, segment: Segment): void {
+/** Sends the first unsent segment. -errno: the layer below dropped it, so it stays unsent. */
+function transmitNew(connection: ControlBlock, segment: Segment): number {
   const { context } = connection;
+  const error = transmitSegment(connection, segment);
+  if (error < 0) {
+    if (error === -ENOBUFS && connection.sendNext !== connection.sendUnacked) enterCwr(connection);
+    return error;
+  }
   connection.unsent = segment.next;
   if (connection.sendNext === connection.sendUnacked) connection.stalledSinceNs = context.nowNs;
   segment.transmissions = 1;
   noteSent(connection, segment);
   if (segment.length > 0 && segment.length % connection.mss !== 0) connection.smallEnd = segment.endSeq;
-  transmitSegment(connection, segment);
   connection.sendNext = segment.endSeq;
   if (connection.caState >= CA_RECOVERY || connection.prrActive) connection.prrOut += segment.span;
   context.counters.TCPOrigDataSent++;
+  return 0;
 }
 
 function afterSending(connection: ControlBlock): void {
@@ -154,7 +165,7 @@ export function sendUnsent(connection: ControlBlock): boolean {
   const length = Math.min(unsent.length, connection.mss, window);
   if (length <= 0 && !(unsent.length === 0 && window > 0)) return false;
   if (length < unsent.length) splitSegment(connection, unsent, length);
-  transmitNew(connection, unsent);
+  if (transmitNew(connection, unsent) < 0) return false;
   connection.lastSentUs = connection.context.nowUs;
   armRetransmit(connection);
   return true;

@@ -12,23 +12,3 @@ export function before(a: number, b: number): boolean {
 export function after(a: number, b: number): boolean {
   return ((a - b) | 0) > 0;
 }
-
-/** Octets from `from` up to `to`; negative when `to` comes first. */
-export function distance(from: number, to: number): number {
-  return (to - from) | 0;
-}
-
-/** The sequence number `octets` behind `seq`; `octets` may be negative. */
-export function add(seq: number, octets: number): number {
-  return (seq + octets) | 0;
-}
-
-/** The later of two. */
-export function latest(a: number, b: number): number {
-  return ((a - b) | 0) > 0 ? a : b;
-}
-
-/** The earlier of two. */
-export function earliest(a: number, b: number): number {
-  return ((a - b) | 0) < 0 ? a : b;
-}

@@ -9,8 +9,9 @@ import type { PathOptions } from './testing/world.ts';
 const SHUT_WR = 1;
 
 /** Sends `size` octets each way in pieces of any size and compares; returns virtual milliseconds. */
-function expectTransfer(options: PathOptions, size: number): number {
+function expectTransfer(options: PathOptions, size: number, sequence: number | null = null): number {
   const world = new World(options);
+  if (sequence !== null) for (const { tcp } of [world.client, world.server]) tcp.context.secrets.initialSequence = () => sequence;
   const [client, server] = world.connected();
   const random = seeded((options.seed ?? 1) ^ 0x3333);
   const data = new Uint8Array(size);
@@ -174,6 +175,17 @@ describe('every octet arrives, in order', () => {
         loopback: seed % 5 === 0,
       };
       expectTransfer(options, 150_000);
+    });
+  }
+  // Clocks of 32 bits, in micro- and milliseconds, that turn over during the transfer.
+  for (const startNs of [2 ** 31 * 1e3 - 3e6, 2 ** 32 * 1e3 - 3e6, 2 ** 31 * 1e6 - 3e6, 2 ** 32 * 1e6 - 3e6]) {
+    it(`from ${startNs} ns on`, () => {
+      expectTransfer({ seed: startNs % 1000, startNs, delayUs: 500, loss: 0.02, reorder: 0.02 }, 200_000);
+    });
+  }
+  for (const sequence of [-30_000, 2 ** 31 - 30_000]) {
+    it(`over the turn of sequence numbers from ${sequence} on`, () => {
+      expectTransfer({ seed: 50, delayUs: 500, loss: 0.02, reorder: 0.02 }, 200_000, sequence);
     });
   }
   it('over a slow path with a short queue', () => {

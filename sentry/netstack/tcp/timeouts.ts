@@ -104,13 +104,19 @@ function timedOut(connection: ControlBlock): void {
   }
   connection.context.counters.TCPTimeouts++;
   enterLoss(connection);
-  connection.retransmits++;
+  if (!isHoldingOut(connection)) connection.retransmits++;
   const { head } = connection.sendQueue;
   if (head !== null && head !== connection.unsent) retransmitSegment(connection, head, connection.mss);
   connection.retransmitHint = connection.sendQueue.head;
   if (connection.rtoUs * 2 ** connection.backoff < RTO_MAX_US) connection.backoff++;
   armRetransmit(connection);
   boundByUserTimeout(connection);
+}
+
+/** A peer that took its window back but still answers is no dead one (Linux: tcp_retransmit_timer with a window of zero). */
+function isHoldingOut(connection: ControlBlock): boolean {
+  const silentMs = (connection.context.nowMs - connection.lastAckReceivedMs) | 0;
+  return connection.sendWindow === 0 && !connection.isOrphan && silentMs < (2 * RTO_MAX_US) / 1000;
 }
 
 /** RFC 8985 section 7.3: new data if there is any, else the last segment again. */

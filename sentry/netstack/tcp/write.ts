@@ -26,7 +26,7 @@ export function write(connection: ControlBlock, io: Io, flags: number): number {
   let total = 0;
   let stopped = 0;
   while (io.remaining > 0 && stopped === 0) {
-    const taken = connection.sendCharge >= connection.options.sendBuffer ? -EAGAIN : takeSome(connection, io);
+    const taken = isFull(connection) ? -EAGAIN : takeSome(connection, io);
     if (taken < 0) stopped = taken;
     else total += taken;
   }
@@ -48,6 +48,13 @@ function refuses(connection: ControlBlock): number {
     return -EAGAIN;
   }
   return isIn(connection.state, MAY_SEND) ? 0 : -EPIPE;
+}
+
+/** No room for more: SO_SNDBUF, or TCP_NOTSENT_LOWAT. */
+function isFull(connection: ControlBlock): boolean {
+  const { options } = connection;
+  if (connection.sendCharge >= options.sendBuffer) return true;
+  return options.notSentLowWater > 0 && ((connection.writeEnd - connection.sendNext) | 0) >= options.notSentLowWater;
 }
 
 /** Marks the end of the write, and sends. */

@@ -3,8 +3,6 @@ import type { CongestionControl } from './congestion-control.ts';
 import { Cubic } from './cubic.ts';
 import { Reno } from './reno.ts';
 
-export const CONGESTION_CONTROLS: readonly string[] = ['cubic', 'reno'];
-
 /** A new object for one connection; null: no such name. */
 export function createCongestionControl(name: string): CongestionControl | null {
   if (name === 'cubic') return new Cubic();

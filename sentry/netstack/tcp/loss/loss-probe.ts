@@ -19,6 +19,8 @@ const PROBE_MIN_US = 2000;
 /** Section 7.2. Whether the timer was set for a probe rather than a retransmission. */
 export function scheduleLossProbe(connection: ControlBlock): boolean {
   const { state } = connection;
+  // Nothing is lost on loopback but when a queue is full; what is late there is the reader.
+  if (connection.path.isLoopback) return false;
   if (!connection.usesSack || connection.probePending || connection.caState !== CA_OPEN || connection.sackedBytes > 0) return false;
   if ((state !== ESTABLISHED && state !== CLOSE_WAIT) || connection.sendNext === connection.sendUnacked) return false;
   let wait = 1_000_000;

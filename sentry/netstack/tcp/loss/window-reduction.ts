@@ -9,9 +9,9 @@ import { INFINITE_SSTHRESH, INITIAL_WINDOW_SEGMENTS } from '../limits.ts';
 import { CA_CWR } from '../states.ts';
 import { clearLost, inFlight } from './scoreboard.ts';
 
-/** Octets of the initial window (RFC 6928), of few segments when those are large. */
+/** Octets of the initial window (RFC 6928), in segments as large as they can become once the peer has opened its window. */
 export function initialWindow(connection: ControlBlock): number {
-  return INITIAL_WINDOW_SEGMENTS * connection.mss;
+  return INITIAL_WINDOW_SEGMENTS * Math.max(connection.mss, Math.min(connection.peerMss, connection.announcedMss));
 }
 
 export function beginReduction(connection: ControlBlock): void {

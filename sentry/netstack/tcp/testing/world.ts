@@ -13,7 +13,7 @@ import { IpHeader } from '../../ip/header.ts';
 import type { Path } from '../../ip/path.ts';
 import { PacketPool, Payload } from '../../packet.ts';
 import { SocketAddress } from '../../socket-address.ts';
-import { parseTcpHeader, writeTcpHeader } from '../codec.ts';
+import { parseTcpHeader, TCP_HEADER_MAX, writeTcpHeader } from '../codec.ts';
 import type { TcpConnection } from '../connection.ts';
 import { TcpHeader } from '../header.ts';
 import type { TcpListener } from '../listener.ts';
@@ -60,6 +60,8 @@ export interface PathOptions {
   /** Segments cross by reference, up to 64 KiB. */
   readonly loopback?: boolean;
   readonly packetBytes?: number;
+  /** CLOCK_MONOTONIC at the beginning. */
+  readonly startNs?: number;
 }
 
 /** A small generator with a seed (mulberry32): 32 bits a call, signed. */
@@ -176,6 +178,8 @@ export class World {
   nowNs = START_NS;
   /** Everything that was sent, if asked for. */
   seen: Seen[] | null = null;
+  /** What the layer below answers instead of sending, 0: it sends. */
+  refusal: ((seen: Seen) => number) | null = null;
   /** May drop what is sent: true drops it. */
   filter: ((seen: Seen) => boolean) | null = null;
   /** May change headers on their way, to play a peer without some option. */
@@ -191,6 +195,7 @@ export class World {
 
   constructor(options: PathOptions = {}) {
     this.options = options;
+    this.nowNs = options.startNs ?? START_NS;
     this.random = seeded(options.seed ?? 1);
     this.client = new Host(this, new IpAddress().setIpv4(0x0a000001), seeded((options.seed ?? 1) ^ 0x1111));
     this.server = new Host(this, new IpAddress().setIpv4(0x0a000002), seeded((options.seed ?? 1) ^ 0x2222));
@@ -206,6 +211,8 @@ export class World {
     header.copy(tcp);
     const { flags, seq, ack, window } = tcp;
     const seen = { from, flags, seq, ack, window, length: payload === null ? 0 : payload.length, header };
+    const error = this.refusal === null ? 0 : this.refusal(seen);
+    if (error < 0) return error;
     this.seen?.push(seen);
     if (this.filter !== null && this.filter(seen)) return 0;
     const { loss, duplicate, corrupt } = this.options;
@@ -336,7 +343,7 @@ function copyHeader(tcp: TcpHeader): TcpHeader {
   return header;
 }
 
-const wire = new Uint8Array(64);
+const wire = new Uint8Array(TCP_HEADER_MAX);
 
 /** Through bytes. */
 function crossed(tcp: TcpHeader): TcpHeader {

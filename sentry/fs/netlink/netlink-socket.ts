@@ -1,0 +1,297 @@
+/**
+ * AF_NETLINK sockets, netlink(7): requests to the kernel as datagrams, answers in a queue. A request is served when it is sent. A dump is made
+ * piece by piece as the reader takes it, so that it needs no room.
+ */
+import { EADDRINUSE, EAGAIN, EBUSY, ECONNREFUSED, EFAULT, EINVAL, EMSGSIZE, ENOBUFS, ENOPROTOOPT, EOPNOTSUPP } from '#sentry/abi/errno.ts';
+import { POLLERR, READABLE, WRITABLE } from '#sentry/abi/fs.ts';
+import { SOL_NETLINK } from '#sentry/abi/inet.ts';
+import * as abi from '#sentry/abi/netlink.ts';
+import { AF_NETLINK, MSG_OOB, MSG_PEEK, MSG_TRUNC } from '#sentry/abi/socket.ts';
+import type { HostMemory } from '#platform/contract/host.ts';
+import type { Io } from '../../mm/io.ts';
+import type { Caller } from '../../vfs/inode.ts';
+import type { InternetDomain } from '../inet/internet-socket.ts';
+import { intRow, OptionTable } from '../socket/option-table.ts';
+import type { OptionValue } from '../socket/option-table.ts';
+import { Socket } from '../socket/socket.ts';
+import type { SocketCaller } from '../socket/socket.ts';
+import type { Incoming, Outgoing } from '../socket/transfer.ts';
+import { NETLINK_CHUNK, NETLINK_REQUEST_MAX } from './limits.ts';
+import { NetlinkRequest } from './message-reader.ts';
+import { MessageWriter } from './message-writer.ts';
+import { Reply } from './protocol.ts';
+import type { DumpItem, NetlinkProtocol } from './protocol.ts';
+
+/** What the netlink sockets of a sandbox share. */
+export interface NetlinkDomain extends InternetDomain {
+  /** By protocol and port. */
+  readonly ports: Map<string, NetlinkSocket>;
+  /** Requests and answers pass through it. */
+  readonly staging: HostMemory;
+}
+
+const NLM_F_CAPPED = 0x100;
+const SEND_BUFFER_RESERVE = 32;
+
+const writer = new MessageWriter();
+
+interface Dump {
+  readonly items: readonly DumpItem[];
+  readonly reply: Reply;
+  next: number;
+}
+
+export class NetlinkSocket extends Socket {
+  private readonly shared: NetlinkDomain;
+  private readonly service: NetlinkProtocol;
+  /** 0: not bound. */
+  private port = 0;
+  private groups = 0;
+  private peer = 0;
+  private readonly received: Uint8Array[] = [];
+  private receivedBytes = 0;
+  private dump: Dump | null = null;
+  private hasOverflowed = false;
+  /** NETLINK_* options, by number. */
+  readonly flagsOn = new Map<number, number>();
+
+  constructor(shared: NetlinkDomain, service: NetlinkProtocol, type: number, protocol: number, flags: number, caller: Caller) {
+    super(shared.files, AF_NETLINK, type, protocol, flags, caller);
+    this.shared = shared;
+    this.service = service;
+  }
+
+  override get keepsBoundaries(): boolean {
+    return true;
+  }
+
+  // Names.
+  override bind(address: string, caller: SocketCaller): number {
+    if (address.length < abi.SOCKADDR_NL_SIZE || address.charCodeAt(0) !== AF_NETLINK) return -EINVAL;
+    const port = littleWord(address, 4);
+    if (this.port !== 0 && port !== this.port) return -EINVAL;
+    const bound = this.port !== 0 ? 0 : port === 0 ? this.autobind(caller) : this.claim(port);
+    if (bound === 0) this.groups = littleWord(address, 8);
+    return bound;
+  }
+
+  private claim(port: number): number {
+    const key = `${this.protocol}:${port}`;
+    if (this.shared.ports.has(key)) return -EADDRINUSE;
+    this.shared.ports.set(key, this);
+    this.port = port;
+    return 0;
+  }
+
+  /** The process's number, or one from far above that nobody has. */
+  private autobind(caller: SocketCaller): number {
+    if (this.claim(caller.group.pid) === 0) return 0;
+    let port = 0xffff_efff;
+    while (this.claim(port) < 0) port--;
+    return 0;
+  }
+
+  override connect(address: string, caller: SocketCaller): number {
+    if (address.length < abi.SOCKADDR_NL_SIZE) return -EINVAL;
+    this.peer = littleWord(address, 4);
+    return this.port === 0 ? this.autobind(caller) : 0;
+  }
+
+  override localAddress(): string {
+    return nameText(this.port, this.groups);
+  }
+
+  override peerAddress(): string {
+    return nameText(this.peer, 0);
+  }
+
+  // Requests.
+  override send(io: Io, outgoing: Outgoing, flags: number, caller: SocketCaller): number {
+    if ((flags & MSG_OOB) !== 0) return -EOPNOTSUPP;
+    const { address } = outgoing;
+    if (address !== '' && (address.length < abi.SOCKADDR_NL_SIZE || address.charCodeAt(0) !== AF_NETLINK)) return -EINVAL;
+    const to = address === '' ? this.peer : littleWord(address, 4);
+    if (this.port === 0) this.autobind(caller);
+    const length = io.remaining;
+    if (length > this.options.sendBuffer - SEND_BUFFER_RESERVE || length > NETLINK_REQUEST_MAX) return -EMSGSIZE;
+    const { staging, network } = this.shared;
+    if (length > 0 && io.take(staging, 0, length) < length) return -EFAULT;
+    if (to !== 0) return -ECONNREFUSED;
+    network.enter();
+    this.serveAll(new DataView(staging.bytes.slice(0, length).buffer), length, caller);
+    return length;
+  }
+
+  private serveAll(view: DataView, length: number, caller: SocketCaller): void {
+    for (let at = 0; at + abi.NLMSG_HEADER_SIZE <= length; ) {
+      const size = view.getUint32(at, true);
+      if (size < abi.NLMSG_HEADER_SIZE || size > length - at) return;
+      const request = new NetlinkRequest(view, at, size);
+      const isRequest = (request.flags & abi.NLM_F_REQUEST) !== 0 && request.type >= abi.NLMSG_MIN_TYPE;
+      const before = this.dump;
+      // Linux: a request that does not even name a family is passed over.
+      const result = isRequest && request.has(1) ? this.serve(request, caller) : 0;
+      // A dump that has begun answers for itself.
+      const isDumping = this.dump !== before;
+      if (!isDumping && (result < 0 || request.wantsAck)) this.acknowledge(request, result);
+      at += (size + 3) & ~3;
+    }
+  }
+
+  private serve(request: NetlinkRequest, caller: SocketCaller): number {
+    if (request.isDump && isQuestion(request.type, this.protocol)) {
+      if (this.dump !== null) return -EBUSY;
+      const items = this.service.dump(request, caller);
+      if (typeof items === 'number') return items;
+      this.dump = { items, next: 0, reply: new Reply(writer, request.sequence, this.port, abi.NLM_F_MULTI) };
+      this.queue.notify(READABLE);
+      return 0;
+    }
+    const result = this.service.answer(request, new Reply(writer, request.sequence, this.port, 0), caller);
+    this.deliver(writer.take());
+    return result;
+  }
+
+  /** NLMSG_ERROR: the error, 0 for none, and the request or its header. */
+  private acknowledge(request: NetlinkRequest, error: number): void {
+    const isWhole = error < 0 && (this.flagsOn.get(abi.NETLINK_CAP_ACK) ?? 0) === 0;
+    writer.begin(abi.NLMSG_ERROR, isWhole ? 0 : NLM_F_CAPPED, request.sequence, this.port);
+    writer.u32(error);
+    const length = isWhole ? Math.min(request.end - request.at, NETLINK_CHUNK) : abi.NLMSG_HEADER_SIZE;
+    writer.copy(new Uint8Array(request.view.buffer, request.at, length));
+    writer.end();
+    this.deliver(writer.take());
+  }
+
+  private deliver(bytes: Uint8Array): void {
+    if (bytes.length === 0) return;
+    if (this.receivedBytes + bytes.length > this.options.receiveBuffer) {
+      if ((this.flagsOn.get(abi.NETLINK_NO_ENOBUFS) ?? 0) === 0) this.hasOverflowed = true;
+      this.queue.notify(READABLE | POLLERR);
+      return;
+    }
+    this.received.push(bytes);
+    this.receivedBytes += bytes.length;
+    this.queue.notify(READABLE);
+  }
+
+  /** The next piece of a dump, with the end behind the last. */
+  private continueDump(dump: Dump): void {
+    const { items, reply } = dump;
+    while (dump.next < items.length && writer.length < NETLINK_CHUNK) items[dump.next++]!(reply);
+    if (dump.next === items.length) {
+      reply.begin(abi.NLMSG_DONE);
+      writer.u32(0);
+      writer.end();
+      this.dump = null;
+    }
+    const bytes = writer.take();
+    this.received.push(bytes);
+    this.receivedBytes += bytes.length;
+  }
+
+  override receive(io: Io, into: Incoming, flags: number): number {
+    if ((flags & MSG_OOB) !== 0) return -EOPNOTSUPP;
+    if (this.hasOverflowed) {
+      this.hasOverflowed = false;
+      return -ENOBUFS;
+    }
+    if (this.received.length === 0 && this.dump !== null) this.continueDump(this.dump);
+    const bytes = this.received[0];
+    if (bytes === undefined) {
+      this.waitQueue = this.queue;
+      return -EAGAIN;
+    }
+    if (into.wantsAddress) into.address = nameText(0, 0);
+    into.hasCredentials = this.options.passCredentials;
+    into.pid = into.uid = into.gid = 0;
+    return this.handOver(bytes, io, into, flags);
+  }
+
+  private handOver(bytes: Uint8Array, io: Io, into: Incoming, flags: number): number {
+    const { staging } = this.shared;
+    const wanted = Math.min(bytes.length, io.remaining);
+    staging.bytes.set(bytes, 0);
+    const moved = wanted === 0 ? 0 : io.put(staging, 0, wanted);
+    if ((flags & MSG_PEEK) === 0) {
+      this.received.shift();
+      this.receivedBytes -= bytes.length;
+    }
+    if (moved < wanted) return -EFAULT;
+    if (wanted < bytes.length) into.flags |= MSG_TRUNC;
+    return (flags & MSG_TRUNC) !== 0 ? bytes.length : moved;
+  }
+
+  override poll(): number {
+    const isReadable = this.received.length > 0 || this.dump !== null;
+    return WRITABLE | (isReadable ? READABLE : 0) | (this.hasOverflowed ? POLLERR : 0);
+  }
+
+  override get receiveQueued(): number {
+    return this.receivedBytes;
+  }
+
+  // Options.
+  override setOption(level: number, name: number, value: OptionValue, caller: SocketCaller): number {
+    return level === SOL_NETLINK ? NETLINK_LEVEL.set(this, name, value, caller) : -ENOPROTOOPT;
+  }
+
+  override getOption(level: number, name: number, value: OptionValue, caller: SocketCaller): number {
+    return level === SOL_NETLINK ? NETLINK_LEVEL.get(this, name, value, caller) : -ENOPROTOOPT;
+  }
+
+  /** A group by its number, 1 to 32: others have no news here. */
+  setMembership(group: number, isMember: boolean): number {
+    if (group < 1 || group > 1024) return -EINVAL;
+    if (group > 32) return 0;
+    const bit = (1 << (group - 1)) >>> 0;
+    this.groups = isMember ? (this.groups | bit) >>> 0 : (this.groups & ~bit) >>> 0;
+    return 0;
+  }
+
+  protected override destroy(): void {
+    this.received.length = 0;
+    this.dump = null;
+    if (this.port !== 0) this.shared.ports.delete(`${this.protocol}:${this.port}`);
+  }
+}
+
+/** Whether a request with NLM_F_DUMP is one: those that change something have other meanings for the same bits. */
+function isQuestion(type: number, protocol: number): boolean {
+  return protocol !== abi.NETLINK_ROUTE || (type & 3) === 2;
+}
+
+function littleWord(text: string, at: number): number {
+  const byte = (i: number): number => text.charCodeAt(at + i);
+  return (byte(0) | (byte(1) << 8) | (byte(2) << 16) | (byte(3) << 24)) >>> 0;
+}
+
+function littleText(value: number): string {
+  return String.fromCharCode(value & 255, (value >>> 8) & 255, (value >>> 16) & 255, value >>> 24);
+}
+
+function nameText(port: number, groups: number): string {
+  return `${String.fromCharCode(AF_NETLINK, 0, 0, 0)}${littleText(port)}${littleText(groups)}`;
+}
+
+function option(name: number): ReturnType<typeof intRow<NetlinkSocket>> {
+  return intRow(
+    (socket) => socket.flagsOn.get(name) ?? 0,
+    (socket, value) => {
+      socket.flagsOn.set(name, value === 0 ? 0 : 1);
+      return 0;
+    },
+  );
+}
+
+const NETLINK_LEVEL = new OptionTable<NetlinkSocket>(0, {
+  [abi.NETLINK_ADD_MEMBERSHIP]: { set: (socket, value) => socket.setMembership(value.int, true) },
+  [abi.NETLINK_DROP_MEMBERSHIP]: { set: (socket, value) => socket.setMembership(value.int, false) },
+  [abi.NETLINK_PKTINFO]: option(abi.NETLINK_PKTINFO),
+  [abi.NETLINK_BROADCAST_ERROR]: option(abi.NETLINK_BROADCAST_ERROR),
+  [abi.NETLINK_NO_ENOBUFS]: option(abi.NETLINK_NO_ENOBUFS),
+  [abi.NETLINK_LISTEN_ALL_NSID]: option(abi.NETLINK_LISTEN_ALL_NSID),
+  [abi.NETLINK_CAP_ACK]: option(abi.NETLINK_CAP_ACK),
+  [abi.NETLINK_EXT_ACK]: option(abi.NETLINK_EXT_ACK),
+  [abi.NETLINK_GET_STRICT_CHK]: option(abi.NETLINK_GET_STRICT_CHK),
+});

@@ -1,0 +1,29 @@
+/**
+ * Datagrams that the gateway sends to the guest, in the name of whoever is behind it.
+ */
+import type { HostMemory } from '#platform/contract/host.ts';
+import { IpHeader, IPPROTO_UDP } from '../ip/header.ts';
+import { Path } from '../ip/path.ts';
+import { copyBytes, Payload } from '../packet.ts';
+import type { SocketAddress } from '../socket-address.ts';
+import type { Stack } from '../stack.ts';
+
+const path = new Path();
+const header = new IpHeader();
+const payload = new Payload();
+
+/** Sends `memory[0, length)`. Without room for it, it is lost. */
+export function sendDatagram(stack: Stack, from: SocketAddress, to: SocketAddress, memory: HostMemory, length: number): void {
+  path.destination.copy(to.address);
+  path.source.copy(from.address);
+  path.isSourceGiven = true;
+  path.generation = -1;
+  if (stack.output.route(path) < 0) return;
+  const packet = stack.state.pool.take(length);
+  if (packet === null) return;
+  copyBytes(memory, 0, packet.memory, packet.start, length);
+  packet.end = packet.start + length;
+  header.prepare(from.address, to.address, IPPROTO_UDP);
+  stack.output.sendUdp(path, header, from.port, to.port, payload.set(packet, packet.start, length));
+  packet.release();
+}
