@@ -3,7 +3,7 @@
  * proc, sys, dev and tmpfs over them.
  */
 import { ENOENT, errnoName } from '#sentry/abi/errno.ts';
-import { MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY } from '#sentry/abi/fs.ts';
+import { MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY, O_CREAT, O_EXCL, O_WRONLY } from '#sentry/abi/fs.ts';
 import type { Host } from '#platform/contract/host.ts';
 import type { GoferConnection } from '#sentry/fs/gofer/connection.ts';
 import { mountGofer, shareConnection } from '#sentry/fs/gofer/file-system.ts';
@@ -22,14 +22,17 @@ import { installTerminals, TERMINAL_SERVICES } from '#sentry/kernel/terminal/ter
 import { ALL_CAPABILITIES, initialCredentials } from '#sentry/vfs/credentials.ts';
 import { FsContext } from '#sentry/vfs/fs-context.ts';
 import type { FileSystem } from '#sentry/vfs/inode.ts';
+import { KernelIo } from '#sentry/mm/io.ts';
 import { TMPFS_MEMFDS_MAX, TMPFS_SLAB_BYTES_MAX } from '#sentry/limits.ts';
 import { MountNamespace } from '#sentry/vfs/mount-namespace.ts';
-import { mkdir } from '#sentry/vfs/operations.ts';
+import { open } from '#sentry/vfs/open.ts';
+import { mkdir, unlink } from '#sentry/vfs/operations.ts';
 import { Vfs } from '#sentry/vfs/vfs.ts';
 import { WALK_FOLLOW, resolve } from '#sentry/vfs/walk.ts';
 import type { VfsCaller } from '#sentry/vfs/walk.ts';
 import { toText } from '../byte-text.ts';
 import { UserError } from '../errors.ts';
+import type { WrittenFile } from './network-files.ts';
 import type { BindMount } from './spec.ts';
 
 const SYSTEM_FLAGS = MS_NOSUID | MS_NODEV | MS_NOEXEC;
@@ -40,8 +43,13 @@ export interface FileTree {
   readonly pts: DevptsFileSystem;
 }
 
-/** Makes the namespace. Mount 0 of the gofer is the root, the others follow in the order of `mounts`. */
-export function buildFileTree(kernel: Kernel, gofer: GoferConnection, mounts: readonly BindMount[]): FileTree {
+/** Makes the namespace. Mount 0 of the gofer is the root, the others follow in the order of `mounts`. `written`: files of ours in the overlay. */
+export function buildFileTree(
+  kernel: Kernel,
+  gofer: GoferConnection,
+  mounts: readonly BindMount[],
+  written: readonly WrittenFile[] = [],
+): FileTree {
   const { host } = kernel;
   const vfs = new Vfs(host);
   vfs.special.openFifo = (inode, dentry, flags) => openFifo(kernel.anonymous, inode, dentry, flags);
@@ -54,6 +62,8 @@ export function buildFileTree(kernel: Kernel, gofer: GoferConnection, mounts: re
   const namespace = new MountNamespace(vfs, root, 0, 'overlay');
   const builder = new TreeBuilder(host, namespace);
   const pts = builder.mountSystem(kernel, store);
+  // Before the host's directories are mounted, which may be writable.
+  for (const file of written) builder.write(file);
   mounts.forEach(({ guest, readOnly }, i) => {
     const fileSystem = attach(vfs, shared, i + 1, 'shared', guest);
     builder.mount(guest, fileSystem, readOnly ? MS_RDONLY : 0, 'gofer');
@@ -117,6 +127,19 @@ class TreeBuilder {
     const at = resolve(this.caller, null, place, WALK_FOLLOW);
     const mounted = typeof at === 'number' ? at : this.namespace.mount(at, fileSystem, flags, source);
     if (typeof mounted === 'number') throw new UserError(`cannot mount on ${toText(place)} inside the sandbox (${errnoName(-mounted)}).`);
+  }
+
+  /** Puts a file of ours where the root may have one. */
+  write({ path, contents }: WrittenFile): void {
+    this.makeDirectories(path.slice(0, path.lastIndexOf('/')));
+    // What is there may be a link to somewhere else.
+    unlink(this.caller, null, path);
+    const file = open(this.caller, null, path, O_WRONLY | O_CREAT | O_EXCL, 0o644, 0);
+    if (typeof file === 'number') throw new UserError(`cannot write ${toText(path)} inside the sandbox (${errnoName(-file)}).`);
+    const memory = this.host.allocate(contents.length);
+    memory.writeLatin1(contents, 0);
+    file.write(new KernelIo(memory, 0, contents.length), 0, this.caller);
+    file.release();
   }
 
   /** A mount point that the root lacks is made in the overlay. */

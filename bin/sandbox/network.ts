@@ -18,22 +18,26 @@ import type { NetworkInterface } from '#sentry/netstack/link/interface.ts';
 import { IPV6_METRIC_DEFAULT, Route } from '#sentry/netstack/route/routing-table.ts';
 import type { Stack } from '#sentry/netstack/stack.ts';
 import { UserError } from '../errors.ts';
+import { connectDevice, openDevice } from './network-device.ts';
+import type { DevicePlan } from './network-device.ts';
 import { startNetworkHelper } from './network-process.ts';
 import type { NetworkSpec } from './spec.ts';
 
 export type NetworkPlan =
   | { readonly mode: 'none' }
+  | { readonly mode: 'sandbox'; readonly device: DevicePlan }
   | { readonly mode: 'user'; readonly socket: HostFd; readonly spec: NetworkSpec & { mode: 'user' } };
 
 export function openNetwork(spec: NetworkSpec): NetworkPlan {
   if (spec.mode === 'none') return { mode: 'none' };
   if (spec.mode === 'user') return { mode: 'user', socket: startNetworkHelper(spec), spec };
-  throw new UserError('--net=sandbox is not supported yet.');
+  return { mode: 'sandbox', device: openDevice(spec.device) };
 }
 
 /** Returns the interface beside the loopback one, or null. */
 export function connectNetwork(kernel: Kernel, plan: NetworkPlan): NetworkInterface | null {
-  return plan.mode === 'none' ? null : connectUser(kernel, plan.socket, plan.spec);
+  if (plan.mode === 'none') return null;
+  return plan.mode === 'user' ? connectUser(kernel, plan.socket, plan.spec) : connectDevice(kernel, plan.device);
 }
 
 function connectUser(kernel: Kernel, socket: HostFd, { published }: NetworkSpec & { mode: 'user' }): NetworkInterface {

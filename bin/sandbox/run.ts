@@ -37,6 +37,8 @@ import { findProgram } from './find-program.ts';
 import { startGofer } from './gofer-process.ts';
 import { forwardHostSignal, stopWithInit } from './host-signals.ts';
 import { connectNetwork, openNetwork } from './network.ts';
+import { openCapture, startCapture } from './capture.ts';
+import { userNetworkFiles } from './network-files.ts';
 import { describeMachine, readAuxiliaryFacts } from './machine.ts';
 import type { SandboxSpec } from './spec.ts';
 import { inheritStandardFiles, installStandardFiles } from './standard-files.ts';
@@ -58,6 +60,7 @@ export function runSandbox(spec: SandboxSpec): number {
 function runToEnd(spec: SandboxSpec, log: LogLine | undefined): number {
   const gofer = startGofer(hostRoots(spec), spec.debugLog);
   const network = openNetwork(spec.network);
+  const pcap = spec.pcap === null ? -1 : openCapture(spec.pcap);
   const host = createHost({ debugLog: log });
   const standardFiles = inheritStandardFiles();
   const umask = process.umask();
@@ -67,13 +70,15 @@ function runToEnd(spec: SandboxSpec, log: LogLine | undefined): number {
     // While the gofer still starts. Nothing from here on needs more of the host than serving guests does.
     for (const line of confineSentry(kernel.platform.name).lines()) host.log(`sentry: ${line}`);
     const connection = connect(kernel, gofer);
-    connectNetwork(kernel, network);
+    const link = connectNetwork(kernel, network);
+    const capture = link === null || pcap < 0 ? null : startCapture(kernel, link, pcap);
     const { init, path } = prepareInit(kernel, connection, spec, umask, standardFiles);
     tracer?.began(path, spec.args, spec.environment.length);
     const timedOut = startTimeout(kernel, spec.timeoutMs);
     installSignalForwarding(host);
     kernel.start(init);
     const status = kernel.run();
+    capture?.flush();
     return timedOut() ? EXIT_TIMED_OUT : exitStatusOf(status);
   } finally {
     // Also after a bug of ours or a lost gofer: no guest may outlive this.
@@ -140,7 +145,12 @@ function prepareInit(
   umask: number,
   standardFiles: readonly (Inherited | null)[],
 ): { init: Task; path: string } {
-  const { namespace, pts } = buildFileTree(kernel, connection, spec.mounts);
+  const { namespace, pts } = buildFileTree(
+    kernel,
+    connection,
+    spec.mounts,
+    spec.network.mode === 'user' ? userNetworkFiles(spec.hostname) : [],
+  );
   const { uid, gid, groups } = spec.user;
   const init = createInit(kernel, {
     credentials: initialCredentials(uid, gid, groups, ALL_CAPABILITIES),

@@ -2,11 +2,12 @@
  * Who is told when a file becomes ready for input or output: fcntl(2) F_SETOWN, F_SETSIG and O_ASYNC (Linux fown_struct and fasync).
  *
  * A `FileOwner` hangs on `FileDescription.owner` once one of these was used. While O_ASYNC is set it sits in the file's wait queue and
- * turns each notification into a signal: SIGIO, or what F_SETSIG chose, then with a siginfo that names descriptor and events.
+ * turns each notification into a signal: SIGIO, or what F_SETSIG chose, then with a siginfo that names descriptor and events. Urgent data of a
+ * socket is told by SIGURG whether O_ASYNC is set or not (tcp(7)).
  */
 import { F_OWNER_PGRP, F_OWNER_PID, F_OWNER_TID } from '#sentry/abi/fcntl.ts';
-import { O_ASYNC, POLLERR, POLLHUP, READABLE, WRITABLE } from '#sentry/abi/fs.ts';
-import { POLL_ERR, POLL_HUP, POLL_IN, POLL_OUT, SIGIO } from '#sentry/abi/signal.ts';
+import { O_ASYNC, POLLERR, POLLHUP, POLLPRI, READABLE, WRITABLE } from '#sentry/abi/fs.ts';
+import { POLL_ERR, POLL_HUP, POLL_IN, POLL_OUT, SIGIO, SIGURG } from '#sentry/abi/signal.ts';
 import { SignalInfo } from '#sentry/abi/siginfo.ts';
 import { WaitEntry } from '../lib/wait-queue.ts';
 import type { Waiter } from '../lib/wait-queue.ts';
@@ -27,9 +28,11 @@ export class FileOwner implements Waiter {
   private credentials: Credentials | null = null;
   private readonly kernel: Kernel;
   private readonly entry = new WaitEntry(this);
+  private readonly urgent = new WaitEntry(this);
 
-  constructor(kernel: Kernel) {
+  constructor(kernel: Kernel, file: FileDescription) {
     this.kernel = kernel;
+    file.queue.add(this.urgent, POLLPRI);
   }
 
   set(type: number, id: number, credentials: Credentials): void {
@@ -50,17 +53,18 @@ export class FileOwner implements Waiter {
     if (this.entry.queue === null) file.queue.add(this.entry, READABLE | WRITABLE | POLLERR | POLLHUP);
   }
 
-  wake(_entry: WaitEntry, events: number): void {
+  wake(entry: WaitEntry, events: number): void {
     if (this.id === 0) return;
+    const info = entry === this.urgent ? SignalInfo.kernel(SIGURG) : this.info(events);
     if (this.type === F_OWNER_TID) {
       const task = this.kernel.tasks.get(this.id);
-      if (task !== undefined && this.maySignal(task.group)) sendToTask(task, this.info(events));
+      if (task !== undefined && this.maySignal(task.group)) sendToTask(task, info);
     } else if (this.type === F_OWNER_PGRP) {
       const processGroup = this.kernel.processGroups.get(this.id);
-      if (processGroup !== undefined) sendToProcessGroup(processGroup, this.info(events));
+      if (processGroup !== undefined) sendToProcessGroup(processGroup, info);
     } else {
       const group = this.kernel.groups.get(this.id);
-      if (group !== undefined && this.maySignal(group)) sendToGroup(group, this.info(events));
+      if (group !== undefined && this.maySignal(group)) sendToGroup(group, info);
     }
   }
 
@@ -90,7 +94,7 @@ export function ownerOf(file: FileDescription): FileOwner | null {
 export function makeOwner(kernel: Kernel, file: FileDescription): FileOwner {
   const existing = ownerOf(file);
   if (existing !== null) return existing;
-  const made = new FileOwner(kernel);
+  const made = new FileOwner(kernel, file);
   file.owner = made;
   return made;
 }

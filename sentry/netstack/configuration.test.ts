@@ -3,7 +3,7 @@
  */
 import { describe, expect, it } from 'vitest';
 import { FakeMemory } from '#platform/fake/fake-memory.ts';
-import { EACCES, EEXIST, EHOSTUNREACH, EINVAL, EMSGSIZE, ENETUNREACH, ENODEV } from '#sentry/abi/errno.ts';
+import { EACCES, ECONNREFUSED, EEXIST, EHOSTUNREACH, EINVAL, EMSGSIZE, ENETUNREACH, ENODEV } from '#sentry/abi/errno.ts';
 import { KernelIo } from '../mm/io.ts';
 import { commonPrefixLength, formatAddress, IPV4_PREFIX_BITS, maskAddress, parseAddress } from './address.ts';
 import { addBytes, finishSum } from './checksum.ts';
@@ -91,6 +91,25 @@ describe('autoconfiguration', () => {
     pair.run(2e9);
     expect(pair.leftLink.addresses.length).toBeLessThanOrEqual(3 + 16);
     expect(pair.left.routes.routes.length).toBeLessThan(40);
+  });
+
+  it('begins when the link goes up, also for addresses it had before', () => {
+    const pair = new StackPair({ seed: 9 }, allocate);
+    pair.left.interfaces.setDown(pair.leftLink);
+    expect(pair.leftLink.addresses.map(({ address }) => address.toString())).toEqual(['10.0.0.1']);
+    pair.left.interfaces.addAddress(pair.leftLink, ipAddress('fd00::9'), 64);
+    pair.run(1e9);
+    pair.left.interfaces.setUp(pair.leftLink);
+    pair.run(2e9);
+    const udp = pair.right.udp.endpoint(6);
+    if (typeof udp === 'number') throw new Error('no endpoint');
+    udp.connect(socketAddress('fd00::9', 99));
+    udp.send(io([1]), null, null, 0);
+    pair.run(5e9);
+    expect(udp.takeError()).toBe(ECONNREFUSED);
+    expect(pair.leftLink.groups.length).toBe(3);
+    pair.left.interfaces.setDown(pair.leftLink);
+    expect(pair.leftLink.groups.length).toBe(0);
   });
 
   it('gives an address up that somebody has already', () => {

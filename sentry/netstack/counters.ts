@@ -64,6 +64,8 @@ export class StackCounters {
   readonly icmpv6 = new IcmpCounters();
   readonly udpv4 = new UdpCounters();
   readonly udpv6 = new UdpCounters();
+  readonly udpLitev4 = new UdpCounters();
+  readonly udpLitev6 = new UdpCounters();
   readonly tcp = new TcpInputCounters();
   /** Dropped because the backlog was full, or no packet was left (/proc/net/softnet_stat). */
   backlogDropped = 0;
@@ -75,6 +77,10 @@ export class StackCounters {
 
   icmp(version: 4 | 6): IcmpCounters {
     return version === 4 ? this.icmpv4 : this.icmpv6;
+  }
+
+  udpLite(version: 4 | 6): UdpCounters {
+    return version === 4 ? this.udpLitev4 : this.udpLitev6;
   }
 
   udp(version: 4 | 6): UdpCounters {

@@ -159,6 +159,45 @@ describe('packet endpoints', () => {
   });
 });
 
+describe('UDP-Lite', () => {
+  it.each([
+    [4, '10.0.0.2'],
+    [6, 'fd00::2'],
+  ] as const)('IPv%i: what the checksum does not cover may be damaged', (version, text) => {
+    const pair = new StackPair({ seed: 20 }, allocate);
+    const server = made(pair.right.udpLite.endpoint(version));
+    server.bind(socketAddress(text, 60));
+    const client = made(pair.left.udpLite.endpoint(version));
+    client.options.sendCoverage = 10;
+    let place = -1;
+    pair.link.filter = (frame) => {
+      const isData = frame.memory.bytes[frame.start + (version === 4 ? 23 : 20)] === 136;
+      if (isData && place >= 0) frame.memory.bytes[frame.end - place]! ^= 1;
+      return false;
+    };
+    const attempt = (damaged: number): number[] | number => {
+      place = damaged;
+      client.send(bytesIo([1, 2, 3, 4]), socketAddress(text, 60), null, 0);
+      pair.run(1e9);
+      return take(server);
+    };
+    expect(attempt(-1)).toEqual([1, 2, 3, 4]);
+    expect(attempt(1)).toEqual([1, 2, 3, 5]);
+    expect(attempt(4)).toBe(-EAGAIN);
+    server.options.receiveCoverage = 12;
+    expect(attempt(-1)).toBe(-EAGAIN);
+    client.options.sendCoverage = 0;
+    expect(attempt(-1)).toEqual([1, 2, 3, 4]);
+    expect(attempt(1)).toBe(-EAGAIN);
+    const refused = made(pair.left.udpLite.endpoint(version));
+    refused.connect(socketAddress(text, 61));
+    place = -1;
+    refused.send(bytesIo([1]), null, null, 0);
+    pair.run(1e9);
+    expect(refused.takeError()).toBe(111);
+  });
+});
+
 describe('a gateway', () => {
   it('takes every address on its end of a pair, and answers from them', () => {
     const random = new SeededRandom(5).word;
@@ -245,6 +284,33 @@ describe('groups and broadcasts', () => {
     member.send(bytesIo([1]), socketAddress('239.1.2.3', 500), null, 0);
     pair.run(1e9);
     expect(take(member)).toBe(-EAGAIN);
+  });
+
+  it('are reported when joined, asked for, left, and when the link comes up', () => {
+    const pair = new StackPair({ seed: 18 }, allocate);
+    const reports: string[] = [];
+    pair.link.filter = (frame) => {
+      const { bytes, view } = frame.memory;
+      const at = frame.start + 14;
+      // IGMPv3 report: record type and group.
+      if (bytes[at + 9] === 2 && bytes[at + 20] === 0x22) reports.push(`${bytes[at + 28]} ${view.getUint32(at + 32).toString(16)}`);
+      return false;
+    };
+    const member = open(pair.left, 4);
+    member.join(ipAddress('239.1.2.3'), pair.leftLink.index);
+    pair.run(5e9);
+    expect(reports.splice(0)).toEqual(['4 ef010203', '4 ef010203']);
+    const querier = made(pair.right.raw.endpoint(4, 2));
+    querier.options.multicastInterface = pair.rightLink.index;
+    querier.send(bytesIo([0x11, 10, 0xee, 0xf5, 0, 0, 0, 0, 0, 0, 0, 0]), socketAddress('224.0.0.1', 0), null);
+    pair.run(5e9);
+    expect(reports.splice(0)).toEqual(['2 ef010203']);
+    pair.left.interfaces.setDown(pair.leftLink);
+    pair.left.interfaces.setUp(pair.leftLink);
+    pair.run(5e9);
+    expect(reports.splice(0)).toEqual(['4 ef010203', '4 ef010203']);
+    member.close();
+    expect(reports.splice(0)).toEqual(['3 ef010203']);
   });
 
   it('are allowed to those who asked', () => {

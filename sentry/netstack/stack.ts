@@ -17,6 +17,7 @@ import { Backlog, KIND_WHOLE } from './ip/backlog.ts';
 import { BacklogInput } from './ip/backlog-input.ts';
 import { ControlOutput } from './ip/control-output.ts';
 import { Groups } from './ip/groups.ts';
+import { IPPROTO_UDP, IPPROTO_UDPLITE } from './ip/header.ts';
 import { Icmp } from './ip/icmp.ts';
 import { IcmpErrors } from './ip/icmp-errors.ts';
 import { IcmpReports } from './ip/icmp-reports.ts';
@@ -70,6 +71,7 @@ export class Stack implements NeighbourProtocol {
   readonly output: IpOutput;
   readonly groups: Groups;
   readonly udp: Udp;
+  readonly udpLite: Udp;
   readonly raw: Raw;
   readonly packets: PacketLayer;
   readonly tcp: Tcp;
@@ -104,10 +106,11 @@ export class Stack implements NeighbourProtocol {
       groups: this.groups,
       datagrams: new DatagramStore(),
     };
-    this.udp = new Udp(context);
+    this.udp = new Udp(context, IPPROTO_UDP);
+    this.udpLite = new Udp(context, IPPROTO_UDPLITE);
     this.raw = new Raw(context);
     this.tcp = new Tcp({ lower: this.output, packets: state.pool, random: options.random });
-    const protocols: Protocols = { tcp: this.tcp, udp: this.udp, raw: this.raw };
+    const protocols: Protocols = { tcp: this.tcp, udp: this.udp, udpLite: this.udpLite, raw: this.raw };
     const errors = new IcmpErrors(state, this.interfaces, this.output);
     this.reports = new IcmpReports(state, this.interfaces, this.pathMtus, protocols);
     this.icmp = new Icmp(state, this.interfaces, this.output, errors, this.reports, this.discovery, this.groups, protocols);
@@ -117,13 +120,23 @@ export class Stack implements NeighbourProtocol {
     this.configuration = new AddressConfiguration(state, this.interfaces, this.routes, this.discovery, this.groups, control);
     this.discovery.listen(this.configuration);
     this.interfaces.listen(this.routes);
+    this.interfaces.listen(this.groups);
     this.interfaces.listen(this.configuration);
     this.interfaces.listen(this.packets);
     this.interfaces.listen({
       addressAdded: (address: InterfaceAddress) => {
-        if (address.address.isIpv4 && address.interface.isEthernet && address.interface.isUp) this.arp.announce(address);
+        this.announce(address);
+      },
+      interfaceChanged: (owner: NetworkInterface, wasUp: boolean) => {
+        if (!wasUp) for (const address of owner.addresses) this.announce(address);
       },
     });
+  }
+
+  /** Neighbours that knew another hardware address for one of ours hear of it. */
+  private announce(address: InterfaceAddress): void {
+    const { interface: owner } = address;
+    if (owner.isUp && owner.isEthernet && address.address.isIpv4) this.arp.announce(address);
   }
 
   /** CLOCK_MONOTONIC of what follows. */

@@ -1,6 +1,8 @@
 /** `tsvisor do` as its users meet it: exit statuses, options, messages, and what may not change how it runs. */
 import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { inScratch } from '../harness/expect-same.ts';
@@ -244,13 +246,21 @@ describe('the guest sees the sandbox only', () => {
   });
 
   test('no network', async () => {
-    const outcome = await runInside([
-      'perl',
-      '-MSocket',
-      '-MErrno',
-      '-e',
-      'socket(my $s, AF_INET, SOCK_STREAM, 0) or print $!{EAFNOSUPPORT} ? "EAFNOSUPPORT\\n" : "$!\\n"',
-    ]);
-    expect(outcome.stdout).toBe('EAFNOSUPPORT\n');
+    // A port that is open on the host is closed inside: its loopback is another one. Everything else is out of reach, and no interface leads there.
+    const server = createServer((socket) => socket.destroy());
+    const port = await new Promise<number>((resolve) => {
+      server.listen(0, '127.0.0.1', () => resolve((server.address() as AddressInfo).port));
+    });
+    const connect = `
+      use Socket; use Errno;
+      for my $to (['127.0.0.1', ${port}], ['192.0.2.1', 80]) {
+        socket(my $s, AF_INET, SOCK_STREAM, 0) or die;
+        connect($s, pack_sockaddr_in($to->[1], inet_aton($to->[0]))) and print "connected\n";
+        print $!{ECONNREFUSED} ? "ECONNREFUSED\n" : $!{ENETUNREACH} ? "ENETUNREACH\n" : "$!\n";
+      }
+      open(my $f, '<', '/proc/net/dev'); print map { /^ *([a-z0-9]+):/ ? "$1\n" : () } <$f>`;
+    const outcome = await runInside(['perl', '-e', connect]);
+    server.close();
+    expect(outcome.stdout).toBe('ECONNREFUSED\nENETUNREACH\nlo\n');
   });
 });

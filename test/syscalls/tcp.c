@@ -368,17 +368,28 @@ static void backlog(void) {
   close(client);
 }
 
+static volatile int urgents;
+
+static void note_urgent(int signal) {
+  (void)signal;
+  urgents++;
+}
+
 static void urgent(void) {
   SECTION("out-of-band");
   int client, server, mark;
   char text[16];
   join(&client, &server);
   SHOW(recv(server, text, 1, MSG_OOB));
+  signal(SIGURG, note_urgent);
+  MUST(fcntl(server, F_SETOWN, getpid()));
   SHOW(send(client, "ab", 2, 0));
   SHOW(send(client, "!", 1, MSG_OOB));
   SHOW(send(client, "cd", 2, 0));
   await(server, POLLPRI);
   show_events("server", server);
+  SHOW(urgents);
+  signal(SIGURG, SIG_DFL);
   SHOW(ioctl(server, SIOCATMARK, &mark));
   say("at mark %d\n", mark);
   SHOW(recv(server, text, sizeof text, 0));
@@ -506,6 +517,7 @@ static void options(void) {
   OPTION(fd, IPPROTO_TCP, TCP_LINGER2);
   SET(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, 5);
   OPTION(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT);
+  SET(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, 0);
   SET(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, -1);
   SET(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, 5000);
   OPTION(fd, IPPROTO_TCP, TCP_USER_TIMEOUT);

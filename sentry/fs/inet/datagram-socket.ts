@@ -2,14 +2,15 @@
  * Sockets with message boundaries over an endpoint of the stack: receiving, errors, control messages, options. UDP, raw and ping sockets
  * derive from it and say how their endpoint is bound, connected and sent from.
  */
-import { EAFNOSUPPORT, EINVAL, ENOTCONN, EOPNOTSUPP, EPERM } from '#sentry/abi/errno.ts';
-import { POLLWRBAND, WRITABLE } from '#sentry/abi/fs.ts';
+import { EAFNOSUPPORT, EAGAIN, EINVAL, ENOTCONN, EOPNOTSUPP, EPERM } from '#sentry/abi/errno.ts';
+import { O_NONBLOCK, POLLWRBAND, WRITABLE } from '#sentry/abi/fs.ts';
 import { SOCK_EXTENDED_ERR_SIZE, SOL_IP, SOL_IPV6, IP_RECVERR, IPV6_RECVERR } from '#sentry/abi/inet.ts';
 import {
   AF_INET,
   AF_INET6,
   AF_UNSPEC,
   FIONREAD,
+  MSG_DONTWAIT,
   MSG_ERRQUEUE,
   MSG_OOB,
   MSG_TRUNC,
@@ -54,6 +55,8 @@ const offender = new SocketAddress();
 
 export abstract class DatagramSocket<E extends SendingEndpoint> extends InternetSocket {
   readonly endpoint: E;
+  /** As connect(2) gave it: Linux takes a peer without a port for none (inet_getname). */
+  private peerPort = 0;
 
   constructor(shared: InternetDomain, endpoint: E, domain: number, type: number, protocol: number, flags: number, caller: Caller) {
     super(shared, domain, type, protocol, flags, caller);
@@ -98,6 +101,7 @@ export abstract class DatagramSocket<E extends SendingEndpoint> extends Internet
     if (familyOf(address) === AF_UNSPEC) return this.endpoint.connect(null);
     const read = this.readPeer(address);
     if (read < 0) return read;
+    this.peerPort = given.port;
     if (given.address.isUnspecified) this.meanOurselves();
     return this.endpoint.connect(given);
   }
@@ -120,7 +124,7 @@ export abstract class DatagramSocket<E extends SendingEndpoint> extends Internet
   }
 
   override peerAddress(): string | number {
-    return this.endpoint.isConnected ? writeSockaddr(this.endpoint.remote, this.domain) : -ENOTCONN;
+    return this.endpoint.isConnected && this.peerPort !== 0 ? writeSockaddr(this.endpoint.remote, this.domain) : -ENOTCONN;
   }
 
   // Data.
@@ -155,7 +159,9 @@ export abstract class DatagramSocket<E extends SendingEndpoint> extends Internet
     const n = endpoint.receive(io, datagram, flags);
     if (n < 0 || datagram.length < 0) {
       this.waitQueue = this.queue;
-      return n;
+      // Linux: the end that shutdown(2) makes is seen by those only who would wait.
+      const isPatient = (this.flags & O_NONBLOCK) === 0 && (flags & MSG_DONTWAIT) === 0;
+      return n === 0 && !isPatient ? -EAGAIN : n;
     }
     if (datagram.isTruncated) into.flags |= MSG_TRUNC;
     if (into.wantsAddress) into.address = writeSockaddr(datagram.from, this.domain);

@@ -59,7 +59,7 @@ import { mayBindPort } from './ports.ts';
 import { familyOf, readSockaddr, writeSockaddr } from './sockaddr.ts';
 import { TCP_LEVEL } from './tcp-level.ts';
 
-const ALL_EVENTS = READABLE | WRITABLE | POLLWRBAND | POLLHUP | POLLRDHUP | POLLERR | POLLPRI;
+const ALL_EVENTS = READABLE | WRITABLE | POLLWRBAND | POLLHUP | POLLRDHUP | POLLERR;
 const UNCONNECTED = 0;
 const CONNECTING = 1;
 const CONNECTED = 2;
@@ -86,9 +86,9 @@ export class TcpSocket extends InternetSocket {
     this.refreshOptions();
   }
 
-  /** The protocol says "anything" where it does not know what has changed. */
+  /** The protocol says "anything" (-1) where it does not know what has changed; urgent data it always names. */
   override onChange(events: number): void {
-    super.onChange(events & ALL_EVENTS);
+    super.onChange(events < 0 ? ALL_EVENTS : events & (ALL_EVENTS | POLLPRI));
   }
 
   override get keepsBoundaries(): boolean {

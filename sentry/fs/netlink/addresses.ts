@@ -28,12 +28,12 @@ export function dumpAddresses({ stack }: Network, request: NetlinkRequest): Dump
   const ofFamily = (wanted: number): InterfaceAddress[] => all.filter((one) => familyOf(one) === wanted);
   const chosen = family === AF_UNSPEC ? [...ofFamily(AF_INET), ...ofFamily(AF_INET6)] : ofFamily(family);
   return chosen.map((one) => (reply) => {
-    writeAddress(reply, one, stack.state.nowNs);
+    writeAddress(reply, abi.RTM_NEWADDR, one, stack.state.nowNs);
   });
 }
 
-function writeAddress(reply: Reply, one: InterfaceAddress, nowNs: number): void {
-  const writer = reply.begin(abi.RTM_NEWADDR);
+export function writeAddress(reply: Reply, type: number, one: InterfaceAddress, nowNs: number): void {
+  const writer = reply.begin(type);
   const isIpv4 = one.address.isIpv4;
   writer.u8(familyOf(one));
   writer.u8(isIpv4 ? one.prefixBits - IPV4_BITS : one.prefixBits);

@@ -23,7 +23,7 @@ const STATISTICS = 25;
 
 export function dumpLinks({ stack }: Network): DumpItem[] {
   return stack.interfaces.list.map((owner) => (reply) => {
-    writeLink(reply, owner);
+    writeLink(reply, abi.RTM_NEWLINK, owner);
   });
 }
 
@@ -39,7 +39,7 @@ export function showLink(network: Network, request: NetlinkRequest, reply: Reply
   if (!request.has(SIZE)) return -EINVAL;
   const owner = named(network, request);
   if (typeof owner === 'number') return owner;
-  writeLink(reply, owner);
+  writeLink(reply, abi.RTM_NEWLINK, owner);
   return 0;
 }
 
@@ -65,8 +65,8 @@ export function changeLink(network: Network, request: NetlinkRequest): number {
   return 0;
 }
 
-function writeLink(reply: Reply, owner: NetworkInterface): void {
-  const writer = reply.begin(abi.RTM_NEWLINK);
+export function writeLink(reply: Reply, type: number, owner: NetworkInterface): void {
+  const writer = reply.begin(type);
   writer.u8(AF_UNSPEC);
   writer.u8(0);
   writer.u16(hardwareTypeOf(owner));

@@ -2,13 +2,26 @@
  * AF_NETLINK sockets, netlink(7): requests to the kernel as datagrams, answers in a queue. A request is served when it is sent. A dump is made
  * piece by piece as the reader takes it, so that it needs no room.
  */
-import { EADDRINUSE, EAGAIN, EBUSY, ECONNREFUSED, EFAULT, EINVAL, EMSGSIZE, ENOBUFS, ENOPROTOOPT, EOPNOTSUPP } from '#sentry/abi/errno.ts';
+import {
+  EADDRINUSE,
+  EAGAIN,
+  EBUSY,
+  ECONNREFUSED,
+  EFAULT,
+  EINVAL,
+  EMSGSIZE,
+  ENOBUFS,
+  ENOPROTOOPT,
+  EOPNOTSUPP,
+  EPERM,
+} from '#sentry/abi/errno.ts';
 import { POLLERR, READABLE, WRITABLE } from '#sentry/abi/fs.ts';
 import { SOL_NETLINK } from '#sentry/abi/inet.ts';
 import * as abi from '#sentry/abi/netlink.ts';
 import { AF_NETLINK, MSG_OOB, MSG_PEEK, MSG_TRUNC } from '#sentry/abi/socket.ts';
 import type { HostMemory } from '#platform/contract/host.ts';
 import type { Io } from '../../mm/io.ts';
+import { capable, CAP_NET_ADMIN } from '../../vfs/credentials.ts';
 import type { Caller } from '../../vfs/inode.ts';
 import type { InternetDomain } from '../inet/internet-socket.ts';
 import { intRow, OptionTable } from '../socket/option-table.ts';
@@ -19,6 +32,7 @@ import type { Incoming, Outgoing } from '../socket/transfer.ts';
 import { NETLINK_CHUNK, NETLINK_REQUEST_MAX } from './limits.ts';
 import { NetlinkRequest } from './message-reader.ts';
 import { MessageWriter } from './message-writer.ts';
+import type { Notifications, Subscriber } from './notifications.ts';
 import { Reply } from './protocol.ts';
 import type { DumpItem, NetlinkProtocol } from './protocol.ts';
 
@@ -28,6 +42,7 @@ export interface NetlinkDomain extends InternetDomain {
   readonly ports: Map<string, NetlinkSocket>;
   /** Requests and answers pass through it. */
   readonly staging: HostMemory;
+  readonly news: Notifications;
 }
 
 const NLM_F_CAPPED = 0x100;
@@ -41,14 +56,20 @@ interface Dump {
   next: number;
 }
 
-export class NetlinkSocket extends Socket {
+interface Received {
+  readonly bytes: Uint8Array;
+  /** Groups it was sent to, 0: an answer. */
+  readonly groups: number;
+}
+
+export class NetlinkSocket extends Socket implements Subscriber {
   private readonly shared: NetlinkDomain;
   private readonly service: NetlinkProtocol;
   /** 0: not bound. */
   private port = 0;
-  private groups = 0;
+  groups = 0;
   private peer = 0;
-  private readonly received: Uint8Array[] = [];
+  private readonly received: Received[] = [];
   private receivedBytes = 0;
   private dump: Dump | null = null;
   private hasOverflowed = false;
@@ -71,7 +92,7 @@ export class NetlinkSocket extends Socket {
     const port = littleWord(address, 4);
     if (this.port !== 0 && port !== this.port) return -EINVAL;
     const bound = this.port !== 0 ? 0 : port === 0 ? this.autobind(caller) : this.claim(port);
-    if (bound === 0) this.groups = littleWord(address, 8);
+    if (bound === 0) this.setGroups(littleWord(address, 8));
     return bound;
   }
 
@@ -116,7 +137,8 @@ export class NetlinkSocket extends Socket {
     if (length > this.options.sendBuffer - SEND_BUFFER_RESERVE || length > NETLINK_REQUEST_MAX) return -EMSGSIZE;
     const { staging, network } = this.shared;
     if (length > 0 && io.take(staging, 0, length) < length) return -EFAULT;
-    if (to !== 0) return -ECONNREFUSED;
+    // Linux: messages between programs are for who may administer; here nobody listens to them.
+    if (to !== 0) return capable(caller.credentials, CAP_NET_ADMIN) ? -ECONNREFUSED : -EPERM;
     network.enter();
     this.serveAll(new DataView(staging.bytes.slice(0, length).buffer), length, caller);
     return length;
@@ -163,14 +185,19 @@ export class NetlinkSocket extends Socket {
     this.deliver(writer.take());
   }
 
-  private deliver(bytes: Uint8Array): void {
+  /** Subscriber: news of a group. */
+  tell(bytes: Uint8Array, groups: number): void {
+    this.deliver(bytes, groups);
+  }
+
+  private deliver(bytes: Uint8Array, groups = 0): void {
     if (bytes.length === 0) return;
     if (this.receivedBytes + bytes.length > this.options.receiveBuffer) {
       if ((this.flagsOn.get(abi.NETLINK_NO_ENOBUFS) ?? 0) === 0) this.hasOverflowed = true;
       this.queue.notify(READABLE | POLLERR);
       return;
     }
-    this.received.push(bytes);
+    this.received.push({ bytes, groups });
     this.receivedBytes += bytes.length;
     this.queue.notify(READABLE);
   }
@@ -186,7 +213,7 @@ export class NetlinkSocket extends Socket {
       this.dump = null;
     }
     const bytes = writer.take();
-    this.received.push(bytes);
+    this.received.push({ bytes, groups: 0 });
     this.receivedBytes += bytes.length;
   }
 
@@ -197,15 +224,15 @@ export class NetlinkSocket extends Socket {
       return -ENOBUFS;
     }
     if (this.received.length === 0 && this.dump !== null) this.continueDump(this.dump);
-    const bytes = this.received[0];
-    if (bytes === undefined) {
+    const first = this.received[0];
+    if (first === undefined) {
       this.waitQueue = this.queue;
       return -EAGAIN;
     }
-    if (into.wantsAddress) into.address = nameText(0, 0);
+    if (into.wantsAddress) into.address = nameText(0, first.groups);
     into.hasCredentials = this.options.passCredentials;
     into.pid = into.uid = into.gid = 0;
-    return this.handOver(bytes, io, into, flags);
+    return this.handOver(first.bytes, io, into, flags);
   }
 
   private handOver(bytes: Uint8Array, io: Io, into: Incoming, flags: number): number {
@@ -244,14 +271,22 @@ export class NetlinkSocket extends Socket {
   setMembership(group: number, isMember: boolean): number {
     if (group < 1 || group > 1024) return -EINVAL;
     if (group > 32) return 0;
-    const bit = (1 << (group - 1)) >>> 0;
-    this.groups = isMember ? (this.groups | bit) >>> 0 : (this.groups & ~bit) >>> 0;
+    const bit = 1 << (group - 1);
+    this.setGroups(isMember ? this.groups | bit : this.groups & ~bit);
     return 0;
+  }
+
+  private setGroups(groups: number): void {
+    this.groups = groups >>> 0;
+    if (this.protocol !== abi.NETLINK_ROUTE) return;
+    if (groups === 0) this.shared.news.leave(this);
+    else this.shared.news.join(this);
   }
 
   protected override destroy(): void {
     this.received.length = 0;
     this.dump = null;
+    this.shared.news.leave(this);
     if (this.port !== 0) this.shared.ports.delete(`${this.protocol}:${this.port}`);
   }
 }

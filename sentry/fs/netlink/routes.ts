@@ -37,7 +37,7 @@ export function dumpRoutes({ stack }: Network, request: NetlinkRequest): DumpIte
   const items: DumpItem[] = main
     .filter((route) => isWanted(route.isIpv4))
     .map((route) => (reply: Reply) => {
-      writeRoute(reply, route);
+      writeRoute(reply, abi.RTM_NEWROUTE, route);
     });
   if (table !== 0 && table !== abi.RT_TABLE_LOCAL) return items;
   for (const owner of stack.interfaces.list)
@@ -55,8 +55,8 @@ interface Head {
   readonly flags: number;
 }
 
-function writeHead(reply: Reply, head: Head): MessageWriter {
-  const writer = reply.begin(abi.RTM_NEWROUTE);
+function writeHead(reply: Reply, head: Head, message = abi.RTM_NEWROUTE): MessageWriter {
+  const writer = reply.begin(message);
   writer.u8(head.isIpv4 ? AF_INET : AF_INET6);
   writer.u8(head.isIpv4 ? head.prefixBits - IPV4_BITS : head.prefixBits);
   writer.u8(0);
@@ -70,11 +70,11 @@ function writeHead(reply: Reply, head: Head): MessageWriter {
   return writer;
 }
 
-function writeRoute(reply: Reply, route: Route): void {
+export function writeRoute(reply: Reply, message: number, route: Route): void {
   const { isIpv4, prefixBits, protocol, kind } = route;
   const flags = route.isOnLink ? abi.RTNH_F_ONLINK : 0;
   const scope = isIpv4 ? route.scope : UNIVERSE;
-  const writer = writeHead(reply, { isIpv4, prefixBits, table: abi.RT_TABLE_MAIN, protocol, scope, type: kind, flags });
+  const writer = writeHead(reply, { isIpv4, prefixBits, table: abi.RT_TABLE_MAIN, protocol, scope, type: kind, flags }, message);
   if (prefixBits > (isIpv4 ? IPV4_BITS : 0)) writer.attributeAddress(abi.RTA_DST, route.destination);
   if (route.metric !== 0) writer.attributeU32(abi.RTA_PRIORITY, route.metric);
   if (route.hasSource) writer.attributeAddress(abi.RTA_PREFSRC, route.source);

@@ -2,7 +2,7 @@
  * What datagram endpoints check and decide about addresses when they are bound, connected and sent from (bind(2), connect(2), ip(7),
  * ipv6(7)), in Linux's order of errors.
  */
-import { EACCES, EADDRNOTAVAIL, EINVAL, ENETUNREACH, ENODEV } from '#sentry/abi/errno.ts';
+import { EACCES, EADDRNOTAVAIL, EAFNOSUPPORT, EINVAL, ENETUNREACH, ENODEV } from '#sentry/abi/errno.ts';
 import { IpAddress } from '../address.ts';
 import type { IpHeader } from '../ip/header.ts';
 import type { IpOutput } from '../ip/output.ts';
@@ -73,9 +73,10 @@ export function preparePath(
   path.generation = -1;
 }
 
-/** Routes a prepared path: 0, -EACCES (a broadcast without SO_BROADCAST), -ENETUNREACH (versions that do not meet), or what routing says. */
+/** Routes a prepared path: 0, -EACCES (a broadcast without SO_BROADCAST), -EAFNOSUPPORT, -ENETUNREACH (versions that do not meet), or what routing says. */
 export function routePrepared(output: IpOutput, path: Path, options: EndpointOptions): number {
-  if (path.isSourceGiven && path.source.isIpv4 !== path.destination.isIpv4) return -ENETUNREACH;
+  // Linux: an IPv6 socket bound to an IPv4 address cannot send IPv6.
+  if (path.isSourceGiven && path.source.isIpv4 !== path.destination.isIpv4) return path.source.isIpv4 ? -EAFNOSUPPORT : -ENETUNREACH;
   const routed = output.route(path);
   if (routed < 0) return routed;
   const isBroadcast = path.destination.isLimitedBroadcast || (path.isToMany && !path.destination.isMulticast);
@@ -92,6 +93,7 @@ export function prepareHeader(ip: IpHeader, protocol: number, path: Path, option
   ip.trafficClass = options.trafficClass;
   ip.isLooped = options.isMulticastLooped;
   ip.skipsChecksum = options.hasNoChecksum;
+  ip.checksumCoverage = options.sendCoverage;
   ip.interfaceIndex = path.interfaceIndex;
   const discover = options.mtuDiscover;
   ip.dontFragment = discover !== PMTUDISC_DONT && discover !== PMTUDISC_INTERFACE && discover !== PMTUDISC_OMIT;
@@ -109,5 +111,5 @@ export function checkSource(interfaces: InterfaceTable, options: EndpointOptions
   if (ancillary.interfaceIndex !== 0 && interfaces.byIndex(ancillary.interfaceIndex) === null) return -ENODEV;
   const { source } = ancillary;
   if (source.isUnspecified || options.isFreeBind || interfaces.isBindable(source)) return 0;
-  return source.isIpv4 ? -EINVAL : -EADDRNOTAVAIL;
+  return source.isIpv4 ? -ENETUNREACH : -EINVAL;
 }

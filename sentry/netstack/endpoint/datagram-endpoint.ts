@@ -4,7 +4,7 @@
  *
  * Nothing here blocks: `receive` answers -EAGAIN, and the observer hears when something changes.
  */
-import { EADDRINUSE, EADDRNOTAVAIL, EAGAIN, EFAULT, EINVAL, ENOBUFS, ENODEV } from '#sentry/abi/errno.ts';
+import { EADDRINUSE, EADDRNOTAVAIL, EAGAIN, EFAULT, EINVAL, EMSGSIZE, ENOBUFS, ENODEV } from '#sentry/abi/errno.ts';
 import { POLLERR, POLLHUP, POLLRDHUP, READABLE, WRITABLE } from '#sentry/abi/fs.ts';
 import { MSG_PEEK, MSG_TRUNC, SHUT_RD, SHUT_RDWR, SHUT_WR } from '#sentry/abi/socket.ts';
 import type { IpAddress } from '../address.ts';
@@ -215,6 +215,18 @@ export abstract class DatagramEndpoint {
     else if (!report.isHard || !this.isConnected) return;
     this.error = report.errno;
     this.notify(POLLERR | READABLE | WRITABLE);
+  }
+
+  /** We ourselves refuse a packet as too big for the path: told by the queue too, where it was asked for (ip(7), IP_RECVERR). */
+  protected queueTooBig(to: SocketAddress, mtu: number): void {
+    if (!this.options.isErrorQueued || this.errors.length >= ERROR_QUEUE_MAX) return;
+    const error = new ReceivedError();
+    error.errno = EMSGSIZE;
+    error.origin = SO_EE_ORIGIN_LOCAL;
+    error.info = mtu;
+    error.destination.copy(to);
+    this.errors.push({ error, packet: null });
+    this.notify(POLLERR);
   }
 
   private queueError(report: ErrorReport, port: number): void {

@@ -104,6 +104,7 @@ export class AddressConfiguration implements InterfaceListener, DiscoveryListene
       this.links.set(owner, link);
     }
     link.solicitationsLeft = ROUTER_SOLICITATIONS;
+    for (const address of owner.addresses.slice()) this.activate(address);
   }
 
   private stop(owner: NetworkInterface): void {
@@ -112,26 +113,30 @@ export class AddressConfiguration implements InterfaceListener, DiscoveryListene
     this.groups.leave(owner, ALL_NODES);
   }
 
-  /** Every new IPv6 address of a link is tentative until nobody claims it. */
   addressAdded(added: InterfaceAddress): void {
-    const { interface: owner, address } = added;
-    if (address.isIpv4 || !owner.isEthernet) return;
-    if (owner.isUp) this.groups.join(owner, solicitedNode(address, this.group));
-    added.timer = new Timer(() => {
-      this.addressTimer(added);
+    if (added.interface.isUp) this.activate(added);
+  }
+
+  /** Every IPv6 address of a link is tentative, once the link is up, until nobody claims it. */
+  private activate(address: InterfaceAddress): void {
+    const { interface: owner } = address;
+    if (address.address.isIpv4 || !owner.isEthernet || address.isGroupJoined) return;
+    address.isGroupJoined = this.groups.join(owner, solicitedNode(address.address, this.group)) === 0;
+    address.timer = new Timer(() => {
+      this.addressTimer(address);
     });
-    if ((added.flags & IFA_F_NODAD) !== 0 || owner.ipv6.dadTransmits === 0 || !owner.isUp) {
-      this.schedule(added);
+    if ((address.flags & IFA_F_NODAD) !== 0 || owner.ipv6.dadTransmits === 0) {
+      this.schedule(address);
       return;
     }
-    added.probesLeft = owner.ipv6.dadTransmits;
-    this.interfaces.setAddressFlags(added, added.flags | IFA_F_TENTATIVE);
-    this.addressTimer(added);
+    address.probesLeft = owner.ipv6.dadTransmits;
+    this.interfaces.setAddressFlags(address, address.flags | IFA_F_TENTATIVE);
+    this.addressTimer(address);
   }
 
   addressRemoved(removed: InterfaceAddress): void {
-    const { interface: owner, address } = removed;
-    if (!address.isIpv4 && owner.isEthernet) this.groups.leave(owner, solicitedNode(address, this.group));
+    if (removed.isGroupJoined) this.groups.leave(removed.interface, solicitedNode(removed.address, this.group));
+    removed.isGroupJoined = false;
   }
 
   /** The next probe, the end of detection, or the end of a lifetime. */

@@ -9,6 +9,7 @@ import { UDP_HEADER_LENGTH } from '../wire/udp.ts';
 import { Arrival } from './arrival.ts';
 import { KIND_TCP, KIND_UDP, KIND_WHOLE } from './backlog.ts';
 import type { BacklogEntry } from './backlog.ts';
+import { IPPROTO_UDP } from './header.ts';
 import type { Icmp } from './icmp.ts';
 import type { IpInput } from './input.ts';
 import type { Protocols } from './protocols.ts';
@@ -47,11 +48,16 @@ export class BacklogInput {
     counters.InDelivers++;
     if (this.protocols.raw.wants(ip.protocol)) this.showRaw(entry);
     if (kind === KIND_TCP) this.protocols.tcp.input(ip, entry.tcp, payload.packet === null ? null : payload, this.state.nowNs);
-    else if (!this.protocols.udp.input(ip, entry.sourcePort, entry.destinationPort, payload)) this.noPort(entry);
+    else {
+      const udp = ip.protocol === IPPROTO_UDP ? this.protocols.udp : this.protocols.udpLite;
+      if (!udp.input(ip, entry.sourcePort, entry.destinationPort, payload)) this.noPort(entry);
+    }
   }
 
   private noPort(entry: BacklogEntry): void {
-    this.state.counters.udp(entry.ip.version).NoPorts++;
+    const { counters } = this.state;
+    const { version, protocol } = entry.ip;
+    (protocol === IPPROTO_UDP ? counters.udp(version) : counters.udpLite(version)).NoPorts++;
     this.withBytes(entry, (arrival) => {
       this.icmp.portUnreachable(arrival);
     });

@@ -11,7 +11,7 @@ import { Timer } from '../../lib/timer-queue.ts';
 import { GROUPS_PER_INTERFACE_MAX } from '../limits.ts';
 import { GroupMembership } from '../link/interface.ts';
 import type { NetworkInterface } from '../link/interface.ts';
-import type { InterfaceTable } from '../link/interface-table.ts';
+import type { InterfaceListener, InterfaceTable } from '../link/interface-table.ts';
 import type { Packet } from '../packet.ts';
 import { selectSource } from '../route/source-selection.ts';
 import { MILLISECOND, SECOND } from '../stack-state.ts';
@@ -58,7 +58,7 @@ const ALL_HOSTS4 = 0xe0000001 | 0;
 const ANY4 = new IpAddress().setIpv4(0);
 const ANY6 = new IpAddress();
 
-export class Groups {
+export class Groups implements InterfaceListener {
   private readonly state: StackState;
   private readonly interfaces: InterfaceTable;
   private readonly control: ControlOutput;
@@ -106,6 +106,16 @@ export class Groups {
     this.state.timers.cancel(membership.timer);
     this.report(membership, CHANGE_TO_INCLUDE);
     return 0;
+  }
+
+  /** A link that comes up hears of all groups. */
+  interfaceChanged(owner: NetworkInterface, wasUp: boolean): void {
+    if (!owner.isUp || wasUp) return;
+    for (const membership of owner.groups) {
+      if (membership.timer === null) continue;
+      membership.reportsLeft = REPORTS;
+      this.reportAgain(membership, CHANGE_TO_EXCLUDE);
+    }
   }
 
   private reportAgain(membership: GroupMembership, record: number = MODE_IS_EXCLUDE): void {

@@ -13,6 +13,7 @@ export const IPPROTO_IGMP = 2;
 export const IPPROTO_TCP = 6;
 export const IPPROTO_UDP = 17;
 export const IPPROTO_ICMPV6 = 58;
+export const IPPROTO_UDPLITE = 136;
 export const IPPROTO_RAW = 255;
 
 export const HOP_LIMIT_DEFAULT = 64;
@@ -37,6 +38,8 @@ export class IpHeader {
   isLooped = true;
   /** Output of UDP: the checksum stays 0. */
   skipsChecksum = false;
+  /** UDP-Lite: bytes from its header on that the checksum covers, 0 for all. */
+  checksumCoverage = 0;
   /** Input: the identification field, for quotations. */
   identification = 0;
   /** Input: where it arrived; output: the interface it has to leave by, 0 for any. */
@@ -57,6 +60,7 @@ export class IpHeader {
     this.ignoresPathMtu = other.ignoresPathMtu;
     this.isLooped = other.isLooped;
     this.skipsChecksum = other.skipsChecksum;
+    this.checksumCoverage = other.checksumCoverage;
     this.identification = other.identification;
     this.interfaceIndex = other.interfaceIndex;
     this.isToMany = other.isToMany;
@@ -77,6 +81,7 @@ export class IpHeader {
     this.ignoresPathMtu = false;
     this.isLooped = true;
     this.skipsChecksum = false;
+    this.checksumCoverage = 0;
     this.identification = 0;
     this.interfaceIndex = 0;
     this.isToMany = false;

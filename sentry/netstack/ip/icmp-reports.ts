@@ -50,7 +50,7 @@ import {
 } from '../wire/ipv6.ts';
 import { ErrorReport, SO_EE_ORIGIN_ICMP, SO_EE_ORIGIN_ICMP6 } from './arrival.ts';
 import type { Arrival } from './arrival.ts';
-import { IPPROTO_TCP, IPPROTO_UDP } from './header.ts';
+import { IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDPLITE } from './header.ts';
 import type { Protocols } from './protocols.ts';
 
 /** [errno, hard] by code of IPv4's destination unreachable. */
@@ -200,6 +200,8 @@ export class IcmpReports {
       else tcp.unreachable(ip, tcpHeader, report.errno, report.isHard ? 1 : 0, this.state.nowNs);
     } else if (ip.protocol === IPPROTO_UDP)
       this.protocols.udp.unreachable(report, view.getUint16(quoted.offset), view.getUint16(quoted.offset + 2));
+    else if (ip.protocol === IPPROTO_UDPLITE)
+      this.protocols.udpLite.unreachable(report, view.getUint16(quoted.offset), view.getUint16(quoted.offset + 2));
     else this.protocols.raw.unreachable(report);
   }
 }

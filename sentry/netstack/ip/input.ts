@@ -8,6 +8,7 @@
 import { parseTcpHeader, TCP_HEADER_MIN } from '../tcp/codec.ts';
 import { TcpHeader } from '../tcp/header.ts';
 import { addBytes, finishSum, pseudoHeaderSum } from '../checksum.ts';
+import type { UdpCounters } from '../counters.ts';
 import { NO_OFFLOAD } from '../link/device.ts';
 import type { Offload } from '../link/device.ts';
 import type { InterfaceTable } from '../link/interface-table.ts';
@@ -18,13 +19,13 @@ import type { StackState } from '../stack-state.ts';
 import { UNREACHABLE_PROTOCOL } from '../wire/icmp.ts';
 import { DatagramParts, parseIpv4 } from '../wire/ipv4.ts';
 import { DROPPED, parseIpv6, UNKNOWN_HEADER, walkExtensions, NEXT_NONE } from '../wire/ipv6.ts';
-import { isUdpChecksumRight, UDP_HEADER_LENGTH } from '../wire/udp.ts';
+import { isUdpChecksumRight, isUdpLiteRight, UDP_HEADER_LENGTH } from '../wire/udp.ts';
 import { Arrival } from './arrival.ts';
-import { IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_IGMP, IPPROTO_TCP, IPPROTO_UDP } from './header.ts';
+import { IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_IGMP, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDPLITE } from './header.ts';
 import type { IpHeader } from './header.ts';
 import type { Icmp } from './icmp.ts';
 import type { Groups } from './groups.ts';
-import type { Protocols } from './protocols.ts';
+import type { Protocols, UdpUpper } from './protocols.ts';
 import { ReassemblyTable } from './reassembly.ts';
 
 export class IpInput {
@@ -181,6 +182,7 @@ export class IpInput {
     const isRaw = raw.wants(protocol) && raw.input(arrival);
     if (protocol === IPPROTO_TCP) this.tcp(arrival);
     else if (protocol === IPPROTO_UDP) this.udp(arrival);
+    else if (protocol === IPPROTO_UDPLITE) this.udpLite(arrival);
     else if (protocol === IPPROTO_ICMP && ip.version === 4) this.icmp.input(arrival);
     else if (protocol === IPPROTO_ICMPV6 && ip.version === 6) this.icmp.input(arrival);
     else if (protocol === IPPROTO_IGMP && ip.version === 4) this.groups.igmpInput(arrival);
@@ -231,8 +233,27 @@ export class IpInput {
       counters.InCsumErrors++;
       return;
     }
+    this.toPort(arrival, this.protocols.udp, counters, length);
+  }
+
+  private udpLite(arrival: Arrival): void {
+    const { ip, payload } = arrival;
+    const counters = this.state.counters.udpLite(ip.version);
+    const { length } = payload;
+    if (length < UDP_HEADER_LENGTH || !isUdpLiteRight(ip, payload.packet!.memory.view, payload.offset, length)) {
+      counters.InErrors++;
+      return;
+    }
+    this.toPort(arrival, this.protocols.udpLite, counters, length);
+  }
+
+  /** A good datagram of `length` bytes, header included. */
+  private toPort(arrival: Arrival, upper: UdpUpper, counters: UdpCounters, length: number): void {
+    const { ip, payload } = arrival;
+    const { offset } = payload;
+    const { view } = payload.packet!.memory;
     const data = this.data.set(payload.packet!, offset + UDP_HEADER_LENGTH, length - UDP_HEADER_LENGTH);
-    if (this.protocols.udp.input(ip, view.getUint16(offset), view.getUint16(offset + 2), data)) return;
+    if (upper.input(ip, view.getUint16(offset), view.getUint16(offset + 2), data)) return;
     if (ip.isToMany) {
       counters.IgnoredMulti++;
       return;

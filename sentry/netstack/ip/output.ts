@@ -22,12 +22,12 @@ import type { StackState } from '../stack-state.ts';
 import { TCP_CHECKSUM_OFFSET, tcpHeaderLength } from '../tcp/codec.ts';
 import type { TcpHeader } from '../tcp/header.ts';
 import type { TcpLower } from '../tcp/lower.ts';
-import { fillUdpChecksum, UDP_CHECKSUM_OFFSET, UDP_HEADER_LENGTH, writeUdp } from '../wire/udp.ts';
+import { fillUdpChecksum, fillUdpLite, UDP_CHECKSUM_OFFSET, UDP_HEADER_LENGTH, writeUdp } from '../wire/udp.ts';
 import { KIND_PAYLOAD, KIND_TCP, KIND_UDP, KIND_WHOLE } from './backlog.ts';
 import type { Backlog, BacklogEntry } from './backlog.ts';
 import { sendFragments } from './fragmentation.ts';
 import type { IpHeader } from './header.ts';
-import { IPPROTO_TCP, IPPROTO_UDP } from './header.ts';
+import { IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDPLITE } from './header.ts';
 import type { Path } from './path.ts';
 import { copyBehind, fillTcpChecksum, ipHeaderLength, prependIp, serialiseTcp } from './serialise.ts';
 
@@ -83,7 +83,7 @@ export class IpOutput implements TcpLower {
     return this.emit(path, ip, packet, offload);
   }
 
-  /** A datagram of `payload`; the caller keeps his reference. */
+  /** A datagram of `payload`, of UDP or UDP-Lite as `ip.protocol` says; the caller keeps his reference. */
   sendUdp(path: Path, ip: IpHeader, sourcePort: number, destinationPort: number, payload: Payload): number {
     const routed = this.refresh(path);
     if (routed < 0) return this.noRoute(ip, routed);
@@ -97,6 +97,10 @@ export class IpOutput implements TcpLower {
     const packet = this.behindUdpHeader(payload);
     if (packet === null) return this.noMemory(ip);
     writeUdp(packet.memory.view, packet.start, sourcePort, destinationPort, payload.length);
+    if (ip.protocol === IPPROTO_UDPLITE) {
+      fillUdpLite(ip, packet.memory.view, packet.start, packet.length);
+      return this.emit(path, ip, packet, this.offload.clear());
+    }
     const fits = packet.length + ipHeaderLength(ip.version) <= path.mtu;
     const left = fits && !path.isToMany && !ip.skipsChecksum && path.interface!.device !== null && path.interface!.device.canChecksum;
     this.prepareOffload(ip, packet, IPPROTO_UDP, UDP_CHECKSUM_OFFSET, left);

@@ -25,5 +25,6 @@ export interface RawUpper {
 export interface Protocols {
   readonly tcp: TcpUpper;
   readonly udp: UdpUpper;
+  readonly udpLite: UdpUpper;
   readonly raw: RawUpper;
 }

@@ -9,11 +9,11 @@ import { TCP_CHECKSUM_OFFSET, tcpHeaderLength, writeTcpHeader } from '../tcp/cod
 import { FIN, PSH, TcpHeader } from '../tcp/header.ts';
 import { IPV4_HEADER_LENGTH, writeIpv4 } from '../wire/ipv4.ts';
 import { IPV6_HEADER_LENGTH, writeIpv6 } from '../wire/ipv6.ts';
-import { fillUdpChecksum, UDP_HEADER_LENGTH, writeUdp } from '../wire/udp.ts';
+import { fillUdpChecksum, fillUdpLite, UDP_HEADER_LENGTH, writeUdp } from '../wire/udp.ts';
 import { KIND_TCP, KIND_UDP, KIND_WHOLE } from './backlog.ts';
 import type { BacklogEntry } from './backlog.ts';
 import type { IpHeader } from './header.ts';
-import { IPPROTO_TCP } from './header.ts';
+import { IPPROTO_TCP, IPPROTO_UDP } from './header.ts';
 
 /** Bytes of the IP header we write. */
 export function ipHeaderLength(version: 4 | 6): number {
@@ -64,7 +64,8 @@ export function serialiseUpper(pool: PacketPool, entry: BacklogEntry): Packet | 
   const packet = copyBehind(pool, UDP_HEADER_LENGTH, body);
   if (packet === null) return null;
   writeUdp(packet.memory.view, packet.start, entry.sourcePort, entry.destinationPort, payload.length);
-  fillUdpChecksum(ip, packet.memory.view, packet.start, packet.length);
+  if (ip.protocol === IPPROTO_UDP) fillUdpChecksum(ip, packet.memory.view, packet.start, packet.length);
+  else fillUdpLite(ip, packet.memory.view, packet.start, packet.length);
   return packet;
 }
 

@@ -59,6 +59,8 @@ export class InterfaceAddress {
   timer: Timer | null = null;
   /** Solicitations still to be sent by duplicate address detection. */
   probesLeft = 0;
+  /** IPv6: the group of its solicitations is joined. */
+  isGroupJoined = false;
 
   constructor(owner: NetworkInterface) {
     this.interface = owner;

@@ -74,7 +74,6 @@ export class RawEndpoint extends DatagramEndpoint {
     if (routed < 0) return routed;
     this.local.address.copy(path.source);
     this.remote.copy(to);
-    this.remote.port = 0;
     this.isConnected = true;
     return 0;
   }

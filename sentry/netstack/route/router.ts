@@ -55,8 +55,16 @@ export class Router {
     if (destination.isMulticast || destination.isLimitedBroadcast) return this.toMany(path, bound);
     if (destination.isLinkLocal && !destination.isIpv4 && bound === null && !path.isSourceGiven) return -EINVAL;
     const route = this.table.lookup(destination, bound ?? this.linkOf(path));
-    if (route === null) return -ENETUNREACH;
-    return this.follow(path, route);
+    if (route !== null) return this.follow(path, route);
+    return bound === null || bound.isLoopback || !destination.isIpv4 ? -ENETUNREACH : this.onLink(path, bound);
+  }
+
+  /** Linux: whoever insists on an interface finds every IPv4 destination on its link, whatever the routes say (DHCP clients do). */
+  private onLink(path: Path, out: NetworkInterface): number {
+    this.leave(path, out, path.destination);
+    if (path.isSourceGiven) return 0;
+    path.source.copy(selectSource(this.interfaces, out, path.destination, path.nextHop) ?? ANY_IPV4);
+    return 0;
   }
 
   /** Linux: 0.0.0.0 and :: as a destination mean this host. */
@@ -84,6 +92,8 @@ export class Router {
   private toMany(path: Path, bound: NetworkInterface | null): number {
     const out = bound ?? this.groupInterface(path);
     if (out === null) return -ENETUNREACH;
+    // Linux has no route to ff00::/8 over lo.
+    if (out.isLoopback && !path.destination.isIpv4) return -ENETUNREACH;
     path.isToMany = true;
     if (!path.isSourceGiven) {
       const source = selectSource(this.interfaces, out, path.destination, path.destination);

@@ -16,9 +16,7 @@ export class AckResult {
   /** Round trip of the oldest segment acknowledged, of the newest, and of selectively acknowledged ones; microseconds, -1: none. */
   rttUs = -1;
   sackRttUs = -1;
-  priorUnacked = 0;
-  priorInFlight = 0;
-  /** Timestamp echo is newer than the first retransmission: see loss/undo.ts. */
+  /** The segment brought data, SYN or FIN, so it is no duplicate acknowledgement. */
   hasData = false;
 
   clear(): void {

@@ -33,7 +33,6 @@ export function acknowledge(connection: ControlBlock, header: TcpHeader, arrival
   const result = connection.context.ack;
   result.clear();
   result.hasData = arrival.length > 0 || (arrival.flags & (SYN | FIN)) !== 0;
-  result.priorUnacked = connection.sendUnacked;
   if (before(ack, connection.sendUnacked)) return oldAck(connection, header, result);
   if (after(ack, connection.sendNext)) {
     challenge(connection);

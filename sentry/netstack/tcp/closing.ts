@@ -202,9 +202,9 @@ function queueFin(connection: ControlBlock): void {
   sendQueued(connection, PUSH_ALL);
 }
 
-/** The guest sends no more. */
+/** The guest sends no more, as `shut` says already. In SYN_RECEIVED FIN waits until the handshake is done (RFC 9293 section 3.10.4). */
 export function closeSending(connection: ControlBlock): void {
-  if (connection.state === ESTABLISHED || connection.state === SYN_RECEIVED) setState(connection, FIN_WAIT1);
+  if (connection.state === ESTABLISHED) setState(connection, FIN_WAIT1);
   else if (connection.state === CLOSE_WAIT) setState(connection, LAST_ACK);
   else return;
   queueFin(connection);

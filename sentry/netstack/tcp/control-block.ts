@@ -134,8 +134,7 @@ export class ControlBlock extends TcpEntry {
   prrOut = 0;
   priorCwnd = 0;
   priorSsthresh = 0;
-  /** Undoing a wrong reduction: where it began, retransmissions not yet reported as duplicates, time stamp of the first. */
-  undoMarker = 0;
+  /** Undoing a wrong reduction: whether that is possible, retransmissions not yet reported as duplicates (-1: none were sent), timestamp of the first. */
   mayUndo = false;
   undoRetransmits = 0;
   retransmitStamp = 0;

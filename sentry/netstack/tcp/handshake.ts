@@ -10,7 +10,7 @@ import { ECONNREFUSED } from '#sentry/abi/errno.ts';
 import { WRITABLE } from '#sentry/abi/fs.ts';
 import type { IpHeader } from '../ip/header.ts';
 import type { Arrival } from './arrival.ts';
-import { resetConnection, setState } from './closing.ts';
+import { closeSending, resetConnection, setState } from './closing.ts';
 import { TIMER_RETRANSMIT } from './control-block.ts';
 import type { ControlBlock } from './control-block.ts';
 import { ACK, RST, SYN } from './header.ts';
@@ -23,7 +23,7 @@ import { PUSH_NORMAL, sendQueued } from './output.ts';
 import { notify } from './readiness.ts';
 import { noteMinRtt, sampleRtt } from './rtt.ts';
 import { after } from './sequence.ts';
-import { ESTABLISHED, SYN_RECEIVED, SYN_SENT } from './states.ts';
+import { ESTABLISHED, SHUT_SEND, SYN_RECEIVED, SYN_SENT } from './states.ts';
 import { clearRetransmitTimer, setRetransmitTimer } from './timers.ts';
 import { sendAck, sendReset, sendSyn } from './transmit.ts';
 
@@ -136,7 +136,7 @@ function measureSyn(connection: ControlBlock): void {
   sampleRtt(connection, rttUs);
 }
 
-/** Linux: tcp_init_transfer. A closed sending side goes on to FIN_WAIT1 with what was queued meanwhile. */
+/** Linux: tcp_init_transfer. A guest that has closed meanwhile sends FIN now. */
 function established(connection: ControlBlock): void {
   clearRetransmitTimer(connection);
   connection.retransmits = 0;
@@ -144,4 +144,5 @@ function established(connection: ControlBlock): void {
   setState(connection, ESTABLISHED);
   begin(connection);
   notify(connection, WRITABLE);
+  if ((connection.shut & SHUT_SEND) !== 0) closeSending(connection);
 }

@@ -20,7 +20,7 @@ import { isOldTimestamp, takeTimestamp } from './paws.ts';
 import { receiveData } from './receive.ts';
 import { noteDuplicate } from './sack-blocks.ts';
 import { after, before } from './sequence.ts';
-import { CLOSE_WAIT, CLOSED, SYN_RECEIVED } from './states.ts';
+import { CLOSE_WAIT, CLOSED, ESTABLISHED, SYN_RECEIVED } from './states.ts';
 import { sendAck } from './transmit.ts';
 import { noteUrgent, takeUrgent } from './urgent.ts';
 import { offeredWindow } from './window.ts';
@@ -37,7 +37,7 @@ export function receiveSegment(connection: ControlBlock, header: TcpHeader, arri
 export function processSegment(connection: ControlBlock, header: TcpHeader, arrival: Arrival): void {
   if (acknowledge(connection, header, arrival) < 0) return;
   takeTimestamp(connection, header, arrival);
-  if (connection.state !== 1 && connection.state !== CLOSE_WAIT && !afterAcknowledged(connection, arrival)) return;
+  if (connection.state !== ESTABLISHED && connection.state !== CLOSE_WAIT && !afterAcknowledged(connection, arrival)) return;
   if ((arrival.flags & URG) !== 0) noteUrgent(connection, header, arrival);
   if (arrival.length > 0 || (arrival.flags & FIN) !== 0) {
     if (connection.urgentState !== 0) takeUrgent(connection, arrival);
@@ -98,7 +98,7 @@ function answerDuplicate(connection: ControlBlock, arrival: Arrival): void {
 /** The peer reset the connection. */
 function reset(connection: ControlBlock): void {
   const { counters } = connection.context;
-  if (connection.state === 1 || connection.state === CLOSE_WAIT) counters.EstabResets++;
+  if (connection.state === ESTABLISHED || connection.state === CLOSE_WAIT) counters.EstabResets++;
   resetConnection(connection, connection.state === CLOSE_WAIT ? EPIPE : ECONNRESET);
   notify(connection, -1);
 }

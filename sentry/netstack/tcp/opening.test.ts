@@ -8,7 +8,8 @@ import { SocketAddress } from '../socket-address.ts';
 import type { TcpConnection } from './connection.ts';
 import { ACK, RST, SYN, TcpHeader } from './header.ts';
 import type { HeldSyn } from './intercept.ts';
-import { CLOSED, ESTABLISHED, SYN_RECEIVED, SYN_SENT } from './states.ts';
+import { CLOSED, ESTABLISHED, FIN_WAIT1, SYN_RECEIVED, SYN_SENT } from './states.ts';
+import { checkInvariants } from './testing/invariants.ts';
 import { World } from './testing/world.ts';
 import type { Host } from './testing/world.ts';
 
@@ -82,6 +83,33 @@ describe('connect', () => {
       world.run(3000);
       expect(world.server.read(server)).toBe('x');
     }
+  });
+
+  it('closed while both sides open sends FIN when the handshake is done', () => {
+    const world = new World();
+    world.filter = (seen) => seen.from === world.client && (seen.flags & SYN) !== 0;
+    const client = world.client.connect(world.server, 80);
+    const ip = new IpHeader();
+    ip.source.copy(world.server.address);
+    ip.destination.copy(world.client.address);
+    const header = new TcpHeader();
+    header.sourcePort = 80;
+    header.destinationPort = client.localPort;
+    header.seq = 1000;
+    header.flags = SYN;
+    header.window = 1000;
+    world.inject(world.client, ip, header);
+    expect(client.state).toBe(SYN_RECEIVED);
+    client.shutdown(1);
+    checkInvariants(client);
+    world.filter = () => true;
+    header.seq = 1001;
+    header.ack = (client.initialSend + 1) | 0;
+    header.flags = ACK;
+    world.inject(world.client, ip, header);
+    checkInvariants(client);
+    expect([client.state, client.unackedBytes, client.finQueued]).toEqual([FIN_WAIT1, 0, true]);
+    expect((client.sendNext - client.initialSend) | 0).toBe(2);
   });
 
   it('to itself is a simultaneous open', () => {

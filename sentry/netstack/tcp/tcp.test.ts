@@ -188,6 +188,20 @@ describe('every octet arrives, in order', () => {
       expectTransfer({ seed: 50, delayUs: 500, loss: 0.02, reorder: 0.02 }, 200_000, sequence);
     });
   }
+  for (let seed = 60; seed < 66; seed++) {
+    it(`cut by the device, over a bad path, seed ${seed}`, () => {
+      expectTransfer({ seed, tso: true, loss: 0.005 * (seed - 59), reorder: 0.05, duplicate: 0.01, delayUs: 3000, mtu: 1500 }, 400_000);
+    });
+  }
+  it('over IPv6', () => {
+    expectTransfer({ seed: 70, ipv6: true, loss: 0.01, reorder: 0.02, delayUs: 2000 }, 300_000);
+    const world = new World({ ipv6: true });
+    const [client] = world.connected();
+    expect([client.announcedMss, client.mss]).toEqual([1440, 1428]);
+    const local = new World({ ipv6: true, loopback: true });
+    const [end] = local.connected();
+    expect(end.announcedMss).toBe(65_476);
+  });
   it('over a slow path with a short queue', () => {
     const ms = expectTransfer({ seed: 40, bytesPerSecond: 1_250_000, delayUs: 20_000, queueBytes: 60_000 }, 2_000_000);
     // 2 MB each way at 10 Mbit/s take 1.6 s at best.

@@ -10,6 +10,7 @@ import type { ControlBlock } from './control-block.ts';
 import type { TcpContext } from './context.ts';
 import { ACK, FIN, PSH, RST, SYN, URG } from './header.ts';
 import type { TcpHeader } from './header.ts';
+import { ACK_DELAY_MIN_US } from './limits.ts';
 import { sackOptionBlocks, sackOptionLength, writeSackBlocks } from './sack-blocks.ts';
 import type { Segment } from './segment.ts';
 import { before } from './sequence.ts';
@@ -62,7 +63,7 @@ function dispatch(connection: ControlBlock, header: TcpHeader, payload: Payload 
 function ackWasSent(connection: ControlBlock): void {
   if (connection.quickAcks > 0) {
     connection.quickAcks--;
-    if (connection.quickAcks === 0) connection.ackTimeoutUs = 40_000;
+    if (connection.quickAcks === 0) connection.ackTimeoutUs = ACK_DELAY_MIN_US;
   }
   connection.ackPending = 0;
   connection.delayedAckAtNs = Infinity;

@@ -24,7 +24,7 @@ import { checkBindAddress, checkSource, prepareHeader, preparePath, routePrepare
 import { DatagramEndpoint } from '../endpoint/datagram-endpoint.ts';
 import type { EndpointContext } from '../endpoint/datagram-endpoint.ts';
 import type { SendAncillary } from '../endpoint/options.ts';
-import { IpHeader, IPPROTO_UDP } from '../ip/header.ts';
+import { IpHeader } from '../ip/header.ts';
 import { Path } from '../ip/path.ts';
 import { Payload } from '../packet.ts';
 import type { Packet } from '../packet.ts';
@@ -137,7 +137,10 @@ export class UdpEndpoint extends DatagramEndpoint {
     if (this.error !== 0) return -this.takeError();
     const path = to === null && ancillary === null ? this.path : this.route(target, ancillary);
     if (path === null) return this.routeError;
-    return this.options.isCorked || (flags & MSG_MORE) !== 0 ? this.cork(io, target) : this.sendNow(io, path, target, ancillary);
+    if (this.options.isCorked || (flags & MSG_MORE) !== 0) return this.cork(io, target);
+    const result = this.sendNow(io, path, target, ancillary);
+    if (result === -EMSGSIZE) this.queueTooBig(target, path.mtu);
+    return result;
   }
 
   private checkSend(target: SocketAddress, ancillary: SendAncillary | null): number {
@@ -176,13 +179,13 @@ export class UdpEndpoint extends DatagramEndpoint {
 
   /** Everything in `packet`, as one datagram or cut to segments. */
   private sendData(packet: Packet, path: Path, target: SocketAddress, ancillary: SendAncillary | null): number {
-    const { output, state } = this.context;
+    const { output } = this.context;
     const length = packet.length;
-    prepareHeader(header, IPPROTO_UDP, path, this.options, ancillary);
+    prepareHeader(header, this.udp.protocol, path, this.options, ancillary);
     const segment = ancillary !== null && ancillary.segmentSize >= 0 ? ancillary.segmentSize : this.options.segmentSize;
     const size = segment > 0 && segment < length ? segment : length;
     if (size > 0 && length > size * SEGMENTS_MAX) return -EINVAL;
-    const counters = state.counters.udp(header.version);
+    const counters = this.udp.counters(header.version);
     let sent = 0;
     do {
       const part = range.set(packet, packet.start + sent, Math.min(size, length - sent));
@@ -248,7 +251,11 @@ export class UdpEndpoint extends DatagramEndpoint {
 
   /** A datagram for this endpoint, its payload's packet held by the caller. */
   deliver(ip: IpHeader, sourcePort: number, destinationPort: number, payload: Payload): void {
-    const counters = this.context.state.counters.udp(ip.version);
+    const counters = this.udp.counters(ip.version);
+    if (isCoveredLess(ip, payload.length, this.options.receiveCoverage)) {
+      counters.InErrors++;
+      return;
+    }
     if (this.enqueue(ip, sourcePort, destinationPort, payload)) {
       counters.InDatagrams++;
       return;
@@ -274,4 +281,10 @@ export class UdpEndpoint extends DatagramEndpoint {
     super.close();
     this.udp.forget(this);
   }
+}
+
+/** UDP-Lite: the sender's checksum says less than this receiver asks for. */
+function isCoveredLess(ip: IpHeader, length: number, least: number): boolean {
+  const { checksumCoverage } = ip;
+  return checksumCoverage !== 0 && checksumCoverage < least && checksumCoverage < UDP_HEADER_LENGTH + length;
 }

@@ -1,11 +1,13 @@
 /**
- * UDP (RFC 768, RFC 1122 section 4.1): takes datagrams from IP to the endpoints they are for, and ICMP errors to those who caused them.
+ * UDP (RFC 768, RFC 1122 section 4.1), and UDP-Lite (RFC 3828), which is another one with ports of its own: takes datagrams from IP to the
+ * endpoints they are for, and ICMP errors to those who caused them.
  */
 import { ENOBUFS } from '#sentry/abi/errno.ts';
+import type { UdpCounters } from '../counters.ts';
 import type { EndpointContext } from '../endpoint/datagram-endpoint.ts';
 import { PortTable } from '../endpoint/port-table.ts';
 import type { ErrorReport } from '../ip/arrival.ts';
-import { IpHeader } from '../ip/header.ts';
+import { IpHeader, IPPROTO_UDP } from '../ip/header.ts';
 import type { UdpUpper } from '../ip/protocols.ts';
 import { UDP_ENDPOINTS_MAX } from '../limits.ts';
 import type { Payload } from '../packet.ts';
@@ -23,8 +25,12 @@ export class Udp implements UdpUpper {
   private readonly reversed = new IpHeader();
   private count = 0;
 
-  constructor(context: EndpointContext) {
+  /** IPPROTO_UDP or IPPROTO_UDPLITE. */
+  readonly protocol: number;
+
+  constructor(context: EndpointContext, protocol: number) {
     this.context = context;
+    this.protocol = protocol;
     this.ports = new PortTable(context.state.random);
   }
 
@@ -33,6 +39,11 @@ export class Udp implements UdpUpper {
     if (this.count >= UDP_ENDPOINTS_MAX) return -ENOBUFS;
     this.count++;
     return new UdpEndpoint(this.context, this, version);
+  }
+
+  counters(version: 4 | 6): UdpCounters {
+    const { counters } = this.context.state;
+    return this.protocol === IPPROTO_UDP ? counters.udp(version) : counters.udpLite(version);
   }
 
   /** An endpoint was closed. */

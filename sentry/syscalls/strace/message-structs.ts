@@ -1,8 +1,10 @@
 /**
  * iovecs, socket addresses and message headers in strace lines.
  */
+import { ETH_P_ALL, ETH_P_ARP, ETH_P_IP, ETH_P_IPV6 } from '#sentry/abi/inet.ts';
 import { getU64 } from '#sentry/abi/layout.ts';
-import { AF_INET, AF_INET6, AF_NETLINK, AF_UNIX, FAMILY_NAMES, MSG_NAMES, MsgHdr, SOCKADDR_MAX } from '#sentry/abi/socket.ts';
+import { AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, FAMILY_NAMES, MSG_NAMES, MsgHdr, SOCKADDR_MAX } from '#sentry/abi/socket.ts';
+import { formatAddress, IpAddress } from '../../netstack/address.ts';
 import type { GuestView } from './guest-view.ts';
 import type { CallContext } from './printer.ts';
 import { enumText, flagText, pointer, quote, quoteBuffer, STRING_MAX } from './text.ts';
@@ -51,12 +53,33 @@ function addressText(view: GuestView, address: number, length: number): string |
     case AF_INET:
       return `${start}, sin_port=htons(${port}), sin_addr=inet_addr("${at(4)}.${at(5)}.${at(6)}.${at(7)}")}`;
     case AF_INET6:
-      return `${start}, sin6_port=htons(${port}), ...}`;
+      return `${start}, sin6_port=htons(${port}), ${ipv6Text(at)}}`;
     case AF_NETLINK:
-      return `${start}, nl_pid=${at(4) | (at(5) << 8) | (at(6) << 16) | (at(7) << 24)}, ...}`;
+      return `${start}, nl_pid=${littleWord(at, 4)}, nl_groups=${littleWord(at, 8).toString(16).padStart(8, '0')}}`;
+    case AF_PACKET:
+      return `${start}, sll_protocol=htons(${enumText(port, ETHERTYPES)}), sll_ifindex=${littleWord(at, 4)}, ...}`;
     default:
       return `${start}, sa_data=${quote(bytes.slice(2))}}`;
   }
+}
+
+type At = (index: number) => number;
+
+const ETHERTYPES = { ETH_P_ALL, ETH_P_IP, ETH_P_ARP, ETH_P_IPV6 };
+
+function littleWord(at: At, i: number): number {
+  return (at(i) | (at(i + 1) << 8) | (at(i + 2) << 16) | (at(i + 3) << 24)) >>> 0;
+}
+
+function bigWord(at: At, i: number): number {
+  return (at(i) << 24) | (at(i + 1) << 16) | (at(i + 2) << 8) | at(i + 3);
+}
+
+/** What follows the port of a sockaddr_in6. */
+function ipv6Text(at: At): string {
+  const address = new IpAddress().set(bigWord(at, 8), bigWord(at, 12), bigWord(at, 16), bigWord(at, 20));
+  const text = address.isIpv4 ? `::ffff:${formatAddress(address)}` : formatAddress(address);
+  return `sin6_flowinfo=htonl(${bigWord(at, 4) >>> 0}), inet_pton(AF_INET6, "${text}", &sin6_addr), sin6_scope_id=${littleWord(at, 24)}`;
 }
 
 /** A path ends at its NUL; an abstract name begins with one, written as @. */

@@ -31,11 +31,13 @@ import {
 } from '#sentry/abi/fcntl.ts';
 import { O_CREAT, O_DIRECTORY, O_TMPFILE } from '#sentry/abi/fs.ts';
 import { FUTEX_BITSET_MATCH_ANY, FUTEX_CLOCK_REALTIME, FUTEX_PRIVATE_FLAG } from '#sentry/abi/futex.ts';
+import * as inet from '#sentry/abi/inet.ts';
 import * as mman from '#sentry/abi/mman.ts';
 import { SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_TYPE_MASK, SOCK_TYPE_NAMES } from '#sentry/abi/socket.ts';
 import * as termios from '#sentry/abi/termios.ts';
 import { OPEN_FLAGS } from '../open.ts';
 import type { CallContext } from './printer.ts';
+import { levelText, optionText, protocolText, valueText } from './socket-options.ts';
 import { enumText, flagText, hex, octal, pointer } from './text.ts';
 
 /** Text of argument `index` where the row's own display does not do; undefined: the row's does; null: the argument is not shown. */
@@ -54,6 +56,7 @@ const REQUESTS: Readonly<Record<string, number>> = {
   FIONCLEX,
   FIONREAD,
   FIOASYNC,
+  ...Object.fromEntries(Object.entries(inet).filter(([name]) => name.startsWith('SIOC'))),
 };
 
 function creates(flags: number): boolean {
@@ -141,7 +144,9 @@ export const OVERRIDES: Readonly<Record<string, Readonly<Record<number, Override
   futex: { 1: futexOperation, 3: futexArgument, 4: futexArgument, 5: futexArgument },
   madvise: { 2: ({ values }) => enumText(values[2]!, ADVICE) },
   mmap: { 0: hint },
-  socket: { 1: socketType },
+  socket: { 1: socketType, 2: protocolText },
+  setsockopt: { 1: levelText, 2: optionText, 3: valueText('in') },
+  getsockopt: { 1: levelText, 2: optionText, 3: valueText('out') },
   socketpair: { 1: socketType },
   ioctl: { 1: ({ values }) => enumText(values[1]!, REQUESTS), 2: ioctlArgument },
 };

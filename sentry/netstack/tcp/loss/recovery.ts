@@ -151,7 +151,6 @@ export function enterRecovery(connection: ControlBlock): void {
   const { counters } = connection.context;
   if (connection.usesSack) counters.TCPSackRecovery++;
   else counters.TCPRenoRecovery++;
-  connection.undoMarker = connection.sendUnacked;
   connection.undoRetransmits = connection.retransmittedBytes || -1;
   connection.mayUndo = true;
   if (!connection.prrActive) beginReduction(connection);

@@ -15,7 +15,7 @@ import { PacketPool, Payload } from '../../packet.ts';
 import { SocketAddress } from '../../socket-address.ts';
 import { parseTcpHeader, TCP_HEADER_MAX, writeTcpHeader } from '../codec.ts';
 import type { TcpConnection } from '../connection.ts';
-import { TcpHeader } from '../header.ts';
+import { FIN, PSH, TcpHeader } from '../header.ts';
 import type { TcpListener } from '../listener.ts';
 import type { TcpLower } from '../lower.ts';
 import { Tcp } from '../tcp.ts';
@@ -59,7 +59,10 @@ export interface PathOptions {
   readonly mtu?: number;
   /** Segments cross by reference, up to 64 KiB. */
   readonly loopback?: boolean;
+  /** The device cuts what it is given into segments (TSO). */
+  readonly tso?: boolean;
   readonly packetBytes?: number;
+  readonly ipv6?: boolean;
   /** CLOCK_MONOTONIC at the beginning. */
   readonly startNs?: number;
 }
@@ -115,7 +118,7 @@ export class Host implements TcpLower {
     const { loopback, mtu } = this.world.options;
     if (!path.isSourceGiven) path.source.copy(this.address);
     path.mtu = loopback === true ? 65_536 : (mtu ?? 1500);
-    path.sendMax = path.mtu;
+    path.sendMax = this.world.options.tso === true ? 65_536 : path.mtu;
     path.isLoopback = loopback === true;
     path.generation = 1;
     return 0;
@@ -197,8 +200,8 @@ export class World {
     this.options = options;
     this.nowNs = options.startNs ?? START_NS;
     this.random = seeded(options.seed ?? 1);
-    this.client = new Host(this, new IpAddress().setIpv4(0x0a000001), seeded((options.seed ?? 1) ^ 0x1111));
-    this.server = new Host(this, new IpAddress().setIpv4(0x0a000002), seeded((options.seed ?? 1) ^ 0x2222));
+    this.client = new Host(this, hostAddress(options, 1), seeded((options.seed ?? 1) ^ 0x1111));
+    this.server = new Host(this, hostAddress(options, 2), seeded((options.seed ?? 1) ^ 0x2222));
   }
 
   private chance(probability: number | undefined): boolean {
@@ -206,6 +209,21 @@ export class World {
   }
 
   transmit(from: Host, ip: IpHeader, tcp: TcpHeader, payload: Payload | null): number {
+    if (payload === null || tcp.segmentSize === 0 || this.options.tso !== true) return this.transmitOne(from, ip, tcp, payload);
+    const piece = new Payload();
+    const header = new TcpHeader();
+    for (let at = 0; at < payload.length; at += tcp.segmentSize) {
+      const length = Math.min(tcp.segmentSize, payload.length - at);
+      header.copy(tcp);
+      header.segmentSize = 0;
+      header.seq = (tcp.seq + at) | 0;
+      if (at + length < payload.length) header.flags &= ~(FIN | PSH);
+      this.transmitOne(from, ip, header, piece.set(payload.packet!, payload.offset + at, length));
+    }
+    return 0;
+  }
+
+  private transmitOne(from: Host, ip: IpHeader, tcp: TcpHeader, payload: Payload | null): number {
     this.sent++;
     const header = new TcpHeader();
     header.copy(tcp);
@@ -330,6 +348,11 @@ export class World {
     if (accepted === null) throw new Error('not connected');
     return [client, accepted];
   }
+}
+
+function hostAddress(options: PathOptions, host: number): IpAddress {
+  const address = new IpAddress();
+  return options.ipv6 === true ? address.set(0xfd000000, 0, 0, host) : address.setIpv4(0x0a000000 + host);
 }
 
 function reference(payload: Payload | null): Payload | null {
