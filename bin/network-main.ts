@@ -4,6 +4,7 @@
  * serves until the sentry is gone. It writes nothing but the report: what is wrong goes into its hello.
  */
 import { readFileSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
 import { parseNetworkConfig } from '#gofer/network/config.ts';
 import type { ParsedConfig } from '#gofer/network/config.ts';
 import { Forwarder } from '#gofer/network/dns/forwarder.ts';
@@ -12,6 +13,7 @@ import { Resolver } from '#gofer/network/dns/resolver.ts';
 import { EventLoop } from '#gofer/network/event-loop.ts';
 import { NameBindings } from '#gofer/network/policy/bindings.ts';
 import { Policy } from '#gofer/network/policy/policy.ts';
+import { withOwnAddresses } from '#gofer/network/policy/special-addresses.ts';
 import { openPublished, PublishedListener } from '#gofer/network/published.ts';
 import { DenialReport } from '#gofer/network/report.ts';
 import { NetworkServer } from '#gofer/network/server.ts';
@@ -63,11 +65,12 @@ function main(): void {
   const { text, report: reportFd } = receiveConfig();
   const resolvers = parseResolvers(readOr('/etc/resolv.conf'));
   const hosts = parseHosts(readOr('/etc/hosts'));
+  const special = withOwnAddresses(ownAddresses());
   const confinement = isolateNetwork();
   const prepared = prepare(text);
   const { config, listeners, problem } = typeof prepared === 'string' ? { ...NOTHING, problem: prepared } : { ...prepared, problem: '' };
   const loop = new EventLoop();
-  const policy = new Policy(config.allow, config.deny);
+  const policy = new Policy(config.allow, config.deny, special);
   const bindings = new NameBindings();
   const report = new DenialReport(config.hasReport ? reportFd : -1);
   const resolver = new Resolver({
@@ -86,6 +89,11 @@ function main(): void {
   if (problem !== '') exitNow(1);
   while (server.isOpen) loop.step();
   exitNow(0);
+}
+
+/** Those of all interfaces, without the zones of link-local ones. */
+function ownAddresses(): string[] {
+  return Object.values(networkInterfaces()).flatMap((addresses) => (addresses ?? []).map(({ address }) => address.replace(/%.*/, '')));
 }
 
 function randomId(): number {

@@ -126,7 +126,6 @@ describe.each(users)('a gofer of $name', (user) => {
 });
 
 const ATTEMPTS = `
-const must = (result) => { if (result < 0) throw new Error('refused'); };
 const attempts = {
   open: () => fs.readFileSync('/etc/passwd'),
   openRelative: () => fs.openSync('file', 'r'),
@@ -135,6 +134,12 @@ const attempts = {
   chmod: () => fs.chmodSync('/etc/passwd', 0o644),
   // Linux x86-64: socket, setresuid, unshare(CLONE_NEWNS), io_uring_setup, ptrace(PTRACE_SEIZE).
   socket: () => must(systemCall(41, 2, 1, 0)),
+  // A socket of the kind that the network helper gives away, unconnected: connect, sendto with an address, sendmsg, a SYN with data (MSG_FASTOPEN).
+  connect: () => must(systemCall(42, given, address, 16)),
+  sendTo: () => must(systemCall(44, given, address, 1, 0x4000, address)),
+  sendMessage: () => must(systemCall(46, given, header, 0x4000)),
+  fastOpen: () => must(systemCall(44, given, address, 1, 0x2000_4000, address)),
+  bind: () => must(systemCall(49, given, address, 16)),
   setuid: () => must(systemCall(117, 0, 0, 0)),
   unshare: () => must(systemCall(272, 0x20000)),
   ioUring: () => must(systemCall(425, 8, 0)),
@@ -157,6 +162,20 @@ import fs from 'node:fs';
 import child from 'node:child_process';
 const { isolateSentry, confineSentry, leaveIfConfined } = await import(${JSON.stringify(join(top, 'bin/confine/sentry.ts'))});
 const { systemCall } = await import(${JSON.stringify(join(top, 'platform/host/setup-calls.ts'))});
+const { allocateMemory } = await import(${JSON.stringify(join(top, 'platform/host/memory.ts'))});
+const memory = allocateMemory(4096);
+const address = memory.address;
+memory.view.setUint16(0, 2, true); // AF_INET, port 9, 127.0.0.1
+memory.view.setUint16(2, 9);
+memory.view.setUint32(4, 0x7f000001);
+const header = address + 1024; // struct msghdr with that address and no data
+memory.view.setUint32(1024, address % 2 ** 32, true);
+memory.view.setUint32(1028, Math.floor(address / 2 ** 32), true);
+memory.view.setUint32(1032, 16, true);
+const must = (result) => { if (result < 0) throw new Error('refused'); };
+const given = systemCall(41, 2, 2, 0);
+must(given);
+must(systemCall(46, given, header, 0x4000)); // works before
 isolateSentry();
 const uid = process.getuid();
 const report = confineSentry();

@@ -34,6 +34,10 @@ const ETH_P_ALL = 3;
 const SOL_PACKET = 263;
 const PACKET_VNET_HDR = 15;
 const PACKET_IGNORE_OUTGOING = 23;
+const SOL_SOCKET = 1;
+const SO_RCVBUFFORCE = 33;
+/** What the host keeps for us while guests are served: at the default a peer's burst of 64 KiB segments loses some of them. */
+const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
 const EPOLLIN = 1;
 /** Of struct virtio_net_hdr, which packet sockets have. */
 const VNET_HEADER = 10;
@@ -96,6 +100,8 @@ function openPacketSocket(link: HostLinkFacts): HostFd {
     const result = setsockopt(fd, SOL_PACKET, option, memory.address, 4);
     if (result < 0) throw new UserError(`packet sockets of this host lack an option that is needed (${errnoName(-result)}).`);
   }
+  memory.view.setInt32(0, RECEIVE_BUFFER_BYTES, true);
+  setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, memory.address, 4); // needs CAP_NET_ADMIN; without it the default has to do
   // struct sockaddr_ll.
   memory.bytes.fill(0, 0, 20);
   memory.view.setUint16(0, AF_PACKET, true);

@@ -129,11 +129,3 @@ export function receiveFrom(fd: number, intoAt: number, length: number, peer: So
   if (received >= 0) readAddress(peer);
   return received;
 }
-
-/** Where `fd` is bound. */
-export function localAddress(fd: number, into: SocketAddress): number {
-  view.setUint32(LENGTH, INET6_SIZE, true);
-  const result = sockets.getsockname(fd, memory.address + ADDRESS, memory.address + LENGTH);
-  if (result === 0) readAddress(into);
-  return result;
-}

@@ -27,7 +27,6 @@ const rawBind: N3 = bound('int bind(int, uintptr_t, unsigned int)');
 const rawListen: N2 = bound('int listen(int, int)');
 const rawAccept: N4 = bound('int accept4(int, uintptr_t, uintptr_t, int)');
 const rawGetsockopt: N5 = bound('int getsockopt(int, int, int, uintptr_t, uintptr_t)');
-const rawGetsockname: N3 = bound('int getsockname(int, uintptr_t, uintptr_t)');
 const rawRecvfrom: N6 = bound('long recvfrom(int, uintptr_t, size_t, int, uintptr_t, uintptr_t)');
 const rawSend: N4 = bound('long send(int, uintptr_t, size_t, int)');
 const rawShutdown: N2 = bound('int shutdown(int, int)');
@@ -44,8 +43,6 @@ export const listen: N2 = (fd, backlog) => checked(rawListen(fd, backlog));
 export const accept: N4 = (fd, addressAt, lengthAt, flags) => checked(rawAccept(fd, addressAt, lengthAt, flags));
 /** (fd, level, option, valueAt, lengthAt) */
 export const getsockopt: N5 = (fd, level, option, valueAt, lengthAt) => checked(rawGetsockopt(fd, level, option, valueAt, lengthAt));
-/** (fd, addressAt, lengthAt) */
-export const getsockname: N3 = (fd, addressAt, lengthAt) => checked(rawGetsockname(fd, addressAt, lengthAt));
 /** (fd, intoAt, length, flags, addressAt, lengthAt) */
 export const recvfrom: N6 = (fd, intoAt, length, flags, addressAt, lengthAt) =>
   checked(rawRecvfrom(fd, intoAt, length, flags, addressAt, lengthAt));

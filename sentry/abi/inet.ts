@@ -20,6 +20,7 @@ export const SOL_TCP = 6;
 export const SOL_UDP = 17;
 export const SOL_IPV6 = 41;
 export const SOL_ICMPV6 = 58;
+export const SOL_UDPLITE = 136;
 export const SOL_RAW = 255;
 export const SOL_PACKET = 263;
 export const SOL_NETLINK = 270;
@@ -137,6 +138,8 @@ export const TCP_CM_INQ = 36;
 
 /** Level IPPROTO_UDP, SOL_RAW and IPPROTO_ICMPV6. */
 export const UDP_CORK = 1;
+export const UDPLITE_SEND_CSCOV = 10;
+export const UDPLITE_RECV_CSCOV = 11;
 export const UDP_ENCAP = 100;
 export const UDP_NO_CHECK6_TX = 101;
 export const UDP_NO_CHECK6_RX = 102;

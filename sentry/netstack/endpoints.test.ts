@@ -198,6 +198,27 @@ describe('UDP-Lite', () => {
   });
 });
 
+describe('datagrams without a checksum', () => {
+  it.each([
+    [4, '10.0.0.2'],
+    [6, 'fd00::2'],
+    [6, '::1'],
+  ] as const)('IPv%i to %s: are taken in IPv4, and in IPv6 by who said so', (version, text) => {
+    const pair = new StackPair({ seed: 21 }, allocate);
+    const server = udpAt(text === '::1' ? pair.left : pair.right, version, socketAddress(text, 60));
+    const client = open(pair.left, version);
+    client.options.hasNoChecksum = true;
+    const attempt = (): number[] | number => {
+      client.send(bytesIo([7]), socketAddress(text, 60), null, 0);
+      pair.run(1e9);
+      return take(server);
+    };
+    expect(attempt()).toEqual(version === 4 ? [7] : -EAGAIN);
+    server.options.takesNoChecksum = true;
+    expect(attempt()).toEqual([7]);
+  });
+});
+
 describe('a gateway', () => {
   it('takes every address on its end of a pair, and answers from them', () => {
     const random = new SeededRandom(5).word;

@@ -1,7 +1,6 @@
 /** Numbers of the domain name system (RFC 1035, RFC 3596, RFC 6891, RFC 8914, RFC 9460). */
 export const TYPE_A = 1;
 export const TYPE_CNAME = 5;
-export const TYPE_SOA = 6;
 export const TYPE_PTR = 12;
 export const TYPE_AAAA = 28;
 export const TYPE_OPT = 41;
@@ -11,7 +10,6 @@ export const TYPE_ANY = 255;
 export const CLASS_IN = 1;
 
 export const FLAG_RESPONSE = 0x8000;
-export const FLAG_AUTHORITATIVE = 0x0400;
 export const FLAG_TRUNCATED = 0x0200;
 export const FLAG_RECURSION_DESIRED = 0x0100;
 export const FLAG_RECURSION_AVAILABLE = 0x0080;
@@ -19,7 +17,6 @@ export const OPCODE_MASK = 0x7800;
 export const RCODE_MASK = 15;
 
 export const RCODE_OK = 0;
-export const RCODE_FORMERR = 1;
 export const RCODE_SERVFAIL = 2;
 export const RCODE_NXDOMAIN = 3;
 export const RCODE_NOTIMP = 4;

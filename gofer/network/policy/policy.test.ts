@@ -8,6 +8,7 @@ import { NameBindings } from './bindings.ts';
 import { Policy } from './policy.ts';
 import { normalName, parseRule } from './rule.ts';
 import type { Rule } from './rule.ts';
+import { withOwnAddresses } from './special-addresses.ts';
 import { BINDING_MIN_NS, BOUND_ADDRESSES_MAX, NAMES_PER_ADDRESS_MAX } from '../limits.ts';
 
 const TCP = 6;
@@ -110,6 +111,15 @@ describe('special addresses', () => {
     expect(opens(policy, '169.254.169.254', 80)).toBe(true);
     expect(opens(policy, '8.8.8.8', 53)).toBe(true);
   });
+});
+
+test("the host's own addresses are special, too", () => {
+  const own = withOwnAddresses(['192.0.2.7', '2001:db8::7', 'not one']);
+  expect(opens(new Policy([], [], own), '192.0.2.7')).toBe(false);
+  expect(opens(new Policy([], [], own), '192.0.2.8')).toBe(true);
+  expect(opens(new Policy(rules('*', '192.0.2.0/24'), [], own), '192.0.2.7')).toBe(false);
+  expect(opens(new Policy(rules('192.0.2.7:443'), [], own), '192.0.2.7')).toBe(true);
+  expect(opens(new Policy([], [], own), '2001:db8::7')).toBe(false);
 });
 
 describe('names', () => {

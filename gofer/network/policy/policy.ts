@@ -12,7 +12,8 @@ import type { IpAddress } from '#sentry/netstack/address.ts';
 import { IPPROTO_TCP } from '#sentry/netstack/ip/header.ts';
 import { coversPort, isEverything, matchesAddress, matchesName, PORT_MAX } from './rule.ts';
 import type { Rule } from './rule.ts';
-import { specialPrefixOf } from './special-addresses.ts';
+import { SPECIAL_PREFIXES } from './special-addresses.ts';
+import type { SpecialPrefix } from './special-addresses.ts';
 
 export interface Verdict {
   readonly isAllowed: boolean;
@@ -35,10 +36,12 @@ function denied(rule: Rule | null, reason: string): Verdict {
 export class Policy {
   private readonly allow: readonly Rule[];
   private readonly deny: readonly Rule[];
+  private readonly special: readonly SpecialPrefix[];
   private readonly hasAllowedNames: boolean;
   private readonly hasDeniedNames: boolean;
 
-  constructor(allow: readonly Rule[], deny: readonly Rule[]) {
+  constructor(allow: readonly Rule[], deny: readonly Rule[], special: readonly SpecialPrefix[] = SPECIAL_PREFIXES) {
+    this.special = special;
     this.allow = allow;
     this.deny = deny;
     this.hasAllowedNames = allow.some((rule) => rule.name !== null);
@@ -57,8 +60,8 @@ export class Policy {
     const refusedName = this.denialOfAll(protocol, port, names);
     if (refusedName !== null) return denied(refusedName, 'denied by name');
     const named = this.allow.find((rule) => coversFlow(rule, protocol, port) && matchesAddress(rule, address));
-    const special = specialPrefixOf(address);
-    if (special !== null) return judgeSpecial(special.bits, special.what, named);
+    const special = this.special.find((prefix) => address.isIn(prefix.address, prefix.bits));
+    if (special !== undefined) return judgeSpecial(special.bits, special.what, named);
     return this.judgeOrdinary(protocol, port, names, named);
   }
 

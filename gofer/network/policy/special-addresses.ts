@@ -38,7 +38,10 @@ export const SPECIAL_PREFIXES: readonly SpecialPrefix[] = [
   special('240.0.0.0', 4, 'reserved, and broadcast'),
 ];
 
-/** The special prefix that `address` lies in, or null. */
-export function specialPrefixOf(address: IpAddress): SpecialPrefix | null {
-  return SPECIAL_PREFIXES.find((prefix) => address.isIn(prefix.address, prefix.bits)) ?? null;
+/**
+ * Besides those, the host's own addresses, of which `texts` are some: what listens there on all addresses counts on the network around it, not on guests.
+ */
+export function withOwnAddresses(texts: readonly string[]): SpecialPrefix[] {
+  const own = texts.map((text) => parseAddress(text)).filter((address) => address !== null);
+  return [...SPECIAL_PREFIXES, ...own.map((address) => ({ address, bits: 128, what: 'address of the host itself' }))];
 }

@@ -83,14 +83,6 @@ export abstract class DatagramSocket<E extends SendingEndpoint> extends Internet
     return this.endpoint.bind(given);
   }
 
-  /** Linux inet_bind: programs bind with AF_UNSPEC to the unspecified address. */
-  private readBindAddress(address: string): number {
-    const read = this.readOwn(address);
-    if (read !== -EAFNOSUPPORT || this.domain !== AF_INET || familyOf(address) !== AF_UNSPEC) return read;
-    readSockaddr(String.fromCharCode(AF_INET, 0) + address.slice(2), AF_INET, given);
-    return given.address.isUnspecified ? 0 : -EAFNOSUPPORT;
-  }
-
   /** Whether the caller may have the port in `given`. */
   protected mayBind(_caller: SocketCaller): number {
     return 0;

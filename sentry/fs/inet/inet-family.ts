@@ -2,7 +2,7 @@
  * AF_INET and AF_INET6 as socket families: which types and protocols there are, and who may have them (Linux net/ipv4/af_inet.c, inet_create).
  */
 import { EINVAL, EOPNOTSUPP, EPERM, EPROTONOSUPPORT, ESOCKTNOSUPPORT } from '#sentry/abi/errno.ts';
-import { IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_IP, IPPROTO_MAX, IPPROTO_TCP, IPPROTO_UDP } from '#sentry/abi/inet.ts';
+import { IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_IP, IPPROTO_MAX, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDPLITE } from '#sentry/abi/inet.ts';
 import { AF_INET, SOCK_DGRAM, SOCK_RAW, SOCK_STREAM } from '#sentry/abi/socket.ts';
 import { capable, CAP_NET_RAW } from '../../vfs/credentials.ts';
 import type { Socket, SocketCaller, SocketFamily } from '../socket/socket.ts';
@@ -46,9 +46,11 @@ export class InternetFamily implements SocketFamily {
       const endpoint = stack.raw.pingEndpoint(this.version);
       return typeof endpoint === 'number' ? endpoint : new PingSocket(this.shared, endpoint, this.domain, flags, caller);
     }
-    if (protocol !== IPPROTO_IP && protocol !== IPPROTO_UDP) return -EPROTONOSUPPORT;
-    const endpoint = stack.udp.endpoint(this.version);
-    return typeof endpoint === 'number' ? endpoint : new UdpSocket(this.shared, endpoint, this.domain, flags, caller);
+    const isLite = protocol === IPPROTO_UDPLITE;
+    if (protocol !== IPPROTO_IP && protocol !== IPPROTO_UDP && !isLite) return -EPROTONOSUPPORT;
+    const endpoint = (isLite ? stack.udpLite : stack.udp).endpoint(this.version);
+    if (typeof endpoint === 'number') return endpoint;
+    return new UdpSocket(this.shared, endpoint, this.domain, isLite ? IPPROTO_UDPLITE : IPPROTO_UDP, flags, caller);
   }
 
   private createRaw(protocol: number, flags: number, caller: SocketCaller): Socket | number {

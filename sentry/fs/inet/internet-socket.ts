@@ -5,9 +5,9 @@
  *     InternetSocket ── DatagramSocket ── UdpSocket, RawSocket, PingSocket
  *                    └─ TcpSocket
  */
-import { ENODEV, ENOPROTOOPT, EOPNOTSUPP } from '#sentry/abi/errno.ts';
+import { EAFNOSUPPORT, ENODEV, ENOPROTOOPT, EOPNOTSUPP } from '#sentry/abi/errno.ts';
 import { SOL_IP, SOL_IPV6 } from '#sentry/abi/inet.ts';
-import { AF_INET6, SOL_SOCKET } from '#sentry/abi/socket.ts';
+import { AF_INET, AF_INET6, AF_UNSPEC, SOL_SOCKET } from '#sentry/abi/socket.ts';
 import type { IpAddress } from '../../netstack/address.ts';
 import type { EndpointObserver } from '../../netstack/endpoint/observer.ts';
 import { SocketAddress } from '../../netstack/socket-address.ts';
@@ -20,7 +20,7 @@ import { InternetOptions } from './internet-options.ts';
 import { IP_LEVEL } from './ip-level.ts';
 import { IPV6_LEVEL } from './ipv6-level.ts';
 import type { Network } from './network.ts';
-import { readSockaddr } from './sockaddr.ts';
+import { familyOf, readSockaddr } from './sockaddr.ts';
 
 /** What all internet sockets of a sandbox share. */
 export interface InternetDomain {
@@ -58,6 +58,14 @@ export abstract class InternetSocket extends Socket implements EndpointObserver 
   /** Reads a sockaddr of our own family into `given`: 0 or -errno. */
   protected readOwn(address: string): number {
     return readSockaddr(address, this.domain, given);
+  }
+
+  /** The same for bind(2). Linux inet_bind: programs bind with AF_UNSPEC to the unspecified address. */
+  protected readBindAddress(address: string): number {
+    const read = this.readOwn(address);
+    if (read !== -EAFNOSUPPORT || this.isIpv6 || familyOf(address) !== AF_UNSPEC) return read;
+    readSockaddr(String.fromCharCode(AF_INET, 0) + address.slice(2), AF_INET, given);
+    return given.address.isUnspecified ? 0 : -EAFNOSUPPORT;
   }
 
   // Options.

@@ -4,12 +4,12 @@
 import { TCP_INFO_SIZE } from '#sentry/abi/inet.ts';
 import { putI64 } from '#sentry/abi/layout.ts';
 import { LISTEN } from '../../netstack/tcp/states.ts';
-import type { TcpSocket } from './tcp-socket.ts';
+import type { TcpEndpointSocket } from './tcp-endpoint-socket.ts';
 
 const UNKNOWN_RATE = 0xffff_ffff;
 
 /** Writes the struct at the start of `view`; returns its size. */
-export function putTcpInfo(socket: TcpSocket, view: DataView): number {
+export function putTcpInfo(socket: TcpEndpointSocket, view: DataView): number {
   for (let at = 0; at < TCP_INFO_SIZE; at += 4) view.setUint32(at, 0, true);
   const { listener } = socket;
   if (listener !== null) {
@@ -26,7 +26,7 @@ export function putTcpInfo(socket: TcpSocket, view: DataView): number {
   return TCP_INFO_SIZE;
 }
 
-type Info = TcpSocket['connection']['info'];
+type Info = TcpEndpointSocket['connection']['info'];
 
 function putBytes(view: DataView, info: Info): void {
   const { state, caState, retransmits, probes, backoff, options, sendScale, receiveScale } = info;

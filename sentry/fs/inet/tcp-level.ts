@@ -7,9 +7,9 @@ import { CLOSED } from '../../netstack/tcp/states.ts';
 import { intRow, OptionTable, switchRow } from '../socket/option-table.ts';
 import type { OptionRow } from '../socket/option-table.ts';
 import { putTcpInfo } from './tcp-info.ts';
-import type { TcpSocket } from './tcp-socket.ts';
+import type { TcpEndpointSocket } from './tcp-endpoint-socket.ts';
 
-type Row = OptionRow<TcpSocket>;
+type Row = OptionRow<TcpEndpointSocket>;
 
 const MS = 1000;
 const MSS_MIN = 88;
@@ -21,7 +21,7 @@ const FIRST_TIMEOUT_SECONDS = 1;
 const TIMEOUT_MAX_SECONDS = 120;
 const FIN_TIMEOUT_MAX_SECONDS = 120;
 
-function isOpen(socket: TcpSocket): boolean {
+function isOpen(socket: TcpEndpointSocket): boolean {
   return socket.listener === null && socket.connection.state !== CLOSED;
 }
 
@@ -112,7 +112,7 @@ function refused(): Row {
   );
 }
 
-export const TCP_LEVEL = new OptionTable<TcpSocket>(4, {
+export const TCP_LEVEL = new OptionTable<TcpEndpointSocket>(4, {
   [inet.TCP_NODELAY]: switchRow(
     (socket) => socket.tcpOptions.noDelay,
     (socket, on) => {

@@ -20,46 +20,22 @@ import {
   ENOTCONN,
   EOPNOTSUPP,
 } from '#sentry/abi/errno.ts';
-import { O_NONBLOCK, POLLERR, POLLHUP, POLLPRI, POLLRDHUP, POLLWRBAND, READABLE, WRITABLE } from '#sentry/abi/fs.ts';
-import { IPPROTO_TCP, SIOCATMARK, SIOCOUTQNSD, SOL_TCP, TCP_INQ } from '#sentry/abi/inet.ts';
-import {
-  AF_INET,
-  AF_UNSPEC,
-  FIONREAD,
-  MSG_FASTOPEN,
-  SHUT_WR,
-  SIOCOUTQ,
-  SO_KEEPALIVE,
-  SO_LINGER,
-  SO_OOBINLINE,
-  SO_RCVBUF,
-  SO_RCVLOWAT,
-  SO_REUSEADDR,
-  SO_REUSEPORT,
-  SO_SNDBUF,
-  SOCK_STREAM,
-  SOL_SOCKET,
-  SOMAXCONN,
-} from '#sentry/abi/socket.ts';
+import { O_NONBLOCK, POLLERR, POLLHUP, WRITABLE } from '#sentry/abi/fs.ts';
+import { SOL_TCP, TCP_INQ } from '#sentry/abi/inet.ts';
+import { AF_UNSPEC, MSG_FASTOPEN, SHUT_WR, SOL_SOCKET, SOMAXCONN } from '#sentry/abi/socket.ts';
 import { checkBindAddress } from '../../netstack/endpoint/addressing.ts';
 import { EndpointOptions } from '../../netstack/endpoint/options.ts';
 import { SocketAddress } from '../../netstack/socket-address.ts';
 import type { TcpConnection } from '../../netstack/tcp/connection.ts';
-import type { TcpListener } from '../../netstack/tcp/listener.ts';
-import { CLOSED, isIn, LISTEN, OPENING } from '../../netstack/tcp/states.ts';
+import { CLOSED, isIn, OPENING } from '../../netstack/tcp/states.ts';
 import type { Io } from '../../mm/io.ts';
-import type { Caller } from '../../vfs/inode.ts';
-import { guestOf } from '../anonymous/guest-caller.ts';
-import type { OptionValue } from '../socket/option-table.ts';
 import type { SocketCaller } from '../socket/socket.ts';
 import type { Incoming, Outgoing } from '../socket/transfer.ts';
 import { given, InternetSocket } from './internet-socket.ts';
-import type { InternetDomain } from './internet-socket.ts';
 import { mayBindPort } from './ports.ts';
-import { familyOf, readSockaddr, writeSockaddr } from './sockaddr.ts';
-import { TCP_LEVEL } from './tcp-level.ts';
+import { familyOf, writeSockaddr } from './sockaddr.ts';
+import { ALL_EVENTS, TcpEndpointSocket } from './tcp-endpoint-socket.ts';
 
-const ALL_EVENTS = READABLE | WRITABLE | POLLWRBAND | POLLHUP | POLLRDHUP | POLLERR;
 const UNCONNECTED = 0;
 const CONNECTING = 1;
 const CONNECTED = 2;
@@ -68,45 +44,10 @@ const CONNECTED = 2;
 const name = new SocketAddress();
 const bindOptions = new EndpointOptions();
 
-export class TcpSocket extends InternetSocket {
-  connection: TcpConnection;
-  listener: TcpListener | null = null;
+export class TcpSocket extends TcpEndpointSocket {
   private progress = UNCONNECTED;
   /** What bind(2) gave: the port stays when a connection ends. */
   private boundPort = 0;
-  /** TCP_INQ. */
-  tellsUnread = 0;
-
-  constructor(shared: InternetDomain, domain: number, flags: number, caller: Caller, connection: TcpConnection) {
-    super(shared, domain, SOCK_STREAM, IPPROTO_TCP, flags, caller);
-    this.connection = connection;
-    connection.observer = this;
-    connection.uid = caller.credentials.fsuid;
-    if (domain === AF_INET && connection.state === CLOSED) connection.local.setIpv4(0);
-    this.refreshOptions();
-  }
-
-  /** The protocol says "anything" (-1) where it does not know what has changed; urgent data it always names. */
-  override onChange(events: number): void {
-    super.onChange(events < 0 ? ALL_EVENTS : events & (ALL_EVENTS | POLLPRI));
-  }
-
-  override get keepsBoundaries(): boolean {
-    return false;
-  }
-
-  override get isListening(): boolean {
-    return this.listener !== null;
-  }
-
-  override get isPortBound(): boolean {
-    return this.listener !== null || this.connection.localPort !== 0;
-  }
-
-  /** As TCP_INFO and /proc/net/tcp number it. */
-  get state(): number {
-    return this.listener === null ? this.connection.state : LISTEN;
-  }
 
   // Names.
   override bind(address: string, caller: SocketCaller): number {
@@ -125,13 +66,6 @@ export class TcpSocket extends InternetSocket {
     const bound = connection.bind(given.address, given.port);
     if (bound === 0) this.boundPort = connection.localPort;
     return bound;
-  }
-
-  private readBindAddress(address: string): number {
-    const read = this.readOwn(address);
-    if (read !== -EAFNOSUPPORT || this.isIpv6 || familyOf(address) !== AF_UNSPEC) return read;
-    readSockaddr(String.fromCharCode(AF_INET, 0) + address.slice(2), AF_INET, given);
-    return given.address.isUnspecified ? 0 : -EAFNOSUPPORT;
   }
 
   override localAddress(): string {
@@ -275,15 +209,6 @@ export class TcpSocket extends InternetSocket {
     return 0;
   }
 
-  /** What binding and connecting look at. */
-  private prepareConnection(): void {
-    const { connection } = this;
-    connection.boundInterface = this.options.boundInterface;
-    connection.reuseAddress = this.isOn(SO_REUSEADDR) ? 1 : 0;
-    connection.reusePort = this.isOn(SO_REUSEPORT) ? 1 : 0;
-    connection.v6Only = this.ip.v6Only;
-  }
-
   override shutdown(how: number): number {
     if (how < 0 || how > 2) return -EINVAL;
     if (this.listener !== null) return how === SHUT_WR ? 0 : this.stopListening();
@@ -325,101 +250,6 @@ export class TcpSocket extends InternetSocket {
 
   override get takesWrites(): boolean {
     return (this.connection.events & (WRITABLE | POLLERR | POLLHUP)) !== 0;
-  }
-
-  override takeError(): number {
-    if (this.listener !== null) return 0;
-    return this.connection.takeError();
-  }
-
-  // Options.
-  get tcpOptions(): TcpConnection['options'] {
-    return (this.listener ?? this.connection).options;
-  }
-
-  override ipChanged(): void {
-    const { ip, isIpv6, tcpOptions } = this;
-    const ttl = isIpv6 && ip.hopLimit6 >= 0 ? ip.hopLimit6 : ip.timeToLive;
-    tcpOptions.hopLimit = ttl < 0 ? 64 : ttl;
-    tcpOptions.trafficClass = isIpv6 && ip.trafficClass6 > 0 ? ip.trafficClass6 : ip.typeOfService;
-    this.connection.v6Only = ip.v6Only;
-  }
-
-  override optionChanged(option: number): void {
-    const { connection, tcpOptions, options } = this;
-    this.network.enter();
-    switch (option) {
-      case SO_KEEPALIVE:
-        tcpOptions.keepAlive = this.isOn(option) ? 1 : 0;
-        if (this.listener === null) connection.keepAliveChanged();
-        return;
-      case SO_OOBINLINE:
-        tcpOptions.oobInline = this.isOn(option) ? 1 : 0;
-        return;
-      case SO_RCVLOWAT:
-        tcpOptions.receiveLowWater = options.receiveLowWater;
-        return;
-      case SO_LINGER:
-        tcpOptions.lingerSeconds = options.lingerOn === 0 ? -1 : options.lingerSeconds;
-        return;
-      case SO_SNDBUF:
-        if (this.listener === null) connection.setSendBuffer(options.sendBuffer);
-        tcpOptions.sendBuffer = options.sendBuffer;
-        tcpOptions.sendBufferLocked = 1;
-        return;
-      case SO_RCVBUF:
-        if (this.listener === null) connection.setReceiveBuffer(options.receiveBuffer);
-        tcpOptions.receiveBuffer = options.receiveBuffer;
-        tcpOptions.receiveBufferLocked = 1;
-        return;
-      default:
-        this.prepareConnection();
-    }
-  }
-
-  /** The buffers grow by themselves. */
-  override refreshOptions(): void {
-    this.options.sendBuffer = this.tcpOptions.sendBuffer;
-    this.options.receiveBuffer = this.tcpOptions.receiveBuffer;
-  }
-
-  protected override setProtocolOption(level: number, option: number, value: OptionValue, caller: SocketCaller): number {
-    if (level !== SOL_TCP) return super.setProtocolOption(level, option, value, caller);
-    this.network.enter();
-    return TCP_LEVEL.set(this, option, value, caller);
-  }
-
-  protected override getProtocolOption(level: number, option: number, value: OptionValue, caller: SocketCaller): number {
-    return level === SOL_TCP ? TCP_LEVEL.get(this, option, value, caller) : super.getProtocolOption(level, option, value, caller);
-  }
-
-  override get pathMtu(): number {
-    return this.connection.state === CLOSED || this.isOpening ? 0 : this.connection.path.mtu;
-  }
-
-  override get receiveQueued(): number {
-    return this.listener === null ? this.connection.unreadBytes : this.listener.acceptable;
-  }
-
-  override get sendQueued(): number {
-    return this.listener === null ? this.connection.unackedBytes : this.listener.backlog;
-  }
-
-  override ioctl(request: number, argument: number, caller: Caller): number {
-    const { memory } = guestOf(caller);
-    const { connection, listener } = this;
-    switch (request) {
-      case FIONREAD:
-        return listener !== null ? -EINVAL : memory.storeU32(argument, connection.unreadBytes);
-      case SIOCOUTQ:
-        return listener !== null ? -EINVAL : memory.storeU32(argument, connection.unackedBytes);
-      case SIOCOUTQNSD:
-        return listener !== null ? -EINVAL : memory.storeU32(argument, connection.unsentBytes);
-      case SIOCATMARK:
-        return memory.storeU32(argument, connection.isAtMark ? 1 : 0);
-      default:
-        return super.ioctl(request, argument, caller);
-    }
   }
 
   protected override destroy(): void {

@@ -1,15 +1,27 @@
 /**
- * SOCK_DGRAM of AF_INET and AF_INET6: udp(7).
+ * SOCK_DGRAM of AF_INET and AF_INET6: udp(7) and udplite(7).
  */
 import { EACCES, EAGAIN, EINVAL } from '#sentry/abi/errno.ts';
-import { IPPROTO_UDP, SOL_UDP, UDP_CORK, UDP_GRO, UDP_NO_CHECK6_RX, UDP_NO_CHECK6_TX, UDP_SEGMENT } from '#sentry/abi/inet.ts';
+import {
+  IPPROTO_UDPLITE,
+  SOL_UDP,
+  SOL_UDPLITE,
+  UDP_CORK,
+  UDP_GRO,
+  UDP_NO_CHECK6_RX,
+  UDP_NO_CHECK6_TX,
+  UDP_SEGMENT,
+  UDPLITE_RECV_CSCOV,
+  UDPLITE_SEND_CSCOV,
+} from '#sentry/abi/inet.ts';
 import { SOCK_DGRAM } from '#sentry/abi/socket.ts';
 import { SocketAddress } from '../../netstack/socket-address.ts';
+import { UDP_HEADER_LENGTH } from '../../netstack/wire/udp.ts';
 import type { UdpEndpoint } from '../../netstack/udp/udp-endpoint.ts';
 import type { Io } from '../../mm/io.ts';
 import type { Caller } from '../../vfs/inode.ts';
 import { intRow, OptionTable, switchRow } from '../socket/option-table.ts';
-import type { OptionValue } from '../socket/option-table.ts';
+import type { OptionRow, OptionValue } from '../socket/option-table.ts';
 import type { SocketCaller } from '../socket/socket.ts';
 import type { Outgoing } from '../socket/transfer.ts';
 import { DatagramSocket } from './datagram-socket.ts';
@@ -18,15 +30,16 @@ import type { InternetDomain } from './internet-socket.ts';
 import { mayBindPort } from './ports.ts';
 
 const SEGMENT_MAX = 0xffff;
+const COVERAGE_MAX = 0xffff;
 const anywhere = new SocketAddress();
 
 export class UdpSocket extends DatagramSocket<UdpEndpoint> {
   /** UDP_GRO: kept; datagrams are never joined here, which the option allows. */
   joinsDatagrams = 0;
-  noCheckReceived = 0;
 
-  constructor(shared: InternetDomain, endpoint: UdpEndpoint, domain: number, flags: number, caller: Caller) {
-    super(shared, endpoint, domain, SOCK_DGRAM, IPPROTO_UDP, flags, caller);
+  /** `protocol`: IPPROTO_UDP or IPPROTO_UDPLITE, as the endpoint's. */
+  constructor(shared: InternetDomain, endpoint: UdpEndpoint, domain: number, protocol: number, flags: number, caller: Caller) {
+    super(shared, endpoint, domain, SOCK_DGRAM, protocol, flags, caller);
   }
 
   protected override mayBind(caller: SocketCaller): number {
@@ -47,11 +60,19 @@ export class UdpSocket extends DatagramSocket<UdpEndpoint> {
   }
 
   protected override setProtocolOption(level: number, name: number, value: OptionValue, caller: SocketCaller): number {
-    return level === SOL_UDP ? UDP_LEVEL.set(this, name, value, caller) : super.setProtocolOption(level, name, value, caller);
+    const table = this.optionTable(level);
+    return table === null ? super.setProtocolOption(level, name, value, caller) : table.set(this, name, value, caller);
   }
 
   protected override getProtocolOption(level: number, name: number, value: OptionValue, caller: SocketCaller): number {
-    return level === SOL_UDP ? UDP_LEVEL.get(this, name, value, caller) : super.getProtocolOption(level, name, value, caller);
+    const table = this.optionTable(level);
+    return table === null ? super.getProtocolOption(level, name, value, caller) : table.get(this, name, value, caller);
+  }
+
+  /** Linux: UDP-Lite sockets take the options of both levels at either. */
+  private optionTable(level: number): OptionTable<UdpSocket> | null {
+    if (this.protocol === IPPROTO_UDPLITE) return level === SOL_UDP || level === SOL_UDPLITE ? UDP_LITE_LEVEL : null;
+    return level === SOL_UDP ? UDP_LEVEL : null;
   }
 
   override takeControl(
@@ -80,7 +101,7 @@ export class UdpSocket extends DatagramSocket<UdpEndpoint> {
   }
 }
 
-const UDP_LEVEL = new OptionTable<UdpSocket>(4, {
+const UDP_ROWS: Readonly<Record<number, OptionRow<UdpSocket>>> = {
   [UDP_CORK]: switchRow(
     (socket) => (socket.endpoint.options.isCorked ? 1 : 0),
     (socket, on) => {
@@ -108,9 +129,34 @@ const UDP_LEVEL = new OptionTable<UdpSocket>(4, {
     },
   ),
   [UDP_NO_CHECK6_RX]: switchRow(
-    (socket) => socket.noCheckReceived,
+    (socket) => (socket.endpoint.options.takesNoChecksum ? 1 : 0),
     (socket, on) => {
-      socket.noCheckReceived = on;
+      socket.endpoint.options.takesNoChecksum = on !== 0;
+    },
+  ),
+};
+
+/** Linux: a coverage without the whole header is raised to it, one beyond any datagram cut. */
+function coverage(value: number): number {
+  if (value < 0 || value > COVERAGE_MAX) return COVERAGE_MAX;
+  return value === 0 ? 0 : Math.max(value, UDP_HEADER_LENGTH);
+}
+
+const UDP_LEVEL = new OptionTable<UdpSocket>(4, UDP_ROWS);
+const UDP_LITE_LEVEL = new OptionTable<UdpSocket>(4, {
+  ...UDP_ROWS,
+  [UDPLITE_SEND_CSCOV]: intRow(
+    (socket) => socket.endpoint.options.sendCoverage,
+    (socket, value) => {
+      socket.endpoint.options.sendCoverage = coverage(value);
+      return 0;
+    },
+  ),
+  [UDPLITE_RECV_CSCOV]: intRow(
+    (socket) => socket.endpoint.options.receiveCoverage,
+    (socket, value) => {
+      socket.endpoint.options.receiveCoverage = coverage(value);
+      return 0;
     },
   ),
 });

@@ -24,7 +24,6 @@ import type { Io } from '../../mm/io.ts';
 import { capable, CAP_NET_ADMIN } from '../../vfs/credentials.ts';
 import type { Caller } from '../../vfs/inode.ts';
 import type { InternetDomain } from '../inet/internet-socket.ts';
-import { intRow, OptionTable } from '../socket/option-table.ts';
 import type { OptionValue } from '../socket/option-table.ts';
 import { Socket } from '../socket/socket.ts';
 import type { SocketCaller } from '../socket/socket.ts';
@@ -33,6 +32,8 @@ import { NETLINK_CHUNK, NETLINK_REQUEST_MAX } from './limits.ts';
 import { NetlinkRequest } from './message-reader.ts';
 import { MessageWriter } from './message-writer.ts';
 import type { Notifications, Subscriber } from './notifications.ts';
+import { NETLINK_LEVEL } from './netlink-level.ts';
+import { littleWord, nameText } from './netlink-name.ts';
 import { Reply } from './protocol.ts';
 import type { DumpItem, NetlinkProtocol } from './protocol.ts';
 
@@ -295,38 +296,3 @@ export class NetlinkSocket extends Socket implements Subscriber {
 function isQuestion(type: number, protocol: number): boolean {
   return protocol !== abi.NETLINK_ROUTE || (type & 3) === 2;
 }
-
-function littleWord(text: string, at: number): number {
-  const byte = (i: number): number => text.charCodeAt(at + i);
-  return (byte(0) | (byte(1) << 8) | (byte(2) << 16) | (byte(3) << 24)) >>> 0;
-}
-
-function littleText(value: number): string {
-  return String.fromCharCode(value & 255, (value >>> 8) & 255, (value >>> 16) & 255, value >>> 24);
-}
-
-function nameText(port: number, groups: number): string {
-  return `${String.fromCharCode(AF_NETLINK, 0, 0, 0)}${littleText(port)}${littleText(groups)}`;
-}
-
-function option(name: number): ReturnType<typeof intRow<NetlinkSocket>> {
-  return intRow(
-    (socket) => socket.flagsOn.get(name) ?? 0,
-    (socket, value) => {
-      socket.flagsOn.set(name, value === 0 ? 0 : 1);
-      return 0;
-    },
-  );
-}
-
-const NETLINK_LEVEL = new OptionTable<NetlinkSocket>(0, {
-  [abi.NETLINK_ADD_MEMBERSHIP]: { set: (socket, value) => socket.setMembership(value.int, true) },
-  [abi.NETLINK_DROP_MEMBERSHIP]: { set: (socket, value) => socket.setMembership(value.int, false) },
-  [abi.NETLINK_PKTINFO]: option(abi.NETLINK_PKTINFO),
-  [abi.NETLINK_BROADCAST_ERROR]: option(abi.NETLINK_BROADCAST_ERROR),
-  [abi.NETLINK_NO_ENOBUFS]: option(abi.NETLINK_NO_ENOBUFS),
-  [abi.NETLINK_LISTEN_ALL_NSID]: option(abi.NETLINK_LISTEN_ALL_NSID),
-  [abi.NETLINK_CAP_ACK]: option(abi.NETLINK_CAP_ACK),
-  [abi.NETLINK_EXT_ACK]: option(abi.NETLINK_EXT_ACK),
-  [abi.NETLINK_GET_STRICT_CHK]: option(abi.NETLINK_GET_STRICT_CHK),
-});

@@ -47,6 +47,8 @@ export class EndpointOptions {
   isCorked = false;
   /** SO_NO_CHECK, UDP_NO_CHECK6_TX: datagrams leave without a checksum. */
   hasNoChecksum = false;
+  /** UDP_NO_CHECK6_RX: IPv6 datagrams without a checksum are taken (RFC 6935). */
+  takesNoChecksum = false;
   /** UDPLITE_SEND_CSCOV and UDPLITE_RECV_CSCOV: bytes covered by the checksum (0: all), and the least that is taken (0: whatever comes). */
   sendCoverage = 0;
   receiveCoverage = 0;

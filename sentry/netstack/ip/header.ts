@@ -36,7 +36,7 @@ export class IpHeader {
   ignoresPathMtu = false;
   /** Output to a group: this host gets it too if it is a member (IP_MULTICAST_LOOP). */
   isLooped = true;
-  /** Output of UDP: the checksum stays 0. */
+  /** UDP: the checksum is 0, none was made. */
   skipsChecksum = false;
   /** UDP-Lite: bytes from its header on that the checksum covers, 0 for all. */
   checksumCoverage = 0;

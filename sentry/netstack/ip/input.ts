@@ -228,6 +228,7 @@ export class IpInput {
       counters.InErrors++;
       return;
     }
+    ip.skipsChecksum = false;
     if (!arrival.isVerified && !isUdpChecksumRight(ip, view, offset, length)) {
       counters.InErrors++;
       counters.InCsumErrors++;

@@ -134,8 +134,9 @@ export class ControlBlock extends TcpEntry {
   prrOut = 0;
   priorCwnd = 0;
   priorSsthresh = 0;
-  /** Undoing a wrong reduction: whether that is possible, retransmissions not yet reported as duplicates (-1: none were sent), timestamp of the first. */
+  /** Undoing a wrong reduction: whether that is possible, where it began, retransmissions not yet reported as duplicates (-1: none were sent), timestamp of the first. */
   mayUndo = false;
+  undoMarker = 0;
   undoRetransmits = 0;
   retransmitStamp = 0;
   delivered = 0;

@@ -147,6 +147,16 @@ describe('loss recovery', () => {
     expect(world.server.readInto(server, 1 << 20)).toBe(14_000);
   });
 
+  it('keeps its window on a path that only reorders', () => {
+    const world = new World({ delayUs: 1000, reorder: 0.3, seed: 11 });
+    const [client, server] = world.connected();
+    const ms = expectDelivery(world, client, server, 3_000_000, []);
+    const { counters } = world.client.tcp;
+    expect(counters.TCPTimeouts).toBe(0);
+    expect(counters.TCPDSACKUndo + counters.TCPFullUndo).toBeGreaterThan(0);
+    expect(ms).toBeLessThan(1500);
+  });
+
   it('survives a receiver that takes its SACKs back', () => {
     const world = new World({ delayUs: 10_000 });
     const [client, server] = world.connected();

@@ -10,6 +10,8 @@ import { PAWS_IDLE_MS } from './limits.ts';
 import { after } from './sequence.ts';
 import { measureReceiveRtt } from './window.ts';
 
+/** What a peer's clock may go back between its processors (Linux TCP_PAWS_WINDOW). */
+const PAWS_WINDOW_MS = 1;
 /** Reordered acknowledgements may lie about one timeout apart. */
 const REORDERED_MS = 1;
 
@@ -17,7 +19,7 @@ const REORDERED_MS = 1;
 export function isOldTimestamp(connection: ControlBlock, header: TcpHeader, arrival: Arrival): boolean {
   if (!connection.usesTimestamps || header.timestamps === 0 || !connection.hasRecentTimestamp) return false;
   const older = (connection.recentTimestamp - header.tsValue) | 0;
-  if (older <= 0) return false;
+  if (older <= PAWS_WINDOW_MS) return false;
   // Section 5.5: after 24 days a timestamp says nothing any more.
   const age = (connection.context.nowMs - connection.recentStampMs) | 0;
   if (age > PAWS_IDLE_MS || age < 0) return false;

@@ -252,7 +252,8 @@ export class UdpEndpoint extends DatagramEndpoint {
   /** A datagram for this endpoint, its payload's packet held by the caller. */
   deliver(ip: IpHeader, sourcePort: number, destinationPort: number, payload: Payload): void {
     const counters = this.udp.counters(ip.version);
-    if (isCoveredLess(ip, payload.length, this.options.receiveCoverage)) {
+    const isUnchecked = ip.skipsChecksum && ip.version === 6 && !this.options.takesNoChecksum;
+    if (isUnchecked || isCoveredLess(ip, payload.length, this.options.receiveCoverage)) {
       counters.InErrors++;
       return;
     }

@@ -9,7 +9,7 @@
  *     guest's stack ── device pair ── gateway's stack ── flows ── sockets of the host
  *
  * TCP: a SYN is held until the host's connection stands or fails (tcp-flow.ts), so the guest learns what is true. UDP: a flow for each pair of addresses
- * (udp-flow.ts). 10.0.2.3 answers DNS by way of the helper. Echo requests to the gateway's own addresses are answered; to others nobody answers.
+ * (datagram-flow.ts). 10.0.2.3 answers DNS by way of the helper. Echo requests: echo.ts.
  * Packets cross the link by reference, up to 64 KiB at once, without checksums.
  */
 import { EADDRINUSE } from '#sentry/abi/errno.ts';
@@ -36,8 +36,10 @@ import type { UserNetwork } from './gateway-addresses.ts';
 import { TCP_FLOWS_MAX } from './limits.ts';
 import type { Arrivals, FlowHost, Outside } from './outside.ts';
 import { TcpFlow } from './tcp-flow.ts';
-import { UdpFlows } from './udp-flows.ts';
+import { UdpFlow } from './udp-flow.ts';
 import { sendDatagram } from './datagram.ts';
+import { DatagramFlows } from './datagram-flows.ts';
+import { Echo } from './echo.ts';
 
 /** Bytes of IP in one packet on the link, as slirp's users know it: large, because nothing smaller lies behind it. */
 export const USER_LINK_MTU = 65_520;
@@ -60,8 +62,9 @@ export class Gateway implements SynInterceptor, UdpInterceptor, Arrivals {
   readonly interfaceIndex: number;
   private readonly stack: Stack;
   private readonly context: FlowContext;
-  private readonly udp: UdpFlows;
+  private readonly udp: DatagramFlows;
   private readonly setup: GatewaySetup;
+  private readonly from = new SocketAddress();
   private readonly to = new SocketAddress();
   /** Memory of DNS connections that ended. */
   private readonly dnsMemory: HostMemory[] = [];
@@ -83,7 +86,8 @@ export class Gateway implements SynInterceptor, UdpInterceptor, Arrivals {
     this.stack = new Stack({ allocate: (bytes) => host.allocate(bytes), random: setup.random });
     this.interfaceIndex = configure(this.stack, ourEnd);
     this.context = new FlowContext(host, setup.outside, this.stack, setup.onWork);
-    this.udp = new UdpFlows(this.context);
+    this.udp = new DatagramFlows(this.context);
+    for (const version of [4, 6] as const) this.context.wake(new Echo(this.context, this.udp, version));
     this.stack.tcp.interceptor = this;
     this.stack.udp.interceptor = this;
   }
@@ -138,7 +142,7 @@ export class Gateway implements SynInterceptor, UdpInterceptor, Arrivals {
     const outside = outsideAddress(destination);
     if (outside === null)
       return destination.equals(networkOf(destination).dns) && destinationPort === DNS_PORT && this.askDns(ip, sourcePort, payload);
-    const flow = this.udp.add(source, sourcePort, destination, destinationPort);
+    const flow = this.udp.add(UdpFlow, this.from.set(source, sourcePort), this.to.set(destination, destinationPort));
     flow.send(payload);
     flow.open(outside, destinationPort);
     return true;
@@ -181,7 +185,7 @@ export class Gateway implements SynInterceptor, UdpInterceptor, Arrivals {
     if (fd >= 0) {
       const port = flow === null ? peerPort : this.freePeerPort(guest, guestPort, gateway);
       if (port === -EADDRINUSE) return this.drop(fd);
-      flow = udp.add(guest, guestPort, gateway, port);
+      flow = udp.add(UdpFlow, this.to, this.from.set(gateway, port));
       flow.accept(fd);
     }
     if (flow === null) return;

@@ -16,6 +16,7 @@ import type { Message } from '#gofer/protocol/messages.ts';
 import * as messages from '#gofer/protocol/network-messages.ts';
 import type { Host, HostFd, HostMemory } from '#platform/contract/host.ts';
 import { IpAddress } from '../address.ts';
+import { QUESTIONS_QUEUED_MAX } from './limits.ts';
 import type { Arrivals, FlowOpened, Outside } from './outside.ts';
 
 export interface HelperSetup {
@@ -47,6 +48,8 @@ export class HelperConnection implements Outside {
   private readonly writer = new Writer();
   private readonly descriptors = new Int32Array(8);
   private readonly waiting = new Map<number, Settle>();
+  /** Questions that wait until the helper has answered others. */
+  private readonly queue: (() => boolean)[] = [];
   private readonly from = new IpAddress();
   private arrivals: Arrivals | null = null;
   private tag = 0;
@@ -104,7 +107,13 @@ export class HelperConnection implements Outside {
   }
 
   private ask<Q>(message: Message<Q, unknown>, request: Q, settle: Settle): boolean {
-    if (this.waiting.size >= messages.REQUESTS_MAX) return false;
+    if (this.waiting.size < messages.REQUESTS_MAX) return this.post(message, request, settle);
+    if (this.queue.length >= QUESTIONS_QUEUED_MAX) return false;
+    this.queue.push(() => this.post(message, request, settle));
+    return true;
+  }
+
+  private post<Q>(message: Message<Q, unknown>, request: Q, settle: Settle): boolean {
     do this.tag = (this.tag + 1) & 0xffff;
     while (this.tag === 0 || this.waiting.has(this.tag));
     const { memory, writer } = this;
@@ -154,6 +163,7 @@ export class HelperConnection implements Outside {
       else settle(replyErrno(memory, REPLY_AT), reader, fd);
     }
     if (reader.malformed) this.setup.onLost('it does not speak our language');
+    while (this.queue.length > 0 && this.waiting.size < messages.REQUESTS_MAX) this.queue.shift()!();
   }
 
   private arrived(fd: number): void {

@@ -19,3 +19,5 @@ export const DATAGRAM_BUDGET = 64;
 export const CLAIM_BYTES_MAX = 20_480;
 /** Names that the first bytes of one flow may claim. */
 export const CLAIMS_MAX = 8;
+/** Questions to the helper that wait for their turn; beyond that a SYN or datagram is lost, and will come again. */
+export const QUESTIONS_QUEUED_MAX = 1_024;

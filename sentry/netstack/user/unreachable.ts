@@ -5,7 +5,7 @@
 import { ENETUNREACH } from '#sentry/abi/errno.ts';
 import { IpHeader, IPPROTO_TCP, IPPROTO_UDP } from '../ip/header.ts';
 import { Path } from '../ip/path.ts';
-import type { IpAddress } from '../address.ts';
+import type { SocketAddress } from '../socket-address.ts';
 import type { Stack } from '../stack.ts';
 import type { HeldSyn } from '../tcp/intercept.ts';
 import * as icmp from '../wire/icmp.ts';
@@ -24,24 +24,26 @@ export function refuseUnreachable(stack: Stack, syn: HeldSyn, errno: number): vo
   send(stack, errno === ENETUNREACH ? 'network' : 'host', syn.remotePort, syn.localPort, syn.initialReceive);
 }
 
-/** About a datagram that the guest sent from `source` to `destination`. */
-export function refuseDatagram(
-  stack: Stack,
-  what: keyof typeof CODES4,
-  source: IpAddress,
-  sourcePort: number,
-  destination: IpAddress,
-  destinationPort: number,
-): void {
-  quoted.prepare(source, destination, IPPROTO_UDP);
-  send(stack, what, sourcePort, destinationPort, QUOTED << 16);
+/** About a datagram that the guest sent from `from` to `to`. */
+export function refuseDatagram(stack: Stack, what: Unreachable, from: SocketAddress, to: SocketAddress): void {
+  quoted.prepare(from.address, to.address, IPPROTO_UDP);
+  send(stack, what, from.port, to.port, QUOTED << 16);
+}
+
+/** About an echo request; the port of `from` is its identifier. */
+export function refuseEcho(stack: Stack, what: Unreachable, from: SocketAddress, to: SocketAddress): void {
+  const { version } = to.address;
+  quoted.prepare(from.address, to.address, icmp.icmpProtocol(version));
+  send(stack, what, (version === 4 ? icmp.ICMP_ECHO : icmp.ICMPV6_ECHO) << 8, 0, from.port << 16);
 }
 
 /** Codes of destination unreachable (RFC 792, RFC 1122 section 3.2.2.1; RFC 4443 section 3.1). */
 const CODES4 = { network: 0, host: 1, port: 3 } as const;
 const CODES6 = { network: 0, host: 3, port: 4 } as const;
 
-function send(stack: Stack, what: keyof typeof CODES4, sourcePort: number, destinationPort: number, rest: number): void {
+export type Unreachable = keyof typeof CODES4;
+
+function send(stack: Stack, what: Unreachable, sourcePort: number, destinationPort: number, rest: number): void {
   const { version } = quoted;
   const headerLength = version === 4 ? IPV4_HEADER_LENGTH : IPV6_HEADER_LENGTH;
   path.destination.copy(quoted.source);

@@ -44,8 +44,9 @@ export function isUdpLiteRight(ip: IpHeader, view: DataView, offset: number, len
   return finishSum(addBytes(pseudoHeaderSum(ip, IPPROTO_UDPLITE, length), view, offset, covered)) === 0;
 }
 
-/** None (0) is right in IPv4 only. */
+/** Whether the checksum is right. None (0) is; who gets an IPv6 datagram without one may refuse it: `ip.skipsChecksum` tells. */
 export function isUdpChecksumRight(ip: IpHeader, view: DataView, offset: number, length: number): boolean {
-  if (view.getUint16(offset + UDP_CHECKSUM_OFFSET) === 0) return ip.version === 4;
+  ip.skipsChecksum = view.getUint16(offset + UDP_CHECKSUM_OFFSET) === 0;
+  if (ip.skipsChecksum) return true;
   return finishSum(addBytes(pseudoHeaderSum(ip, IPPROTO_UDP, length), view, offset, length)) === 0;
 }

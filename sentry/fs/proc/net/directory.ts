@@ -9,6 +9,7 @@ import { StaticDirectory, TextFile } from '../../synthetic/synthetic.ts';
 import type { SyntheticFileSystem } from '../../synthetic/synthetic.ts';
 import { netstatText, snmp6Text, snmpText } from './counters.ts';
 import { arpText, devicesText, ipv6AddressesText, ipv6RoutesText, routesText } from './links.ts';
+import { packetText } from './packets.ts';
 import { pingText, rawText, sockstat6Text, sockstatText, tcpText, udpText, unixText } from './sockets.ts';
 
 /** What the tables are about; the kernel has it. */
@@ -25,7 +26,7 @@ const TABLES: Readonly<Record<string, (stack: Stack) => string>> = {
   ipv6_route: ipv6RoutesText,
   netlink: () => 'sk               Eth Pid        Groups   Rmem     Wmem     Dump  Locks    Drops    Inode\n',
   netstat: netstatText,
-  packet: () => 'sk               RefCnt Type Proto  Iface R Rmem   User   Inode\n',
+  packet: packetText,
   raw: (stack) => rawText(stack, AF_INET),
   raw6: (stack) => rawText(stack, AF_INET6),
   route: routesText,

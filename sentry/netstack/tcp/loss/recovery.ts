@@ -29,6 +29,11 @@ export function recover(connection: ControlBlock, result: AckResult, isDuplicate
   }
   if (!connection.usesSack) countDuplicates(connection, result, isDuplicate);
   if (connection.caState === CA_LOSS && result.originalAcked && mayUndo(connection, echo)) undoLoss(connection);
+  // The last duplicate may be reported only after recovery has ended.
+  if (connection.caState <= CA_DISORDER && connection.mayUndo && connection.undoRetransmits === 0) {
+    connection.context.counters.TCPDSACKUndo++;
+    undoReduction(connection, false);
+  }
   identifyLosses(connection, result);
   result.newlyLost = connection.lostBytes > lostBefore;
   if (connection.caState < CA_RECOVERY) {
@@ -48,7 +53,8 @@ export function adjustWindow(connection: ControlBlock, result: AckResult): void 
     reduceWindow(connection, result);
     return;
   }
-  if (result.delivered === 0 || connection.caState === CA_DISORDER) return;
+  // On a path that reorders, what arrives behind a gap is progress too (Linux: tcp_may_raise_cwnd).
+  if (result.delivered === 0 || (!result.advanced && !connection.isReorderSeen)) return;
   if (!mayGrow(connection)) return;
   connection.congestion.increase(connection, result.delivered);
 }
@@ -96,7 +102,6 @@ function leaveState(connection: ControlBlock, result: AckResult, echo: number): 
   }
   if (!connection.usesSack) connection.sackedBytes = 0;
   endReduction(connection);
-  connection.mayUndo = false;
   connection.retransmitStamp = 0;
   connection.caState = connection.sackedBytes > 0 ? CA_DISORDER : CA_OPEN;
   return result.advanced;
@@ -151,6 +156,7 @@ export function enterRecovery(connection: ControlBlock): void {
   const { counters } = connection.context;
   if (connection.usesSack) counters.TCPSackRecovery++;
   else counters.TCPRenoRecovery++;
+  connection.undoMarker = connection.sendUnacked;
   connection.undoRetransmits = connection.retransmittedBytes || -1;
   connection.mayUndo = true;
   if (!connection.prrActive) beginReduction(connection);

@@ -40,7 +40,8 @@ function noteDsack(connection: ControlBlock, header: TcpHeader, result: AckResul
   result.dsack = true;
   connection.dsacksReceived++;
   connection.rackDsackSeen = true;
-  if (connection.mayUndo && connection.undoRetransmits > 0) connection.undoRetransmits = Math.max(0, connection.undoRetransmits - span);
+  if (connection.mayUndo && connection.undoRetransmits > 0 && !before(start, connection.undoMarker))
+    connection.undoRetransmits = Math.max(0, connection.undoRetransmits - span);
   return true;
 }
 

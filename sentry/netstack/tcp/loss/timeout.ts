@@ -15,6 +15,7 @@ export function enterLoss(connection: ControlBlock): void {
     connection.priorSsthresh = connection.ssthresh;
     connection.priorCwnd = connection.cwnd;
     connection.ssthresh = connection.congestion.reduce(connection);
+    connection.undoMarker = connection.sendUnacked;
     connection.undoRetransmits = connection.retransmittedBytes || -1;
     connection.mayUndo = true;
   }
