@@ -21,32 +21,38 @@ function bound<F extends (...args: never[]) => number>(declaration: string): F {
   return libc.func(declaration) as unknown as F;
 }
 
-const rawSocket: N3 = bound('int socket(int, int, int)');
-const rawConnect: N3 = bound('int connect(int, uintptr_t, unsigned int)');
-const rawBind: N3 = bound('int bind(int, uintptr_t, unsigned int)');
-const rawListen: N2 = bound('int listen(int, int)');
-const rawAccept: N4 = bound('int accept4(int, uintptr_t, uintptr_t, int)');
-const rawGetsockopt: N5 = bound('int getsockopt(int, int, int, uintptr_t, uintptr_t)');
-const rawRecvfrom: N6 = bound('long recvfrom(int, uintptr_t, size_t, int, uintptr_t, uintptr_t)');
+/** Bound when first called: every sandbox loads this file, and few use it. Binding one takes 20 µs. */
+function later<F extends (...args: never[]) => number>(declaration: string): () => F {
+  let raw: F | null = null;
+  return () => (raw ??= bound<F>(declaration));
+}
+
+const rawSocket = later<N3>('int socket(int, int, int)');
+const rawConnect = later<N3>('int connect(int, uintptr_t, unsigned int)');
+const rawBind = later<N3>('int bind(int, uintptr_t, unsigned int)');
+const rawListen = later<N2>('int listen(int, int)');
+const rawAccept = later<N4>('int accept4(int, uintptr_t, uintptr_t, int)');
+const rawGetsockopt = later<N5>('int getsockopt(int, int, int, uintptr_t, uintptr_t)');
+const rawRecvfrom = later<N6>('long recvfrom(int, uintptr_t, size_t, int, uintptr_t, uintptr_t)');
+const rawShutdown = later<N2>('int shutdown(int, int)');
 const rawSend: N4 = bound('long send(int, uintptr_t, size_t, int)');
-const rawShutdown: N2 = bound('int shutdown(int, int)');
 
 /** (domain, type, protocol) */
-export const socket: N3 = (domain, type, protocol) => checked(rawSocket(domain, type, protocol));
+export const socket: N3 = (domain, type, protocol) => checked(rawSocket()(domain, type, protocol));
 /** (fd, addressAt, length) */
-export const connect: N3 = (fd, addressAt, length) => checked(rawConnect(fd, addressAt, length));
+export const connect: N3 = (fd, addressAt, length) => checked(rawConnect()(fd, addressAt, length));
 /** (fd, addressAt, length) */
-export const bind: N3 = (fd, addressAt, length) => checked(rawBind(fd, addressAt, length));
+export const bind: N3 = (fd, addressAt, length) => checked(rawBind()(fd, addressAt, length));
 /** (fd, backlog) */
-export const listen: N2 = (fd, backlog) => checked(rawListen(fd, backlog));
+export const listen: N2 = (fd, backlog) => checked(rawListen()(fd, backlog));
 /** (fd, addressAt, lengthAt, flags) */
-export const accept: N4 = (fd, addressAt, lengthAt, flags) => checked(rawAccept(fd, addressAt, lengthAt, flags));
+export const accept: N4 = (fd, addressAt, lengthAt, flags) => checked(rawAccept()(fd, addressAt, lengthAt, flags));
 /** (fd, level, option, valueAt, lengthAt) */
-export const getsockopt: N5 = (fd, level, option, valueAt, lengthAt) => checked(rawGetsockopt(fd, level, option, valueAt, lengthAt));
+export const getsockopt: N5 = (fd, level, option, valueAt, lengthAt) => checked(rawGetsockopt()(fd, level, option, valueAt, lengthAt));
 /** (fd, intoAt, length, flags, addressAt, lengthAt) */
 export const recvfrom: N6 = (fd, intoAt, length, flags, addressAt, lengthAt) =>
-  checked(rawRecvfrom(fd, intoAt, length, flags, addressAt, lengthAt));
+  checked(rawRecvfrom()(fd, intoAt, length, flags, addressAt, lengthAt));
 /** (fd, at, length, flags) */
 export const send: N4 = (fd, at, length, flags) => checked(rawSend(fd, at, length, flags));
 /** (fd, how) */
-export const shutdown: N2 = (fd, how) => checked(rawShutdown(fd, how));
+export const shutdown: N2 = (fd, how) => checked(rawShutdown()(fd, how));
