@@ -101,6 +101,7 @@ function ratioOf(cells: ReadonlyMap<Runner, Cell>): number | null {
 function targetText(target: Target | undefined): string {
   if (target === undefined) return '';
   if ('atMost' in target) return `≤ ${target.atMost}`;
+  if ('atLeast' in target) return `≥ ${target.atLeast}`;
   return 'timesNative' in target ? `≤ ${target.timesNative} x native` : `≥ ${target.partOfNative} x native`;
 }
 
@@ -111,6 +112,7 @@ function reached(workload: Workload, cells: ReadonlyMap<Runner, Cell>): boolean 
   if (target === undefined || own === undefined) return null;
   if (own.median === null) return false;
   if ('atMost' in target) return own.median <= target.atMost;
+  if ('atLeast' in target) return own.median >= target.atLeast;
   const ratio = ratioOf(cells);
   if (ratio === null) return null;
   return 'timesNative' in target ? ratio <= target.timesNative : ratio >= target.partOfNative;

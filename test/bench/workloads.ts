@@ -9,12 +9,17 @@ import { compileGuest } from '../harness/guests.ts';
 import { cpuMsPerSecond } from '../harness/process-tree.ts';
 import { runNative } from '../harness/run.ts';
 import { duration, largestMegabytes, output, whileAsleep } from './measure.ts';
+import { networkWorkloads } from './network-workloads.ts';
 import { native, type Runner } from './runners.ts';
 
-export type Unit = 'us' | 'ms' | 'MB' | 'x' | 'ms/s' | '1/s';
+export type Unit = 'us' | 'ms' | 'MB' | 'x' | 'ms/s' | '1/s' | 'Gbit/s';
 
 /** Exactly one bound: on the figure itself, or on its ratio to that of Linux. */
-export type Target = { readonly atMost: number } | { readonly timesNative: number } | { readonly partOfNative: number };
+export type Target =
+  | { readonly atMost: number }
+  | { readonly atLeast: number }
+  | { readonly timesNative: number }
+  | { readonly partOfNative: number };
 
 export interface Workload {
   readonly name: string;
@@ -59,6 +64,7 @@ export async function allWorkloads(scratch: string): Promise<Workload[]> {
     cpuWorkload('2 cpu loops, to native', 'cpu-2', micro, scratch, 1.03),
     ...programWorkloads(scratch),
     ...redisWorkloads(scratch),
+    ...networkWorkloads(scratch),
     ...sleepWorkloads(scratch),
   ];
 }

@@ -36,10 +36,6 @@ export const explained: readonly Explanation[] = [
     reason: 'skipped inside: families that lead to hardware or to a hypervisor (AF_VSOCK and the like) do not exist',
   },
   {
-    pattern: /^test\.test_socket\..*UDPLITE/,
-    reason: 'UDP-Lite (RFC 3828) is not implemented: socket() answers EPROTONOSUPPORT, as a kernel without it does',
-  },
-  {
     pattern: /^test\.test_socket\.GeneralModuleTests\.test(HostnameRes|SockName)$/,
     reason: 'skipped inside: the host name of a sandbox is not in the /etc/hosts that it shows',
   },
