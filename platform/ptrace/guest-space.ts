@@ -13,7 +13,7 @@ import * as process from '../host/process.ts';
 import { readRemotePieces, writeRemotePieces } from '../host/remote-pieces.ts';
 import type { PtracePlatform } from './ptrace-platform.ts';
 import type { PtraceThread } from './guest-thread.ts';
-import type { VdsoPlace } from './zygote.ts';
+import type { VdsoPlace } from '../stub/layout.ts';
 
 export interface IdleThread {
   readonly tid: number;

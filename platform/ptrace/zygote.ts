@@ -22,6 +22,7 @@ import { allocateMemory } from '../host/memory.ts';
 import { callCloningCode, mapCode } from '../host/routine.ts';
 import { FORK_FLAGS, SPAWN_FLAGS, ZYGOTE_FLAGS } from '../stub/clone-flags.ts';
 import { GUEST_END, PAGE_SIZE, STUB_BASE, TASK_END, VDSO_BASE } from '../stub/layout.ts';
+import type { VdsoPlace } from '../stub/layout.ts';
 import type { StubCode } from '../stub/stub-code.ts';
 import * as nr from '../stub/host-syscalls.ts';
 import * as reg from './registers.ts';
@@ -40,17 +41,6 @@ const POLLIN = 1;
 const EPERM = 1;
 /** Used for a moment while the zygote is set up; guests start with nothing there. */
 const SCRATCH_BASE = 0x1000_0000;
-
-export interface AddressRange {
-  readonly start: number;
-  readonly end: number;
-}
-
-/** Where the vDSO lies in every guest. */
-export interface VdsoPlace {
-  readonly vvar: AddressRange;
-  readonly code: AddressRange;
-}
 
 export class Zygote extends Tracee {
   vdso: VdsoPlace | null = null;

@@ -17,7 +17,7 @@ import type { Context } from './context.ts';
 import type { SeccompPlatform } from './platform.ts';
 import type { SeccompThread } from './guest-thread.ts';
 import { SpacePatches } from './patching/patcher.ts';
-import type { VdsoPlace } from './launch-plan.ts';
+import type { VdsoPlace } from '../stub/layout.ts';
 
 export const SLOTS_MAX = (CONTEXT_END - CONTEXT_BASE) / SLOT_SIZE;
 

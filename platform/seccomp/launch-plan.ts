@@ -14,6 +14,7 @@ import * as slot from '../stub/context-layout.ts';
 import { DOORBELL } from '../stub/guest-code.ts';
 import type { GuestCode } from '../stub/guest-code.ts';
 import { CONTEXT_BASE, CONTEXT_END, GUEST_END, STUB_BASE, STUB_SIZE, TASK_END, VDSO_BASE } from '../stub/layout.ts';
+import type { VdsoPlace } from '../stub/layout.ts';
 import type { Context } from './context.ts';
 import * as nr from '../stub/host-syscalls.ts';
 import { INTERRUPT_SIGNAL } from './switchboard.ts';
@@ -45,17 +46,6 @@ const PROGRAM_HEADER = slot.STACK + 48;
 const ACTION = slot.STACK + 64;
 const PROGRAM = slot.STACK + 128;
 const PROGRAM_BYTES_MAX = 0x1c00;
-
-export interface AddressRange {
-  readonly start: number;
-  readonly end: number;
-}
-
-/** Where the vDSO lies in every guest. */
-export interface VdsoPlace {
-  readonly vvar: AddressRange;
-  readonly code: AddressRange;
-}
 
 /** The list of calls, and what each is called in an error. */
 export class Plan {

@@ -13,7 +13,7 @@ import { SeccompSpace } from './guest-space.ts';
 import type { FreeSlot } from './guest-space.ts';
 import { SeccompThread } from './guest-thread.ts';
 import * as nr from '../stub/host-syscalls.ts';
-import type { VdsoPlace } from './launch-plan.ts';
+import type { VdsoPlace } from '../stub/layout.ts';
 import type { SeccompPlatform } from './platform.ts';
 import { SpareProcesses } from './spare-processes.ts';
 import type { SpareProcess } from './spare-processes.ts';

@@ -22,7 +22,7 @@ import type { Context, Contexts } from './context.ts';
 import { clearFrame, learnFrame } from './frame.ts';
 import type { FrameLayout } from './frame.ts';
 import { NOT_MADE, Plan, prepareLaunch } from './launch-plan.ts';
-import type { VdsoPlace } from './launch-plan.ts';
+import type { VdsoPlace } from '../stub/layout.ts';
 import { State, StubThread } from './stub-thread.ts';
 
 const EPERM = 1;

@@ -24,6 +24,17 @@ export const CONTEXT_END = 0x7fff_8000_0000;
 /** Where the host's vvar and vdso pages are moved to, keeping their order and distance. */
 export const VDSO_BASE = 0x7fff_fff1_0000;
 
+export interface AddressRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Where the vDSO lies in every guest. */
+export interface VdsoPlace {
+  readonly vvar: AddressRange;
+  readonly code: AddressRange;
+}
+
 /** The stub's code. One page stays free on either side. */
 export const STUB_BASE = 0x7fff_ffff_c000;
 /** What the filter takes for stub code; a power of two, to which STUB_BASE is aligned. */

@@ -41,13 +41,7 @@ function isBroadcastOfSome(interfaces: InterfaceTable, word: number): boolean {
 }
 
 /** Puts the question of a send into `path`: from where, by which interface, to whom. */
-export function preparePath(
-  path: Path,
-  options: EndpointOptions,
-  local: SocketAddress,
-  to: SocketAddress,
-  ancillary: SendAncillary | null,
-): void {
+function preparePath(path: Path, options: EndpointOptions, local: SocketAddress, to: SocketAddress, ancillary: SendAncillary | null): void {
   const { address } = to;
   path.destination.copy(address);
   path.isSourceGiven = !local.address.isUnspecified && !local.address.isMulticast && !local.address.isLimitedBroadcast;
@@ -73,8 +67,19 @@ export function preparePath(
   path.generation = -1;
 }
 
-/** Routes a prepared path: 0, -EACCES (a broadcast without SO_BROADCAST), -EAFNOSUPPORT, -ENETUNREACH (versions that do not meet), or what routing says. */
-export function routePrepared(output: IpOutput, path: Path, options: EndpointOptions): number {
+/**
+ * Finds the way of a send into `path`: 0, -EACCES (a broadcast without SO_BROADCAST), -EAFNOSUPPORT, -ENETUNREACH (versions that do not meet), or what
+ * routing says.
+ */
+export function routeSend(
+  output: IpOutput,
+  path: Path,
+  options: EndpointOptions,
+  local: SocketAddress,
+  to: SocketAddress,
+  ancillary: SendAncillary | null,
+): number {
+  preparePath(path, options, local, to, ancillary);
   // Linux: an IPv6 socket bound to an IPv4 address cannot send IPv6.
   if (path.isSourceGiven && path.source.isIpv4 !== path.destination.isIpv4) return path.source.isIpv4 ? -EAFNOSUPPORT : -ENETUNREACH;
   const routed = output.route(path);

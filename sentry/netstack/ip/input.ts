@@ -87,7 +87,6 @@ export class IpInput {
       counters.InAddrErrors++;
       return;
     }
-    arrival.payload.set(packet, packet.start + parts.headerLength, parts.payloadLength);
     const walked = walkExtensions(ip, parts, packet.memory.view, packet.start);
     arrival.payload.set(packet, packet.start + parts.headerLength, parts.payloadLength);
     if (walked < 0) {

@@ -7,6 +7,7 @@ import { POLLERR, READABLE, WRITABLE } from '#sentry/abi/fs.ts';
 import { MSG_PEEK, MSG_TRUNC } from '#sentry/abi/socket.ts';
 import type { Io } from '../../mm/io.ts';
 import type { EndpointObserver } from '../endpoint/observer.ts';
+import { takeWhole } from '../endpoint/whole-packet.ts';
 import { PACKET_ENDPOINTS_MAX, PACKET_OVERHEAD } from '../limits.ts';
 import { NO_OFFLOAD } from '../link/device.ts';
 import type { InterfaceTable, InterfaceListener } from '../link/interface-table.ts';
@@ -197,14 +198,8 @@ export class PacketEndpoint implements PacketTap {
     const length = io.remaining;
     if (length > owner.mtu + (this.isCooked ? 0 : linkLength)) return -EMSGSIZE;
     if (!this.isCooked && length < linkLength) return -EINVAL;
-    const packet = this.layer.state.pool.take(length);
-    if (packet === null) return -ENOBUFS;
-    const taken = length === 0 ? 0 : io.take(packet.memory, packet.end, length);
-    if (taken < length) {
-      packet.release();
-      return -EFAULT;
-    }
-    packet.end += length;
+    const packet = takeWhole(this.layer.state.pool, io);
+    if (typeof packet === 'number') return packet;
     if (this.isCooked && linkLength > 0) {
       const at = packet.prepend(linkLength);
       writeEthernet(packet.memory.view, at, to === null ? ZERO : to.hardware, owner.hardware, to === null ? this.protocol : to.protocol);

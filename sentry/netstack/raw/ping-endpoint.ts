@@ -2,10 +2,11 @@
  * A ping endpoint: a datagram socket for echo requests that needs no privilege (icmp(7), Linux net/ipv4/ping.c). The identifier of the
  * messages is its port; the guest sees ICMP headers, without IP's.
  */
-import { EADDRINUSE, EAFNOSUPPORT, EDESTADDRREQ, EFAULT, EINVAL, EMSGSIZE, ENOBUFS, ENOTCONN, EPIPE } from '#sentry/abi/errno.ts';
+import { EADDRINUSE, EAFNOSUPPORT, EDESTADDRREQ, EINVAL, EMSGSIZE, ENOTCONN, EPIPE } from '#sentry/abi/errno.ts';
 import type { Io } from '../../mm/io.ts';
-import { checkBindAddress, checkSource, prepareHeader, preparePath, routePrepared, setAny } from '../endpoint/addressing.ts';
+import { checkBindAddress, checkSource, prepareHeader, routeSend, setAny } from '../endpoint/addressing.ts';
 import { DatagramEndpoint } from '../endpoint/datagram-endpoint.ts';
+import { takeWhole } from '../endpoint/whole-packet.ts';
 import type { EndpointContext } from '../endpoint/datagram-endpoint.ts';
 import type { SendAncillary } from '../endpoint/options.ts';
 import type { Arrival } from '../ip/arrival.ts';
@@ -50,8 +51,7 @@ export class PingEndpoint extends DatagramEndpoint {
       return 0;
     }
     if (to.address.isIpv4 !== (this.version === 4)) return -EAFNOSUPPORT;
-    preparePath(path, this.options, this.local, to, null);
-    const routed = routePrepared(this.context.output, path, this.options);
+    const routed = routeSend(this.context.output, path, this.options, this.local, to, null);
     if (routed < 0) return routed;
     if (this.local.port === 0 && this.raw.pings.bind(this, 0) < 0) return -EADDRINUSE;
     this.local.address.copy(path.source);
@@ -75,8 +75,7 @@ export class PingEndpoint extends DatagramEndpoint {
     if (checked < 0) return checked;
     if (this.local.port === 0 && this.raw.pings.bind(this, 0) < 0) return -EADDRINUSE;
     if (this.error !== 0) return -this.takeError();
-    preparePath(path, this.options, this.local, target, ancillary);
-    const routed = routePrepared(this.context.output, path, this.options);
+    const routed = routeSend(this.context.output, path, this.options, this.local, target, ancillary);
     if (routed < 0) return routed;
     return this.sendRequest(io, ancillary);
   }
@@ -84,15 +83,13 @@ export class PingEndpoint extends DatagramEndpoint {
   private sendRequest(io: Io, ancillary: SendAncillary | null): number {
     const { state, output } = this.context;
     const length = io.remaining;
-    const packet = state.pool.take(length);
-    if (packet === null) return -ENOBUFS;
-    const taken = io.take(packet.memory, packet.end, length);
-    packet.end += length;
+    const packet = takeWhole(state.pool, io);
+    if (typeof packet === 'number') return packet;
     const { view } = packet.memory;
     const request = this.version === 4 ? ICMP_ECHO : ICMPV6_ECHO;
-    if (taken < length || view.getUint16(packet.start) !== request << 8) {
+    if (view.getUint16(packet.start) !== request << 8) {
       packet.release();
-      return taken < length ? -EFAULT : -EINVAL;
+      return -EINVAL;
     }
     prepareHeader(header, icmpProtocol(this.version), path, this.options, ancillary);
     view.setUint16(packet.start + 4, this.local.port);

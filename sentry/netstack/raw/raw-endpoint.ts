@@ -4,13 +4,14 @@
  *
  * Linux: the header shown is the one that came. Here it is made anew from what IP keeps of it, so options are not seen.
  */
-import { EAFNOSUPPORT, EDESTADDRREQ, EFAULT, EINVAL, EMSGSIZE, ENOBUFS, ENOTCONN } from '#sentry/abi/errno.ts';
+import { EAFNOSUPPORT, EDESTADDRREQ, EINVAL, EMSGSIZE, ENOBUFS, ENOTCONN } from '#sentry/abi/errno.ts';
 import { EPIPE } from '#sentry/abi/errno.ts';
 import type { Io } from '../../mm/io.ts';
 import { addBytes, finishSum, pseudoHeaderSum } from '../checksum.ts';
-import { checkBindAddress, checkSource, prepareHeader, preparePath, routePrepared, setAny } from '../endpoint/addressing.ts';
+import { checkBindAddress, checkSource, prepareHeader, routeSend, setAny } from '../endpoint/addressing.ts';
 import type { Datagram } from '../endpoint/datagram.ts';
 import { DatagramEndpoint } from '../endpoint/datagram-endpoint.ts';
+import { takeWhole } from '../endpoint/whole-packet.ts';
 import type { EndpointContext } from '../endpoint/datagram-endpoint.ts';
 import type { SendAncillary } from '../endpoint/options.ts';
 import type { Arrival, ErrorReport } from '../ip/arrival.ts';
@@ -69,8 +70,7 @@ export class RawEndpoint extends DatagramEndpoint {
       return 0;
     }
     if (to.address.isIpv4 !== (this.version === 4)) return -EAFNOSUPPORT;
-    preparePath(path, this.options, this.local, to, null);
-    const routed = routePrepared(this.context.output, path, this.options);
+    const routed = routeSend(this.context.output, path, this.options, this.local, to, null);
     if (routed < 0) return routed;
     this.local.address.copy(path.source);
     this.remote.copy(to);
@@ -89,17 +89,10 @@ export class RawEndpoint extends DatagramEndpoint {
     const checked = checkSource(this.context.interfaces, this.options, ancillary);
     if (checked < 0) return checked;
     if (this.error !== 0) return -this.takeError();
-    preparePath(path, this.options, this.local, target, ancillary);
-    const routed = routePrepared(this.context.output, path, this.options);
+    const routed = routeSend(this.context.output, path, this.options, this.local, target, ancillary);
     if (routed < 0) return routed;
-    const packet = this.context.state.pool.take(length);
-    if (packet === null) return -ENOBUFS;
-    const taken = length === 0 ? 0 : io.take(packet.memory, packet.end, length);
-    if (taken < length) {
-      packet.release();
-      return -EFAULT;
-    }
-    packet.end += length;
+    const packet = takeWhole(this.context.state.pool, io);
+    if (typeof packet === 'number') return packet;
     prepareHeader(header, this.protocol, path, this.options, ancillary);
     const result = this.version === 4 && this.isHeaderIncluded ? this.sendWhole(packet) : this.sendPayload(packet);
     return result < 0 ? result : length;

@@ -20,7 +20,7 @@ import {
 } from '#sentry/abi/errno.ts';
 import { MSG_MORE } from '#sentry/abi/socket.ts';
 import type { Io } from '../../mm/io.ts';
-import { checkBindAddress, checkSource, prepareHeader, preparePath, routePrepared, setAny } from '../endpoint/addressing.ts';
+import { checkBindAddress, checkSource, prepareHeader, routeSend, setAny } from '../endpoint/addressing.ts';
 import { DatagramEndpoint } from '../endpoint/datagram-endpoint.ts';
 import type { EndpointContext } from '../endpoint/datagram-endpoint.ts';
 import type { SendAncillary } from '../endpoint/options.ts';
@@ -95,8 +95,7 @@ export class UdpEndpoint extends DatagramEndpoint {
     if (this.version === 4 ? !to.address.isIpv4 : this.options.isV6Only && to.address.isIpv4)
       return this.version === 4 ? -EAFNOSUPPORT : -ENETUNREACH;
     if (!this.isAddressBound) setAny(this.local.address, this.version);
-    preparePath(this.path, this.options, this.local, to, null);
-    const routed = routePrepared(this.context.output, this.path, this.options);
+    const routed = routeSend(this.context.output, this.path, this.options, this.local, to, null);
     if (routed < 0) return routed;
     this.local.address.copy(this.path.source);
     this.path.isSourceGiven = true;
@@ -156,8 +155,7 @@ export class UdpEndpoint extends DatagramEndpoint {
 
   /** The way to somebody who is not the peer; null: `routeError` says why there is none. */
   private route(target: SocketAddress, ancillary: SendAncillary | null): Path | null {
-    preparePath(freePath, this.options, this.local, target, ancillary);
-    this.routeError = routePrepared(this.context.output, freePath, this.options);
+    this.routeError = routeSend(this.context.output, freePath, this.options, this.local, target, ancillary);
     return this.routeError < 0 ? null : freePath;
   }
 

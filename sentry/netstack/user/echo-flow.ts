@@ -5,10 +5,10 @@
 import type { HostMemory } from '#platform/contract/host.ts';
 import { IpHeader } from '../ip/header.ts';
 import { Path } from '../ip/path.ts';
-import { copyBytes } from '../packet.ts';
 import type { SocketAddress } from '../socket-address.ts';
 import type { Stack } from '../stack.ts';
 import { fixIcmpChecksum, ICMP_ECHO_REPLY, ICMP_HEADER_LENGTH, icmpProtocol, ICMPV6_ECHO_REPLY } from '../wire/icmp.ts';
+import { packetFrom } from './datagram.ts';
 import { DatagramFlow } from './datagram-flow.ts';
 import { refuseEcho } from './unreachable.ts';
 import type { Unreachable } from './unreachable.ts';
@@ -40,15 +40,8 @@ export function sendEchoReply(
   offset: number,
   length: number,
 ): void {
-  path.destination.copy(to.address);
-  path.source.copy(from.address);
-  path.isSourceGiven = true;
-  path.generation = -1;
-  if (stack.output.route(path) < 0) return;
-  const packet = stack.state.pool.take(length);
+  const packet = packetFrom(stack, path, from, to, memory, offset, length);
   if (packet === null) return;
-  copyBytes(memory, offset, packet.memory, packet.start, length);
-  packet.end = packet.start + length;
   const { view } = packet.memory;
   header.prepare(from.address, to.address, icmpProtocol(to.address.version));
   view.setUint16(packet.start, (to.address.isIpv4 ? ICMP_ECHO_REPLY : ICMPV6_ECHO_REPLY) << 8);
