@@ -1,32 +1,44 @@
 /**
- * `--net=sandbox`: the sandbox's stack takes over an interface of the network namespace this command was started in (one that a container manager or
- * `ip netns` prepared), by a packet socket (packet(7)) with virtio-net headers, so that large segments cross at once.
+ * `--net=sandbox` and containers with a network namespace: the sandbox's stack takes over interfaces of the namespace that this thread is in (one that a
+ * container manager or `ip netns` prepared), by a packet socket (packet(7)) each, with virtio-net headers, so that large segments cross at once.
  *
- * Addresses and routes go with it, and are taken off the host's side: with both there the host's kernel would answer, too, with resets. That is
- * why a namespace of its own is asked for. Afterwards the namespace has lost them; it is thrown away with the sandbox.
+ *     const taken = takeInterfaces(null);         // in the namespace, with CAP_NET_RAW and CAP_NET_ADMIN there
+ *     connectInterface(kernel, taken[0]);         // any time later, also in a confined sentry
+ *
+ * Addresses, routes and fixed neighbours become those of our interface; the host's stack is silenced on it (silence.ts).
  */
 import { existsSync, readlinkSync } from 'node:fs';
 import { AF_PACKET, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_RAW } from '#sentry/abi/socket.ts';
 import { errnoName } from '#sentry/abi/errno.ts';
-import { IPV4_PREFIX_BITS } from '#sentry/netstack/address.ts';
+import { IPV4_PREFIX_BITS, parseAddress } from '#sentry/netstack/address.ts';
+import type { IpAddress } from '#sentry/netstack/address.ts';
 import { HostLink } from '#sentry/netstack/link/host-link.ts';
-import { IFA_F_NODAD, IFA_F_PERMANENT, IFF_LOOPBACK, IFF_UP } from '#sentry/netstack/link/interface.ts';
+import {
+  IFA_F_DADFAILED,
+  IFA_F_NODAD,
+  IFA_F_NOPREFIXROUTE,
+  IFA_F_PERMANENT,
+  IFF_LOOPBACK,
+  IFF_UP,
+} from '#sentry/netstack/link/interface.ts';
 import type { NetworkInterface } from '#sentry/netstack/link/interface.ts';
 import { Route } from '#sentry/netstack/route/routing-table.ts';
+import { HardwareAddress } from '#sentry/netstack/wire/ethernet.ts';
 import type { Kernel } from '#sentry/kernel/kernel.ts';
 import type { HostFd } from '#platform/contract/host.ts';
 import { setsockopt } from '#platform/host/files.ts';
 import { allocateMemory } from '#platform/host/memory.ts';
 import * as sockets from '#platform/host/sockets.ts';
 import { UserError } from '../errors.ts';
+import { hostInterface, hostLinks } from './host-interfaces.ts';
+import type { HostAddressFacts, HostInterfaceFacts, HostLinkFacts, HostRouteFacts } from './host-interfaces.ts';
 import { Rtnetlink } from './rtnetlink.ts';
-import type { HostAddressFacts, HostLinkFacts, HostRouteFacts } from './rtnetlink.ts';
+import { silence } from './silence.ts';
 
-export interface DevicePlan {
+/** An interface taken over. Facts are plain data: another process can be told in JSON, with the descriptor beside it. */
+export interface TakenInterface {
+  readonly facts: HostInterfaceFacts;
   readonly fd: HostFd;
-  readonly link: HostLinkFacts;
-  readonly addresses: readonly HostAddressFacts[];
-  readonly routes: readonly HostRouteFacts[];
 }
 
 const ARPHRD_ETHER = 1;
@@ -42,29 +54,35 @@ const EPOLLIN = 1;
 /** Of struct virtio_net_hdr, which packet sockets have. */
 const VNET_HEADER = 10;
 
-/** Takes over interface `name`, or the only one there is. */
-export function openDevice(name: string | null): DevicePlan {
-  refuseHostNamespace();
+/** Takes over interface `name`, which has to be there, or every Ethernet interface that is up. */
+export function takeInterfaces(name: string | null): TakenInterface[] {
   const routing = new Rtnetlink();
-  const link = chooseLink(routing.links(), name);
-  const addresses = routing.addresses(link.index);
-  const routes = routing.routes(link.index);
-  const fd = openPacketSocket(link);
-  for (const address of addresses) {
-    const removed = routing.removeAddress(link.index, address);
-    if (removed < 0)
-      throw new UserError(`the address ${address.address.toString()} cannot be taken off ${link.name} (${errnoName(-removed)}).`);
+  try {
+    return chooseLinks(hostLinks(routing), name).map((link) => take(routing, link));
+  } finally {
+    routing.close();
   }
-  routing.close();
-  return { fd, link, addresses, routes };
 }
 
-/** The namespace of the host, or of the container this runs in, would lose its connection. */
-function refuseHostNamespace(): void {
-  if (!isInitial() && !isOfInit()) return;
-  throw new UserError(
-    '--net=sandbox takes an interface away from the namespace it is in: start tsvisor in one of its own (ip netns exec NAME tsvisor …).',
-  );
+function chooseLinks(links: readonly HostLinkFacts[], name: string | null): HostLinkFacts[] {
+  const usable = links.filter((link) => (link.flags & IFF_UP) !== 0 && (link.flags & IFF_LOOPBACK) === 0 && link.type === ARPHRD_ETHER);
+  if (name === null) return usable;
+  const chosen = usable.filter((link) => link.name === name);
+  if (chosen.length === 0) throw new UserError(`there is no Ethernet interface ${name} that is up in this network namespace.`);
+  return chosen;
+}
+
+/** The socket first: from silencing to that frames would be lost. */
+function take(routing: Rtnetlink, link: HostLinkFacts): TakenInterface {
+  const facts = hostInterface(routing, link);
+  const fd = openPacketSocket(link);
+  silence(routing, facts);
+  return { facts, fd };
+}
+
+/** Whether this thread is in the network namespace of the host, or of the container all this runs in: they would lose their connection. */
+export function isInHostNamespace(): boolean {
+  return isInitial() || isOfInit();
 }
 
 /** Settings of the machine's whole network are shown only in the first namespace (net/core/sysctl_net_core.c). */
@@ -75,22 +93,14 @@ function isInitial(): boolean {
 /** Whether process 1 lives in it, as far as we may know. */
 function isOfInit(): boolean {
   try {
-    return readlinkSync('/proc/1/ns/net') === readlinkSync('/proc/self/ns/net');
+    return readlinkSync('/proc/1/ns/net') === readlinkSync('/proc/thread-self/ns/net');
   } catch {
     return false;
   }
 }
 
-function chooseLink(links: readonly HostLinkFacts[], name: string | null): HostLinkFacts {
-  const usable = links.filter((link) => (link.flags & IFF_UP) !== 0 && (link.flags & IFF_LOOPBACK) === 0 && link.type === ARPHRD_ETHER);
-  const chosen = name === null ? usable : usable.filter((link) => link.name === name);
-  if (chosen.length === 1) return chosen[0]!;
-  if (name !== null) throw new UserError(`there is no Ethernet interface ${name} that is up in this network namespace.`);
-  if (chosen.length === 0) throw new UserError('there is no Ethernet interface that is up in this network namespace.');
-  throw new UserError(`there are several interfaces; choose one, as in --net=sandbox:${chosen[0]!.name}.`);
-}
-
 function openPacketSocket(link: HostLinkFacts): HostFd {
+  // Without a protocol it hears nothing before it is bound to the one interface.
   const fd = sockets.socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0)
     throw new UserError(`a packet socket cannot be opened (${errnoName(-fd)}); --net=sandbox needs CAP_NET_RAW, --net=user needs nothing.`);
@@ -113,11 +123,11 @@ function openPacketSocket(link: HostLinkFacts): HostFd {
 }
 
 /** Gives the sandbox the interface, under its name. */
-export function connectDevice(kernel: Kernel, { fd, link, addresses, routes }: DevicePlan): NetworkInterface {
+export function connectInterface(kernel: Kernel, { fd, facts }: TakenInterface): NetworkInterface {
   const { host, network } = kernel;
   const { stack } = network;
+  const { name, mtu, hardwareAddress } = facts.link;
   network.enter();
-  const { mtu, hardwareAddress } = link;
   const device = new HostLink(host, fd, stack.state.pool, {
     kind: 'ethernet',
     mtu,
@@ -125,33 +135,57 @@ export function connectDevice(kernel: Kernel, { fd, link, addresses, routes }: D
     vnetHeaderLength: VNET_HEADER,
     cutsSegments: true,
   });
-  const owner = stack.addDevice(link.name, device);
-  if (typeof owner === 'number') throw new UserError(`the interface ${link.name} cannot be made inside (${errnoName(-owner)}).`);
+  const owner = stack.addDevice(name, device);
+  if (typeof owner === 'number') throw new UserError(`the interface ${name} cannot be made inside (${errnoName(-owner)}).`);
   owner.ipv6.dadTransmits = 0; // the namespace has seen to it
   stack.interfaces.setUp(owner);
-  for (const { address, prefixLength, scope } of addresses) {
-    const prefixBits = prefixLength + (address.isIpv4 ? IPV4_PREFIX_BITS : 0);
-    stack.interfaces.addAddress(owner, address, prefixBits, { scope, flags: IFA_F_PERMANENT | IFA_F_NODAD });
+  for (const address of facts.addresses) addAddress(kernel, owner, address);
+  for (const route of facts.routes) stack.routes.add(routeOver(owner, route));
+  for (const neighbour of facts.neighbours) {
+    owner.neighbours?.setPermanent(known(neighbour.address), hardwareOf(neighbour.hardwareAddress));
   }
-  for (const route of routes) stack.routes.add(routeOver(owner, route));
   kernel.watch(fd, EPOLLIN, () => network.enter());
   return owner;
 }
 
+function addAddress(kernel: Kernel, owner: NetworkInterface, { address, peer, prefixLength, scope, flags }: HostAddressFacts): void {
+  if ((flags & IFA_F_DADFAILED) !== 0) return;
+  const own = known(address);
+  kernel.network.stack.interfaces.addAddress(owner, own, prefixLength + (own.isIpv4 ? IPV4_PREFIX_BITS : 0), {
+    peer: known(peer),
+    scope,
+    flags: IFA_F_PERMANENT | IFA_F_NODAD | (flags & IFA_F_NOPREFIXROUTE),
+  });
+}
+
 /** One that the stack has made of an address already is refused as a second one like it, which is right. */
-function routeOver(owner: NetworkInterface, { destination, prefixBits, gateway, source, metric }: HostRouteFacts): Route {
+function routeOver(owner: NetworkInterface, facts: HostRouteFacts): Route {
   const route = new Route();
-  route.destination.copy(destination);
-  route.prefixBits = prefixBits;
+  route.destination.copy(known(facts.destination));
+  route.prefixBits = facts.prefixBits;
   route.interface = owner;
-  route.metric = metric;
-  if (gateway !== null) {
-    route.gateway.copy(gateway);
+  route.metric = facts.metric;
+  route.scope = facts.scope;
+  route.isOnLink = facts.isOnLink;
+  if (facts.gateway !== null) {
+    route.gateway.copy(known(facts.gateway));
     route.hasGateway = true;
   }
-  if (source !== null) {
-    route.source.copy(source);
+  if (facts.source !== null) {
+    route.source.copy(known(facts.source));
     route.hasSource = true;
   }
   return route;
+}
+
+function hardwareOf(bytes: string): HardwareAddress {
+  const buffer = Buffer.from(bytes, 'latin1');
+  return new HardwareAddress().set(buffer.readUInt16BE(0), buffer.readInt32BE(2));
+}
+
+/** Of an address that the host named. */
+function known(text: string): IpAddress {
+  const address = parseAddress(text);
+  if (address === null) throw new Error(`${text} is no address`);
+  return address;
 }

@@ -18,26 +18,38 @@ import type { NetworkInterface } from '#sentry/netstack/link/interface.ts';
 import { IPV6_METRIC_DEFAULT, Route } from '#sentry/netstack/route/routing-table.ts';
 import type { Stack } from '#sentry/netstack/stack.ts';
 import { UserError } from '../errors.ts';
-import { connectDevice, openDevice } from './network-device.ts';
-import type { DevicePlan } from './network-device.ts';
+import { connectInterface, isInHostNamespace, takeInterfaces } from './network-device.ts';
+import type { TakenInterface } from './network-device.ts';
 import { startNetworkHelper } from './network-process.ts';
 import type { NetworkSpec } from './spec.ts';
 
 export type NetworkPlan =
   | { readonly mode: 'none' }
-  | { readonly mode: 'sandbox'; readonly device: DevicePlan }
+  | { readonly mode: 'sandbox'; readonly interfaces: readonly TakenInterface[] }
   | { readonly mode: 'user'; readonly socket: HostFd; readonly spec: NetworkSpec & { mode: 'user' } };
 
 export function openNetwork(spec: NetworkSpec): NetworkPlan {
   if (spec.mode === 'none') return { mode: 'none' };
   if (spec.mode === 'user') return { mode: 'user', socket: startNetworkHelper(spec), spec };
-  return { mode: 'sandbox', device: openDevice(spec.device) };
+  return { mode: 'sandbox', interfaces: takeOver(spec.device) };
 }
 
-/** Returns the interface beside the loopback one, or null. */
-export function connectNetwork(kernel: Kernel, plan: NetworkPlan): NetworkInterface | null {
-  if (plan.mode === 'none') return null;
-  return plan.mode === 'user' ? connectUser(kernel, plan.socket, plan.spec) : connectDevice(kernel, plan.device);
+function takeOver(name: string | null): TakenInterface[] {
+  if (isInHostNamespace()) {
+    throw new UserError(
+      '--net=sandbox takes an interface away from the namespace it is in: start tsvisor in one of its own (ip netns exec NAME tsvisor …).',
+    );
+  }
+  const taken = takeInterfaces(name);
+  if (taken.length === 0) throw new UserError('there is no Ethernet interface that is up in this network namespace.');
+  return taken;
+}
+
+/** Returns the interfaces beside the loopback one. */
+export function connectNetwork(kernel: Kernel, plan: NetworkPlan): NetworkInterface[] {
+  if (plan.mode === 'none') return [];
+  if (plan.mode === 'user') return [connectUser(kernel, plan.socket, plan.spec)];
+  return plan.interfaces.map((taken) => connectInterface(kernel, taken));
 }
 
 function connectUser(kernel: Kernel, socket: HostFd, { published }: NetworkSpec & { mode: 'user' }): NetworkInterface {

@@ -70,8 +70,8 @@ function runToEnd(spec: SandboxSpec, log: LogLine | undefined): number {
     // While the gofer still starts. Nothing from here on needs more of the host than serving guests does.
     for (const line of confineSentry(kernel.platform.name).lines()) host.log(`sentry: ${line}`);
     const connection = connect(kernel, gofer);
-    const link = connectNetwork(kernel, network);
-    const capture = link === null || pcap < 0 ? null : startCapture(kernel, link, pcap);
+    const [link] = connectNetwork(kernel, network);
+    const capture = link === undefined || pcap < 0 ? null : startCapture(kernel, link, pcap);
     const { init, path } = prepareInit(kernel, connection, spec, umask, standardFiles);
     tracer?.began(path, spec.args, spec.environment.length);
     const timedOut = startTimeout(kernel, spec.timeoutMs);

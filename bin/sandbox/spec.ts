@@ -24,7 +24,7 @@ export type NetworkSpec =
   | { readonly mode: 'none' }
   /** Flows go on as sockets of the host, as far as the rules allow. `report`: file for what they did not, or null. */
   | ({ readonly mode: 'user'; readonly report: string | null } & Omit<NetworkConfig, 'hasReport'>)
-  /** The stack takes over an interface of the namespace the command is started in; null: the only one there is. */
+  /** The stack takes over an interface of the namespace the command is started in; null: all there are. */
   | { readonly mode: 'sandbox'; readonly device: string | null };
 
 export interface SandboxSpec {
