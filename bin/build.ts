@@ -23,6 +23,7 @@ import type { BuildOptions, BuildResult, Plugin } from 'esbuild';
 import { assembleGuestCode } from '#platform/stub/guest-code.ts';
 import { assembleStarter } from './starter/code.ts';
 import { executable } from './starter/executable.ts';
+import { assembleStandIn } from './stand-in/code.ts';
 
 const root = join(import.meta.dirname, '..');
 const dist = join(root, 'dist');
@@ -30,8 +31,8 @@ const dist = join(root, 'dist');
 /** What a guest does while the cache of main's bundle is made. */
 const WARM_UP = join(root, 'bin/warm-up.sh');
 
-/** See bin/starter/code.ts. */
-const STARTER = 'starter';
+/** Programs of our own machine code: bin/starter, bin/stand-in. */
+const ASSEMBLED: Readonly<Record<string, () => Uint8Array>> = { starter: assembleStarter, 'stand-in': assembleStandIn };
 
 // The same wrapper that Node puts around a CommonJS module.
 const HEAD = '(function (exports, require, module, __filename, __dirname) {';
@@ -301,7 +302,7 @@ async function build(): Promise<void> {
   const output = await esbuild.build(bundleOptions(entries));
   mkdirSync(dist, { recursive: true });
   writeWhole('package.json', '{ "type": "commonjs" }\n');
-  const keep = new Set(['package.json', STARTER]);
+  const keep = new Set(['package.json', ...Object.keys(ASSEMBLED)]);
   const stems = new Map<string, string>();
   for (const name of Object.keys(entries)) {
     const stem = install(name, output);
@@ -310,7 +311,7 @@ async function build(): Promise<void> {
   }
   // The loaders last: they make the bundles current.
   for (const [name, stem] of stems) writeWhole(`${name}.js`, loaderOf(name, stem));
-  writeWhole(STARTER, executable(assembleStarter()), 0o755);
+  for (const [name, assemble] of Object.entries(ASSEMBLED)) writeWhole(name, executable(assemble()), 0o755);
   warmUp(stems.get('main')!);
   checkCaches(stems.values());
   removeOld(keep);

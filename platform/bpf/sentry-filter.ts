@@ -99,7 +99,8 @@ const EVENTS: readonly Rule[] = [
       { argument: 4, oneOf: [0] },
     ],
   },
-  { nr: 47, name: 'recvmsg', reason: 'messages from the gofer with the descriptors they donate' },
+  { nr: 47, name: 'recvmsg', reason: 'messages from the gofer with the descriptors they donate, and from the verbs of a container' },
+  { nr: 288, name: 'accept4', reason: 'verbs of a container: the only listening socket is its control socket' },
 ];
 
 /** Sockets that the network helper donated. */

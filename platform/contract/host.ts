@@ -88,6 +88,9 @@ export interface Host {
   /** Number of descriptors the last `receive` brought. */
   readonly receivedDescriptors: number;
 
+  /** The next client of a listening Unix socket: its descriptor, or -EAGAIN. Missing where there is no such socket. */
+  accept?(fd: HostFd): HostFd | number;
+
   /** shutdown(2) of a donated socket: SHUT_RD 0, SHUT_WR 1, SHUT_RDWR 2. */
   shutdown(fd: HostFd, how: number): number;
   /** SO_ERROR of a donated socket: its pending error, positive, forgotten by asking; 0: none. -errno where it cannot be asked. */

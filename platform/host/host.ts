@@ -21,6 +21,7 @@ import { readHostFacts } from './proc.ts';
 import type { HostFacts } from './proc.ts';
 import { allowedCpus, currentCpu } from './process.ts';
 import * as sockets from './sockets.ts';
+import { SOCK_CLOEXEC, SOCK_NONBLOCK } from '#sentry/abi/socket.ts';
 
 export interface HostOptions {
   /** Receives lines of the debug log; without it they are dropped. */
@@ -173,6 +174,10 @@ export class LinuxHost implements Host {
     // Not by sendmsg, whose destination address no filter could look at.
     // SAFETY: the range lies within a permanent mapping.
     return sockets.send(fd, addressOf(memory, offset), length, MSG_NOSIGNAL);
+  }
+
+  accept(fd: HostFd): HostFd | number {
+    return sockets.accept(fd, 0, 0, SOCK_CLOEXEC | SOCK_NONBLOCK);
   }
 
   shutdown(fd: HostFd, how: number): number {

@@ -1,5 +1,5 @@
 /**
- * Internet sockets of the host, for the network helper (gofer/network): the only process of a sandbox that makes any. As in files.ts,
+ * Sockets of the host: those of the Internet for the network helper (gofer/network), and the control socket of a container. As in files.ts,
  * arguments called `…At` are addresses of memory outside the V8 heap that live through the call, and results are negative for -errno.
  *
  * Specification: ip(7), ipv6(7), tcp(7), udp(7), icmp(7) and the manual page of each call (section 2).
