@@ -83,3 +83,6 @@ export const SYNTHETIC_TEXT_MAX = 32 << 20;
 
 /** Inodes that one fd or fdinfo directory of /proc keeps at a time. */
 export const DESCRIPTOR_INODES_MAX = 4096;
+
+/** System V IPC objects of one kind (the 15 bits an id has for the index): the sysctls can ask for no more. */
+export const IPC_OBJECTS_MAX = 32_768;

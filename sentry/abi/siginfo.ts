@@ -47,8 +47,8 @@ export class SignalInfo {
   next: SignalInfo | null = null;
   /** Set for a POSIX timer's signal: the timer to look at when the signal is taken. */
   source: SignalSource | null = null;
-  /** Sent by the host to the sandbox as a whole: init has no protection from it. */
-  fromHost = false;
+  /** Sent from outside the PID namespace of its target, where init is not protected from SIGKILL and SIGSTOP. */
+  fromOutside = false;
 
   constructor(signo: number, code: number) {
     this.words[0] = signo;

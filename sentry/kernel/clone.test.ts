@@ -11,7 +11,7 @@ const PR_SET_PDEATHSIG = 1;
 const WILD = 8;
 
 function child(world: KernelWorld, tid: number | string): Task {
-  return world.kernel.tasks.get(Number(tid))!;
+  return world.container.pids.tasks.get(Number(tid))!;
 }
 
 test('a clone that cannot tell its pidfd makes no child', () => {
@@ -20,7 +20,7 @@ test('a clone that cannot tell its pidfd makes no child', () => {
   expect(world.call(task, 'clone', CLONE_PIDFD | SIGCHLD, 0, WILD, 0, 0)).toBe(-EFAULT);
   task.files.limit = 0;
   expect(world.call(task, 'clone', CLONE_PIDFD | SIGCHLD, 0, DATA, 0, 0)).toBe(-EMFILE);
-  expect(world.kernel.tasks.size).toBe(1);
+  expect(world.container.pids.tasks.size).toBe(1);
   expect(task.group.children.size).toBe(0);
   expect(task.files.openCount).toBe(0);
 });
@@ -70,7 +70,7 @@ test('the number of a process is not given out while its process group lives', (
   const member = child(world, world.call(leader, 'fork'));
   world.call(leader, 'exit_group', 0);
   expect(world.call(init, 'wait4', pid, 0, 0, 0)).toBe(pid);
-  const inUse = (): boolean => (world.kernel.pids as unknown as { used: Set<number> }).used.has(pid);
+  const inUse = (): boolean => (world.container.pids as unknown as { ids: { used: Set<number> } }).ids.used.has(pid);
   expect(inUse()).toBe(true);
   world.call(member, 'exit_group', 0);
   expect(world.call(init, 'wait4', member.tid, 0, 0, 0)).toBe(member.tid);

@@ -11,7 +11,6 @@ import { Reg, setReg } from '#sentry/abi/x64/registers.ts';
 import { CAP_SYS_ADMIN, CAP_SYS_RESOURCE, capable } from '../vfs/credentials.ts';
 import { TASKS_MAX } from '../limits.ts';
 import { finishVfork, CHILD_CHANGED } from './exit.ts';
-import type { Kernel } from './kernel.ts';
 import { openPidFd } from './pidfd.ts';
 import { inheritScheduling } from './scheduling.ts';
 import { GroupSignals } from './signals/group-signals.ts';
@@ -44,13 +43,13 @@ export function clone(parent: Task, request: CloneRequest): number {
   if ((request.flags & c.CLONE_FILES) === 0 && !parent.files.mayFork) return -ENOMEM;
   const reserved = reservePidFd(parent, request);
   if (reserved < 0) return reserved;
-  const { kernel } = parent;
-  const tid = kernel.pids.allocate();
+  const { kernel, pids } = parent;
+  const tid = pids.allocate();
   if (tid < 0) return -EAGAIN;
   const sharesMemory = (request.flags & c.CLONE_VM) !== 0;
   const thread = sharesMemory ? parent.thread.spawn() : parent.thread.fork();
   if (typeof thread === 'number') {
-    kernel.pids.free(tid);
+    pids.release(tid);
     return -EAGAIN;
   }
   const mm = sharesMemory ? parent.mm.acquire() : parent.mm.fork(thread.space);
@@ -101,7 +100,7 @@ function checkFlags(parent: Task, { flags, exitSignal }: CloneRequest): number {
   if (exitSignal > 64) return -EINVAL;
   if ((flags & NAMESPACES) !== 0) return capable(parent.credentials, CAP_SYS_ADMIN) ? -EINVAL : -EPERM;
   if ((flags & c.CLONE_NEWUTS) !== 0 && !capable(parent.credentials, CAP_SYS_ADMIN)) return -EPERM;
-  if ((flags & c.CLONE_PARENT) !== 0 && parent.group === parent.kernel.init) return -EINVAL;
+  if ((flags & c.CLONE_PARENT) !== 0 && parent.group === parent.pids.init) return -EINVAL;
   return checkProcessLimit(parent);
 }
 
@@ -111,12 +110,14 @@ function clearsHandlers(flags: number): boolean {
 }
 
 function checkProcessLimit(parent: Task): number {
-  const { kernel, credentials, group } = parent;
-  if (kernel.tasks.size >= TASKS_MAX) return -EAGAIN;
+  const { kernel, container, credentials, group } = parent;
+  if (kernel.taskCount >= TASKS_MAX || container.taskCount >= container.pidsMax) return -EAGAIN;
   const limit = group.limits.soft(RLIMIT_NPROC);
-  if (kernel.tasks.size < limit || credentials.uid === 0 || capable(credentials, CAP_SYS_RESOURCE)) return 0;
+  // Linux counts a user's processes wherever they are; here, where the containers of a pod do not see each other, in this container.
+  const { tasks } = container.pids;
+  if (tasks.size < limit || credentials.uid === 0 || capable(credentials, CAP_SYS_RESOURCE)) return 0;
   let count = 0;
-  for (const task of kernel.tasks.values()) if (task.credentials.uid === credentials.uid) count++;
+  for (const task of tasks.values()) if (task.credentials.uid === credentials.uid) count++;
   return count >= limit ? -EAGAIN : 0;
 }
 
@@ -139,29 +140,33 @@ function makeTask(parent: Task, tid: number, { flags, exitSignal, childTidAddres
   child.scheduling = inheritScheduling(parent.scheduling);
   child.parentTask = (flags & (c.CLONE_PARENT | c.CLONE_THREAD)) === 0 ? parent : parent.parentTask;
   child.clearChildTid = (flags & c.CLONE_CHILD_CLEARTID) !== 0 ? childTidAddress : 0;
-  register(parent.kernel, child, isThread ? null : group);
+  if ((flags & c.CLONE_VM) === 0) child.mm.areas.owner = child.pids.global(group.pid);
+  register(child, isThread ? null : group);
   return child;
 }
 
 function makeGroup(parent: Task, pid: number, flags: number): ThreadGroup {
   const handlers = (flags & c.CLONE_SIGHAND) !== 0 ? parent.group.handlers.acquire() : parent.group.handlers.fork();
   if (clearsHandlers(flags)) handlers.clear();
-  return new ThreadGroup(pid, {
+  const group = new ThreadGroup(pid, {
+    container: parent.container,
     parent: (flags & c.CLONE_PARENT) !== 0 ? parent.group.parent : parent.group,
     processGroup: parent.group.processGroup,
     handlers,
     signals: new GroupSignals(),
     limits: parent.group.limits.fork(),
   });
+  group.oomScoreAdj = parent.group.oomScoreAdj;
+  return group;
 }
 
 /** Enters a task into the process table; `newGroup` is its process when it leads one. */
-export function register(kernel: Kernel, task: Task, newGroup: ThreadGroup | null): void {
-  kernel.tasks.set(task.tid, task);
+export function register(task: Task, newGroup: ThreadGroup | null): void {
+  task.container.enter(task);
   task.group.tasks.add(task);
   if (newGroup === null) return;
   newGroup.leader = task;
-  kernel.groups.set(newGroup.pid, newGroup);
+  newGroup.container.enterGroup(newGroup);
   newGroup.parent?.children.add(newGroup);
   newGroup.processGroup.members.add(newGroup);
   newGroup.cpu.start(task.mm.space);

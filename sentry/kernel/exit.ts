@@ -2,9 +2,11 @@
  * How tasks and processes end (kernel/exit.c): exit(2), exit_group(2), fatal signals, a host process that vanished.
  *
  * A task that ends gives up what it shares and, if it is not its group's leader, disappears. When the last task of a group has ended, the
- * group is a zombie until its parent waits for it; its children go to the nearest subreaper or to init.
+ * group is a zombie until its parent waits for it; its children go to the nearest subreaper or to init. A process without a parent (started
+ * from outside) is gone at once. With a container's init everything else in the container ends.
  */
 import { exitRobustList, futexWake } from './futex/exit.ts';
+import type { Container } from './container.ts';
 import type { Kernel } from './kernel.ts';
 import { leaveProcessGroup, notifyOrphanedGroups } from './job-control.ts';
 import { SIG_IGN, SIGCHLD, SIGKILL } from '#sentry/abi/signal.ts';
@@ -53,7 +55,14 @@ export function taskVanished(task: Task): void {
 
 /** Ends whatever still lives (the end of the sandbox). */
 export function killEverything(kernel: Kernel): void {
-  for (const group of kernel.groups.values()) exitGroup(group, SIGKILL);
+  for (const container of kernel.containers.values()) {
+    if (container.init !== null) exitGroup(container.init, SIGKILL);
+    killOthers(container);
+  }
+}
+
+function killOthers(container: Container): void {
+  for (const group of container.living) exitGroup(group, SIGKILL);
 }
 
 function livingTasks(group: ThreadGroup): number {
@@ -74,21 +83,21 @@ function endTasks(tasks: readonly Task[]): void {
 }
 
 function giveUpShared(task: Task): void {
-  const { kernel, group } = task;
+  const { group } = task;
   if (task.wait.waiting) task.wait.detach();
   task.wait.finish();
   exitRobustList(task);
   clearChildTid(task);
   finishVfork(task);
   task.state = task.isLeader ? TaskState.Zombie : TaskState.Dead;
+  group.container.freezer.stopped(task);
   task.files.release();
   task.fs.release();
   leaveSignals(task);
   sendParentDeathSignals(task);
   if (task.isLeader) return;
   group.tasks.delete(task);
-  kernel.tasks.delete(task.tid);
-  kernel.freeId(task.tid);
+  group.container.leave(task);
 }
 
 /** Tells who waits for the thread's end (CLONE_CHILD_CLEARTID), if anybody else sees its memory. */
@@ -123,8 +132,9 @@ function sendParentDeathSignals(task: Task): void {
 }
 
 function becomeZombie(group: ThreadGroup): void {
-  const { kernel } = group.leader;
+  const { container } = group;
   group.isZombie = true;
+  container.endGroup(group);
   notifyPidFds(group);
   group.signals.pending.clear();
   group.signals.timers?.discard();
@@ -133,24 +143,29 @@ function becomeZombie(group: ThreadGroup): void {
   const children = [...group.children];
   reparentChildren(group);
   notifyOrphanedGroups(group, children);
-  if (group === kernel.init) {
-    kernel.exitStatus = group.exitStatus;
-    return;
-  }
-  notifyParent(group);
+  if (group === container.init) endContainer(container, group);
+  else notifyParent(group);
+}
+
+/** Linux zap_pid_ns_processes: init has ended, and the rest goes with it. */
+function endContainer(container: Container, init: ThreadGroup): void {
+  container.exitStatus = init.exitStatus;
+  killOthers(container);
+  removeZombie(init);
+  container.kernel.containerEnded(container, init.exitStatus);
 }
 
 function reparentChildren(group: ThreadGroup): void {
-  const { kernel } = group.leader;
+  const { init } = group.container.pids;
   const reaper = findReaper(group);
   for (const child of group.children) {
     child.parent = reaper;
-    child.adoptedByInit = reaper === kernel.init;
+    child.adoptedByInit = reaper === init;
     reaper?.children.add(child);
     child.leader.exitSignal = SIGCHLD;
     for (const member of child.tasks) if (!member.hasExited) member.thread.forgetAnswers?.();
     if (reaper !== null) for (const member of child.tasks) member.parentTask = reaper.leader;
-    if (child.isZombie && reaper !== null && kernel.exitStatus === null) notifyParent(child);
+    if (child.isZombie) notifyParent(child);
   }
   group.children.clear();
 }
@@ -159,13 +174,17 @@ function findReaper(group: ThreadGroup): ThreadGroup | null {
   for (let parent = group.parent; parent !== null; parent = parent.parent) {
     if (parent.isSubreaper && !parent.exiting) return parent;
   }
-  const { init } = group.leader.kernel;
-  return init === group ? null : init;
+  const { init } = group.container.pids;
+  return init === group || init?.exiting === true ? null : init;
 }
 
 function notifyParent(group: ThreadGroup): void {
   const { parent } = group;
-  if (parent === null) return;
+  if (parent === null) {
+    removeZombie(group);
+    group.outside?.exited?.(group.exitStatus);
+    return;
+  }
   const signal = group.leader.exitSignal;
   const reapsItself = signal === SIGCHLD && parent.handlers.reapsAutomatically;
   // An ignored SIGCHLD is not even sent: blocked, it would be pending. The thread that made the child is the first to hear of it.
@@ -187,14 +206,12 @@ export function reap(group: ThreadGroup): void {
 }
 
 function removeZombie(group: ThreadGroup): void {
-  const { leader, parent } = group;
-  const { kernel } = leader;
+  const { leader, parent, container } = group;
   parent?.children.delete(group);
   leader.parentTask = null;
   leader.state = TaskState.Dead;
   leaveProcessGroup(group);
   group.tasks.clear();
-  kernel.groups.delete(group.pid);
-  kernel.tasks.delete(leader.tid);
-  kernel.freeId(group.pid);
+  container.pids.groups.delete(group.pid);
+  container.leave(leader);
 }

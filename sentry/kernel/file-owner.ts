@@ -13,8 +13,9 @@ import { WaitEntry } from '../lib/wait-queue.ts';
 import type { Waiter } from '../lib/wait-queue.ts';
 import type { Credentials } from '../vfs/credentials.ts';
 import type { FileDescription } from '../vfs/file-description.ts';
-import type { Kernel } from './kernel.ts';
+import type { PidNamespace } from './pid-namespace.ts';
 import { sendToGroup, sendToProcessGroup, sendToTask } from './signals/send.ts';
+import type { Task } from './task.ts';
 import type { ThreadGroup } from './thread-group.ts';
 
 export class FileOwner implements Waiter {
@@ -25,20 +26,26 @@ export class FileOwner implements Waiter {
   signal = 0;
   /** Descriptor to report, the one O_ASYNC was set through. */
   private fd = -1;
+  /** Whose numbers `id` is one of. */
+  private pids: PidNamespace | null = null;
   private credentials: Credentials | null = null;
-  private readonly kernel: Kernel;
   private readonly entry = new WaitEntry(this);
   private readonly urgent = new WaitEntry(this);
 
-  constructor(kernel: Kernel, file: FileDescription) {
-    this.kernel = kernel;
+  constructor(file: FileDescription) {
     file.queue.add(this.urgent, POLLPRI);
   }
 
-  set(type: number, id: number, credentials: Credentials): void {
+  set(type: number, id: number, { pids, credentials }: Task): void {
     this.type = type;
     this.id = id;
+    this.pids = pids;
     this.credentials = credentials;
+  }
+
+  /** The id as somebody in `reader` sees it: 0 when it is nobody there. */
+  numberIn(reader: PidNamespace): number {
+    return this.pids === reader ? this.id : 0;
   }
 
   /** O_ASYNC was set or cleared. */
@@ -54,16 +61,17 @@ export class FileOwner implements Waiter {
   }
 
   wake(entry: WaitEntry, events: number): void {
-    if (this.id === 0) return;
+    const { pids } = this;
+    if (this.id === 0 || pids === null) return;
     const info = entry === this.urgent ? SignalInfo.kernel(SIGURG) : this.info(events);
     if (this.type === F_OWNER_TID) {
-      const task = this.kernel.tasks.get(this.id);
+      const task = pids.tasks.get(this.id);
       if (task !== undefined && this.maySignal(task.group)) sendToTask(task, info);
     } else if (this.type === F_OWNER_PGRP) {
-      const processGroup = this.kernel.processGroups.get(this.id);
+      const processGroup = pids.processGroups.get(this.id);
       if (processGroup !== undefined) sendToProcessGroup(processGroup, info);
     } else {
-      const group = this.kernel.groups.get(this.id);
+      const group = pids.groups.get(this.id);
       if (group !== undefined && this.maySignal(group)) sendToGroup(group, info);
     }
   }
@@ -91,10 +99,10 @@ export function ownerOf(file: FileDescription): FileOwner | null {
   return file.owner instanceof FileOwner ? file.owner : null;
 }
 
-export function makeOwner(kernel: Kernel, file: FileDescription): FileOwner {
+export function makeOwner(file: FileDescription): FileOwner {
   const existing = ownerOf(file);
   if (existing !== null) return existing;
-  const made = new FileOwner(kernel, file);
+  const made = new FileOwner(file);
   file.owner = made;
   return made;
 }

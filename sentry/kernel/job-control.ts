@@ -6,7 +6,7 @@
  */
 import { EACCES, EINVAL, EPERM, ESRCH } from '#sentry/abi/errno.ts';
 import { SIGCONT, SIGHUP } from '#sentry/abi/signal.ts';
-import type { Kernel } from './kernel.ts';
+import type { PidNamespace } from './pid-namespace.ts';
 import { ProcessGroup, Session } from './process-group.ts';
 import { kernelInfo } from './signals/info.ts';
 import { sendToProcessGroup } from './signals/send.ts';
@@ -14,48 +14,47 @@ import { TaskState } from './task.ts';
 import type { ThreadGroup } from './thread-group.ts';
 
 /** A new session with a new process group, both numbered `pid`. */
-export function createSession(kernel: Kernel, pid: number): ProcessGroup {
+export function createSession(pids: PidNamespace, pid: number): ProcessGroup {
   const session = new Session(pid);
-  kernel.sessions.set(pid, session);
-  return createProcessGroup(kernel, pid, session);
+  pids.sessions.set(pid, session);
+  return createProcessGroup(pids, pid, session);
 }
 
-function createProcessGroup(kernel: Kernel, pgid: number, session: Session): ProcessGroup {
+function createProcessGroup(pids: PidNamespace, pgid: number, session: Session): ProcessGroup {
   const group = new ProcessGroup(pgid, session);
-  kernel.processGroups.set(pgid, group);
+  pids.processGroups.set(pgid, group);
   return group;
 }
 
 /** Puts `group` into `target`, leaving its old process group. */
 export function joinProcessGroup(group: ThreadGroup, target: ProcessGroup): void {
   if (group.processGroup === target && target.members.has(group)) return;
-  const kernel = group.leader.kernel;
-  forget(kernel, group.processGroup, group);
+  forget(group.container.pids, group.processGroup, group);
   group.processGroup = target;
   target.members.add(group);
 }
 
 /** The process is gone for good. */
 export function leaveProcessGroup(group: ThreadGroup): void {
-  forget(group.leader.kernel, group.processGroup, group);
+  forget(group.container.pids, group.processGroup, group);
 }
 
-function forget(kernel: Kernel, old: ProcessGroup, group: ThreadGroup): void {
+function forget(pids: PidNamespace, old: ProcessGroup, group: ThreadGroup): void {
   old.members.delete(group);
   if (old.members.size > 0) return;
   old.session.groups.delete(old);
-  kernel.processGroups.delete(old.pgid);
+  pids.processGroups.delete(old.pgid);
   if (old.session.terminal?.foreground === old) old.session.terminal.foreground = null;
   if (old.session.lastForeground === old) old.session.lastForeground = null;
-  kernel.freeId(old.pgid);
+  pids.freeId(old.pgid);
   if (old.session.groups.size > 0) return;
-  kernel.sessions.delete(old.session.sid);
-  kernel.freeId(old.session.sid);
+  pids.sessions.delete(old.session.sid);
+  pids.freeId(old.session.sid);
 }
 
 /** setpgid(2). `caller` acts on `target`, itself or a child. */
 export function setProcessGroup(caller: ThreadGroup, target: ThreadGroup, pgid: number): number {
-  const kernel = caller.leader.kernel;
+  const { pids } = caller.container;
   const wanted = pgid === 0 ? target.pid : pgid;
   if (wanted < 0) return -EINVAL;
   if (target !== caller) {
@@ -65,10 +64,10 @@ export function setProcessGroup(caller: ThreadGroup, target: ThreadGroup, pgid: 
   }
   if (target.processGroup.session.sid === target.pid) return -EPERM;
   if (wanted === target.processGroup.pgid) return 0;
-  let group = kernel.processGroups.get(wanted);
+  let group = pids.processGroups.get(wanted);
   if (group === undefined) {
     if (wanted !== target.pid) return -EPERM;
-    group = createProcessGroup(kernel, wanted, target.processGroup.session);
+    group = createProcessGroup(pids, wanted, target.processGroup.session);
   } else if (group.session !== caller.processGroup.session) {
     return -EPERM;
   }
@@ -78,9 +77,9 @@ export function setProcessGroup(caller: ThreadGroup, target: ThreadGroup, pgid: 
 
 /** setsid(2): the new session id, or -EPERM for a process group leader. */
 export function startSession(group: ThreadGroup): number {
-  const kernel = group.leader.kernel;
-  if (kernel.processGroups.has(group.pid)) return -EPERM;
-  joinProcessGroup(group, createSession(kernel, group.pid));
+  const { pids } = group.container;
+  if (pids.processGroups.has(group.pid)) return -EPERM;
+  joinProcessGroup(group, createSession(pids, group.pid));
   return group.pid;
 }
 

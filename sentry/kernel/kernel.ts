@@ -1,5 +1,5 @@
 /**
- * The kernel: the process table and the loop that everything happens in.
+ * The kernel: what all tasks share, and the loop that everything happens in. The process table is that of each container (container.ts).
  *
  * One JavaScript thread runs this loop for the life of the sandbox. `run` waits for a guest thread to stop, serves it to completion, lets
  * it go on, and repeats; what became runnable in between (a reader whose pipe filled, an expired timer) is served first. Nothing here
@@ -31,14 +31,14 @@ import { AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX } from '#sentry/abi/s
 import type { MachineView } from '../fs/proc/process-view.ts';
 import type { HostEvents } from '../fs/host-file/host-events.ts';
 import { KnownBinaries } from './exec/binary.ts';
-import { deliverSignals, needsDelivery } from './signals/deliver.ts';
+import { Container } from './container.ts';
+import type { ContainerOptions } from './container.ts';
+import { deliverSignals, holdResult, needsDelivery } from './signals/deliver.ts';
+import { IpcNamespace } from './ipc/ipc-namespace.ts';
 import { forceFault } from './signals/fault.ts';
-import type { ProcessGroup, Session } from './process-group.ts';
 import { killEverything, taskVanished } from './exit.ts';
-import { PidAllocator } from './pid-allocator.ts';
 import type { Task } from './task.ts';
 import { TaskState } from './task.ts';
-import type { ThreadGroup } from './thread-group.ts';
 import { BLOCKED, REGISTERS_SET } from './wait.ts';
 
 /** Serves the call a task is stopped at: a result, BLOCKED or REGISTERS_SET. */
@@ -57,8 +57,6 @@ export interface KernelOptions {
   readonly machine: MachineView;
   /** Called for each signal the host sent to the sandbox as a whole. */
   readonly onHostSignal: (kernel: Kernel, signo: number) => void;
-  /** Init was stopped by a signal (Ctrl-Z): whoever started the sandbox is its parent and should see it stop. */
-  readonly onInitStopped?: () => void;
   /** Told of each signal a task takes, with the result of the call it ends, if it was in one (--strace). */
   readonly onSignal?: (task: Task, info: SignalInfo, result: number | null) => void;
 }
@@ -92,19 +90,18 @@ export class Kernel implements HostEvents {
   /** The cell of every `UserMemory`: used within one copy only. */
   readonly cell: HostMemory;
 
-  // The process table.
-  readonly pids = new PidAllocator();
-  readonly tasks = new Map<number, Task>();
-  readonly groups = new Map<number, ThreadGroup>();
-  readonly processGroups = new Map<number, ProcessGroup>();
-  readonly sessions = new Map<number, Session>();
-  /** The first process: reaper of orphans. Its end is the sandbox's. */
-  init: ThreadGroup | null = null;
-  /** Wait status of init once it has ended. */
+  /** Those that have not ended, by id. */
+  readonly containers = new Map<string, Container>();
+  /** The first container: its end is the sandbox's. */
+  first: Container | null = null;
+  /** Wait status of the first container's init once that container has ended. */
   exitStatus: number | null = null;
+  /** Threads of all containers, zombies included. */
+  taskCount = 0;
   readonly bootTimeNs: number;
   readonly memoryBudget: MemoryBudget;
   readonly knownBinaries = new KnownBinaries();
+  readonly ipc: IpcNamespace;
   /** Names in /proc/filesystems. */
   readonly fileSystemTypes: readonly string[] = [
     'proc',
@@ -136,6 +133,7 @@ export class Kernel implements HostEvents {
     this.scratch = options.host.allocate(SCRATCH_SIZE);
     this.cell = options.host.allocate(CELL_SIZE);
     this.memoryBudget = new MemoryBudget(options.memoryLimit);
+    this.ipc = new IpcNamespace(options.host);
     this.anonymous = new AnonymousFiles(options.host, this.timers, this.memoryBudget);
     this.sockets.register(AF_UNIX, new UnixFamily(this.anonymous));
     this.network = new Network(options.host, this.timers);
@@ -156,7 +154,26 @@ export class Kernel implements HostEvents {
     return this.memoryBudget.used;
   }
 
-  /** Runs until init has ended; returns its wait status. */
+  /**
+   * A new container, without a process yet. The first one is the sandbox's own. Later ones come and go while the kernel runs.
+   * Spec: pid_namespaces(7) and uts_namespaces(7), of which it gets one each.
+   */
+  addContainer(id: string, options: ContainerOptions): Container {
+    if (this.containers.has(id)) throw new Error(`there is a container ${id} already`);
+    const container = new Container(this, id, options);
+    this.containers.set(id, container);
+    this.first ??= container;
+    return container;
+  }
+
+  /** All of `container` is gone; its init ended with `waitStatus`. */
+  containerEnded(container: Container, waitStatus: number): void {
+    this.containers.delete(container.id);
+    if (container === this.first) this.exitStatus = waitStatus;
+    container.onEnd?.(waitStatus);
+  }
+
+  /** Runs until the first container has ended; returns its init's wait status. */
   run(): number {
     const { platform, timers, network } = this;
     while (this.exitStatus === null) {
@@ -188,12 +205,6 @@ export class Kernel implements HostEvents {
     if (this.lastRunnable === null) this.firstRunnable = task;
     else this.lastRunnable.nextRunnable = task;
     this.lastRunnable = task;
-  }
-
-  /** A task, process group or session called `id` is gone: once none is left, the number may be given out again. */
-  freeId(id: number): void {
-    if (this.tasks.has(id) || this.groups.has(id) || this.processGroups.has(id) || this.sessions.has(id)) return;
-    this.pids.free(id);
   }
 
   /** Lets a new or stopped task run guest code, unless signals say otherwise. */
@@ -229,7 +240,7 @@ export class Kernel implements HostEvents {
       if (this.firstRunnable === null) this.lastRunnable = null;
       task.nextRunnable = null;
       task.runnable = false;
-      if (task.hasExited) continue;
+      if (task.hasExited || (task.signals.work !== 0 && this.isHeld(task))) continue;
       if (task.wait.waiting) this.retry(task);
       else if (!task.inGuest) this.returnToGuest(task, null);
       if (this.exitStatus !== null) return;
@@ -260,6 +271,10 @@ export class Kernel implements HostEvents {
       thread.release();
       return;
     }
+    if (task.signals.isFrozen && thread.stop !== StopKind.Gone) {
+      this.holdStop(task);
+      return;
+    }
     switch (thread.stop) {
       case StopKind.Syscall:
         this.finishCall(task, this.dispatch(task));
@@ -278,6 +293,26 @@ export class Kernel implements HostEvents {
       default:
         thread.stop satisfies never;
     }
+  }
+
+  /** A task of a paused container has stopped: the stop is served when the container is resumed. */
+  private holdStop(task: Task): void {
+    task.signals.hasHeldStop = true;
+    if (task.thread.stop === StopKind.Syscall) task.thread.leaveWaiting?.();
+    task.container.freezer.stopped(task);
+  }
+
+  /** Whether `task`, which came up in the run queue, has to stay where it is, or has been served the stop that was held. */
+  private isHeld(task: Task): boolean {
+    const { signals } = task;
+    if (signals.isFrozen) {
+      signals.hasHeldWake = true;
+      return true;
+    }
+    if (!signals.hasHeldStop) return false;
+    signals.hasHeldStop = false;
+    this.serveStop(task.thread);
+    return true;
   }
 
   private retry(task: Task): void {
@@ -326,6 +361,11 @@ export class Kernel implements HostEvents {
   /** `result` of the call just served, or null when there is none to store. */
   private returnToGuest(task: Task, result: number | null): void {
     if (needsDelivery(task, result)) {
+      if (task.signals.isFrozen) {
+        holdResult(task, result);
+        task.signals.hasHeldWake = true;
+        return;
+      }
       deliverSignals(task, result);
       if (task.hasExited || task.state === TaskState.Stopped) return;
     } else if (result !== null) {

@@ -2,7 +2,7 @@
  * Process and thread ids: the next free one, wrapping around at pid_max, as Linux hands them out.
  *
  * Process groups and sessions are called by the id of the process that made them, so an id is free again only when none of the four bears
- * it: `Kernel.freeId`.
+ * it: `PidNamespace.freeId`.
  */
 export const PID_MAX = 32768;
 /** After the first wrap ids below this one stay with what was started at boot (Linux RESERVED_PIDS). */

@@ -29,7 +29,7 @@ export function groupToSignal(task: Task, fd: number): ThreadGroup | number {
   if (!(inode instanceof ProcessDirectory)) return groupOfPidFd(task, fd);
   const { group } = inode.task;
   if (inode.task !== group.leader) return -EBADF;
-  return task.kernel.groups.get(group.pid) === group ? (group as ThreadGroup) : -ESRCH;
+  return task.pids.groups.get(group.pid) === group ? (group as ThreadGroup) : -ESRCH;
 }
 
 /** pidfd_getfd(2): a duplicate of another process's descriptor, for those who might trace that process (ptrace(2), access mode checking). */

@@ -39,9 +39,9 @@ export class ProcessGroup {
   /** POSIX: no member has a parent in another group of the same session. Stops by terminal signals are not delivered to such groups. */
   get isOrphaned(): boolean {
     for (const member of this.members) {
-      const { parent, isZombie, adoptedByInit } = member;
-      // Init's parent is whoever started the sandbox, if that one looks after stopped children.
-      if (parent === null && !isZombie && member.leader.kernel.options.onInitStopped !== undefined) return false;
+      const { parent, outside, isZombie, adoptedByInit } = member;
+      // The parent is whoever started it from outside, if that one looks after stopped children.
+      if (parent === null && !isZombie && outside?.stopped !== undefined) return false;
       // Linux leaves out the machine's init; here that is the user's own program, whose real children are its jobs.
       if (!isZombie && !adoptedByInit && parent !== null && parent.processGroup !== this && parent.processGroup.session === this.session)
         return false;

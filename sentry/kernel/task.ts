@@ -12,8 +12,10 @@ import type { AddressSpace } from '../mm/address-space.ts';
 import type { UserMemory } from '../mm/user-memory.ts';
 import { UserIo } from '../mm/io.ts';
 import { WaitQueue } from '../lib/wait-queue.ts';
+import type { Container } from './container.ts';
 import type { FdTable } from './fd-table.ts';
 import type { Kernel } from './kernel.ts';
+import type { PidNamespace } from './pid-namespace.ts';
 import type { ThreadGroup } from './thread-group.ts';
 import type { UtsNamespace } from './uts-namespace.ts';
 import { DEFAULT_SCHEDULING } from './scheduling.ts';
@@ -131,6 +133,15 @@ export class Task implements Caller {
   /** Shared staging memory for small structs and for file data; valid until the handler returns. */
   get scratch(): HostMemory {
     return this.kernel.scratch;
+  }
+
+  get container(): Container {
+    return this.group.container;
+  }
+
+  /** Whose numbers this task goes by. */
+  get pids(): PidNamespace {
+    return this.group.container.pids;
   }
 
   get isLeader(): boolean {

@@ -4,6 +4,7 @@
  * Data only: clone.ts makes groups, exit.ts ends them, reap.ts reports what became of them, signals/ stops and continues them.
  */
 import { WaitQueue } from '../lib/wait-queue.ts';
+import type { Container } from './container.ts';
 import { CpuAccount } from './cpu-time.ts';
 import type { ProcessGroup } from './process-group.ts';
 import type { ResourceLimits } from './resource-limits.ts';
@@ -17,11 +18,14 @@ export const CONTINUED = 0xffff;
 export class ThreadGroup {
   /** Process id: the leader's tid. */
   readonly pid: number;
+  readonly container: Container;
   leader: Task;
   /** Living tasks, and the leader's zombie until it is reaped. */
   readonly tasks = new Set<Task>();
-  /** null for init. */
+  /** null for a process that was started from outside, init among them. */
   parent: ThreadGroup | null;
+  /** Who stands in a parent's place for such a one. */
+  readonly outside: OutsideParent | null;
   readonly children = new Set<ThreadGroup>();
   processGroup: ProcessGroup;
   /** Shared by clone(CLONE_SIGHAND). */
@@ -38,6 +42,8 @@ export class ThreadGroup {
   adoptedByInit = false;
   /** PR_SET_CHILD_SUBREAPER. */
   isSubreaper = false;
+  /** /proc/PID/oom_score_adj. */
+  oomScoreAdj = 0;
   /** Has called execve since fork (setpgid by the parent fails with EACCES then). */
   hasExeced = false;
   /** Notified when a child changes state (exit, stop, continue). Mask 1. */
@@ -61,7 +67,9 @@ export class ThreadGroup {
   constructor(pid: number, init: ThreadGroupInit) {
     this.pid = pid;
     this.leader = undefined as unknown as Task; // set by the kernel right after the leader is made
+    this.container = init.container;
     this.parent = init.parent;
+    this.outside = init.outside ?? null;
     this.processGroup = init.processGroup;
     this.handlers = init.handlers;
     this.signals = init.signals;
@@ -69,8 +77,18 @@ export class ThreadGroup {
   }
 }
 
+/** Where a process that was started from outside has its parent: whoever runs the sandbox is told what wait4(2) would tell. */
+export interface OutsideParent {
+  /** It has ended and is gone; `waitStatus` as of wait4(2). */
+  exited?(waitStatus: number): void;
+  /** It was stopped by a signal. Missing where nobody would continue it: job control's signals do not stop it then (POSIX, orphaned groups). */
+  stopped?(): void;
+}
+
 export interface ThreadGroupInit {
+  readonly container: Container;
   readonly parent: ThreadGroup | null;
+  readonly outside?: OutsideParent | null;
   readonly processGroup: ProcessGroup;
   readonly handlers: SignalHandlers;
   readonly signals: GroupSignals;

@@ -196,6 +196,12 @@ export class AddressSpace {
     this.settle();
   }
 
+  /** Notes that [start, end) is gone on the host. What moved is noted at its new place first: a file may go with its last area. */
+  noteGone(start: number, end: number): void {
+    this.forget(start, end);
+    this.settle();
+  }
+
   /** munmap(2). */
   munmap(thread: GuestThread, address: number, length: number): number {
     if (address % PAGE_SIZE !== 0 || !(length > 0)) return -EINVAL;
@@ -204,8 +210,7 @@ export class AddressSpace {
     if (this.areas.isFree(address, end)) return 0;
     const result = thread.munmap(address, end - address);
     if (result < 0) return result;
-    this.forget(address, end);
-    this.settle();
+    this.noteGone(address, end);
     return 0;
   }
 

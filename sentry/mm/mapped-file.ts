@@ -22,6 +22,10 @@ export interface MappedFile {
   readonly refusesSharedWrites: boolean;
   /** A shared mapping that could be written to came (1) or went (-1): F_SEAL_WRITE is refused while there are any. */
   noteSharedMapping(change: 1 | -1): void;
+  /** Whether each area that shows it counts by itself (shared memory segments): then it is told of all, and they are never merged. */
+  readonly countsAreas?: true;
+  /** With `countsAreas`: an area came (1) or went (-1) by a call of process `pid`. */
+  noteArea?(change: 1 | -1, pid: number): void;
   acquire(): unknown;
   release(): void;
 }

@@ -7,18 +7,22 @@ export class MemoryBudget {
   /** Bytes; Infinity for no limit. */
   readonly limit: number;
   used = 0;
+  /** The budget this one is a part of: of the sandbox, for a container's. */
+  private readonly whole: MemoryBudget | null;
 
-  constructor(limit: number) {
+  constructor(limit: number, whole: MemoryBudget | null = null) {
     this.limit = limit;
+    this.whole = whole;
   }
 
   /** Whether `bytes` more would fit. */
   fits(bytes: number): boolean {
-    return this.used + bytes <= this.limit;
+    return this.used + bytes <= this.limit && (this.whole === null || this.whole.fits(bytes));
   }
 
   /** Adds `bytes`, which may be negative. */
   charge(bytes: number): void {
     this.used += bytes;
+    if (this.whole !== null) this.whole.charge(bytes);
   }
 }

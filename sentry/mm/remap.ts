@@ -75,11 +75,8 @@ function move(
   const result = thread.mremap(address, oldSize, newSize, hostFlags, destination);
   if (result < 0) return result;
   const moved = area.at(destination, destination + newSize, area.offset + (address - area.start));
-  // The reference comes first: the old place may hold the last one.
-  moved.file?.acquire();
-  if ((flags & MREMAP_DONTUNMAP) === 0) mm.forget(address, address + oldSize);
   mm.noteCopy(moved);
-  moved.file?.release();
+  if ((flags & MREMAP_DONTUNMAP) === 0) mm.noteGone(address, address + oldSize);
   return destination;
 }
 

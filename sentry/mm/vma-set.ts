@@ -8,7 +8,7 @@
  * been copied and nothing is taken apart. The array holds one reference to each mapped file, however many share it.
  */
 import type { MappedFile } from './mapped-file.ts';
-import { DONTFORK, Vma, committedIn, isPrivateData, noteShared } from './vma.ts';
+import { DONTFORK, Vma, committedIn, isPrivateData, noteMapping } from './vma.ts';
 import type { SharedMemory } from './vma.ts';
 
 interface Store {
@@ -24,6 +24,8 @@ export class VmaSet {
   dataBytes = 0;
   /** Sum of what counts against the sandbox's memory budget. */
   committedBytes = 0;
+  /** Stands for the process whose calls change it: shared memory segments remember it. A child's areas come by a call of its parent. */
+  owner = 0;
   private store: Store = { areas: [], users: 1 };
 
   get all(): readonly Readonly<Vma>[] {
@@ -74,10 +76,11 @@ export class VmaSet {
   /** The set of a child process: areas it shall not inherit are missing, and none is locked. */
   fork(): VmaSet {
     const copy = new VmaSet();
+    copy.owner = this.owner;
     const { areas } = this.store;
     for (let i = 0; i < areas.length; i++) {
       const area = areas[i]!;
-      if (area.forkAdvice === DONTFORK || area.locked) return this.forkOneByOne(copy);
+      if (area.forkAdvice === DONTFORK || area.locked || area.file?.countsAreas === true) return this.forkOneByOne(copy);
     }
     copy.store = this.store;
     copy.store.users++;
@@ -103,7 +106,7 @@ export class VmaSet {
     const areas = this.own();
     const index = this.indexAbove(vma.start);
     areas.splice(index, 0, vma);
-    noteShared(vma, 1);
+    noteMapping(vma, 1, this.owner);
     this.count(vma, 1);
     this.mergeWithPrevious(areas, index + 1);
     this.mergeWithPrevious(areas, index);
@@ -162,7 +165,7 @@ export class VmaSet {
     for (let i = from; i < to; i++) {
       const area = areas[i]!;
       this.count(area, -1);
-      giveUp(area);
+      giveUp(area, this.owner);
     }
     areas.splice(from, to - from);
   }
@@ -190,7 +193,7 @@ export class VmaSet {
 
   clear(): void {
     const { store } = this;
-    if (--store.users === 0) for (const area of store.areas) giveUp(area);
+    if (--store.users === 0) for (const area of store.areas) giveUp(area, this.owner);
     this.store = { areas: [], users: 1 };
     this.totalBytes = 0;
     this.committedBytes = 0;
@@ -205,7 +208,7 @@ export class VmaSet {
     const areas: Vma[] = [];
     for (const area of store.areas) {
       area.file?.acquire();
-      noteShared(area, 1);
+      noteMapping(area, 1, this.owner);
       areas.push(area.piece(area.start, area.end));
     }
     this.store = { areas, users: 1 };
@@ -219,7 +222,7 @@ export class VmaSet {
     if (area === undefined || area.start >= address) return index;
     const upper = area.piece(address, area.end);
     upper.file?.acquire();
-    noteShared(upper, 1);
+    noteMapping(upper, 1, this.owner);
     // The stack counts for less than its length, so the sums need not add up by themselves.
     this.count(area, -1);
     area.end = address;
@@ -251,12 +254,12 @@ export class VmaSet {
     this.count(high, -1);
     low.end = high.end;
     this.count(low, 1);
-    giveUp(high);
+    giveUp(high, this.owner);
     areas.splice(index, 1);
   }
 }
 
-function giveUp(area: Vma): void {
-  noteShared(area, -1);
+function giveUp(area: Vma, owner: number): void {
+  noteMapping(area, -1, owner);
   area.file?.release();
 }

@@ -82,14 +82,17 @@ export class Vma {
       this.shared === high.shared &&
       this.forkAdvice === high.forkAdvice &&
       this.locked === high.locked &&
+      this.file?.countsAreas !== true &&
       ((this.file === null && (this.flags & MAP_SHARED) === 0) || this.offset + (this.end - this.start) === high.offset)
     );
   }
 }
 
-/** A shared mapping that could be written to came to a file (1), or went (-1). */
-export function noteShared({ file, flags }: Vma, change: 1 | -1): void {
-  if (file !== null && (flags & (MAP_SHARED | NEVER_WRITABLE)) === MAP_SHARED) file.noteSharedMapping(change);
+/** A mapping of a file came (1) or went (-1) by a call of process `pid`: tells files that count those that could be written to, or all. */
+export function noteMapping({ file, flags }: Vma, change: 1 | -1, pid: number): void {
+  if (file === null) return;
+  if ((flags & (MAP_SHARED | NEVER_WRITABLE)) === MAP_SHARED) file.noteSharedMapping(change);
+  if (file.countsAreas === true) file.noteArea!(change, pid);
 }
 
 /** Whether RLIMIT_DATA counts it. */

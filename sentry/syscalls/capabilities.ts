@@ -36,7 +36,7 @@ function capget(task: Task, header: number, data: number): number {
   const { view } = task.scratch;
   const pid = view.getInt32(4, true);
   if (pid < 0) return -EINVAL;
-  const target = pid === 0 ? task : task.kernel.tasks.get(pid);
+  const target = pid === 0 ? task : task.pids.tasks.get(pid);
   if (target === undefined) return -ESRCH;
   const { effective, permitted, inheritable } = target.credentials;
   [effective, permitted, inheritable].forEach((set, i) => {

@@ -94,14 +94,14 @@ function onContents(task: Task, fd: number, file: FileDescription, command: numb
     case F_SETOWN:
       return setOwner(task, file, word < 0 ? F_OWNER_PGRP : F_OWNER_PID, Math.abs(word));
     case F_GETOWN:
-      return getOwner(file);
+      return getOwner(task, file);
     case F_SETOWN_EX:
       return setOwnerEx(task, file, argument);
     case F_GETOWN_EX:
       return getOwnerEx(task, file, argument);
     case F_SETSIG:
       if (word < 0 || word > SIGNAL_MAX) return -EINVAL;
-      makeOwner(task.kernel, file).signal = word;
+      makeOwner(file).signal = word;
       return 0;
     case F_GETSIG:
       return ownerOf(file)?.signal ?? 0;
@@ -133,27 +133,27 @@ function duplicate(task: Task, file: FileDescription, from: number, cloexec: boo
 function setFlags(task: Task, fd: number, file: FileDescription, wanted: number): number {
   const changed = (file.flags ^ wanted) & SETTABLE;
   if ((changed & wanted & O_NOATIME) !== 0 && !ownerOrCapable(task.credentials, file.inode)) return -EPERM;
-  if ((changed & O_ASYNC) !== 0) makeOwner(task.kernel, file).setAsync(file, fd, (wanted & O_ASYNC) !== 0);
+  if ((changed & O_ASYNC) !== 0) makeOwner(file).setAsync(file, fd, (wanted & O_ASYNC) !== 0);
   file.flags = (file.flags & ~SETTABLE) | (wanted & SETTABLE);
   return 0;
 }
 
 function setOwner(task: Task, file: FileDescription, type: number, id: number): number {
-  const { kernel } = task;
+  const { pids } = task;
   if (id !== 0) {
-    const known =
-      type === F_OWNER_PGRP ? kernel.processGroups.has(id) : type === F_OWNER_PID ? kernel.groups.has(id) : kernel.tasks.has(id);
+    const known = type === F_OWNER_PGRP ? pids.processGroups.has(id) : type === F_OWNER_PID ? pids.groups.has(id) : pids.tasks.has(id);
     if (!known) return -ESRCH;
   }
-  makeOwner(kernel, file).set(type, id, task.credentials);
+  makeOwner(file).set(type, id, task);
   return 0;
 }
 
 /** A process group comes back negative, as the interface has it; F_GETOWN_EX is the way without that ambiguity. */
-function getOwner(file: FileDescription): number {
+function getOwner(task: Task, file: FileDescription): number {
   const owner = ownerOf(file);
   if (owner === null) return 0;
-  return owner.type === F_OWNER_PGRP ? -owner.id : owner.id;
+  const id = owner.numberIn(task.pids);
+  return owner.type === F_OWNER_PGRP ? -id : id;
 }
 
 function setOwnerEx(task: Task, file: FileDescription, address: number): number {
@@ -167,7 +167,7 @@ function setOwnerEx(task: Task, file: FileDescription, address: number): number 
 function getOwnerEx(task: Task, file: FileDescription, address: number): number {
   const owner = ownerOf(file);
   task.scratch.view.setInt32(0, owner?.type ?? F_OWNER_TID, true);
-  task.scratch.view.setInt32(4, owner?.id ?? 0, true);
+  task.scratch.view.setInt32(4, owner?.numberIn(task.pids) ?? 0, true);
   return task.memory.copyOut(address, task.scratch, 0, OwnerEx.size);
 }
 

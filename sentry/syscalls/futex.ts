@@ -149,7 +149,7 @@ function linkAll(task: Task, array: number, count: number, waiters: FutexWaiter[
 }
 
 function getRobustList(task: Task, which: number, headAddress: number, lengthAddress: number): number {
-  const target = which === 0 ? task : task.kernel.tasks.get(which);
+  const target = which === 0 ? task : task.pids.tasks.get(which);
   if (target === undefined) return -ESRCH;
   const own = task.credentials;
   const other = target.credentials;

@@ -28,7 +28,7 @@ function ioctl(task: Task, fd: number, request: number, argument: number): numbe
         file.flags = on ? file.flags | O_NONBLOCK : file.flags & ~O_NONBLOCK;
       });
     case FIOASYNC:
-      return setByWord(task, argument, (on) => makeOwner(task.kernel, file).setAsync(file, fd, on));
+      return setByWord(task, argument, (on) => makeOwner(file).setAsync(file, fd, on));
     case FIGETBSZ:
       if (!isFile(file)) break;
       return file.getattr(attributes) || task.memory.storeU32(argument, attributes.blksize);

@@ -38,8 +38,8 @@ function objectOf(task: Task, type: number, index: number): object | undefined |
 
 /** 0: the same, 1: the first comes before the second, 2: after. */
 function kcmp(task: Task, pid1: number, pid2: number, type: number, index1: number, index2: number): number {
-  const one = task.kernel.tasks.get(pid1);
-  const two = task.kernel.tasks.get(pid2);
+  const one = task.pids.tasks.get(pid1);
+  const two = task.pids.tasks.get(pid2);
   if (one === undefined || two === undefined || one.hasExited || two.hasExited) return -ESRCH;
   if (!mayInspectProcess(task, one.group) || !mayInspectProcess(task, two.group)) return -EPERM;
   if (type < 0 || type > KCMP_TYPES.KCMP_EPOLL_TFD) return -EINVAL;

@@ -123,7 +123,7 @@ function pivotRoot(task: Task, newAddress: number, oldAddress: number): number {
 
 /** Whoever had the old root as root or working directory has the new one now (Linux chroot_fs_refs). */
 function moveRoots(task: Task, oldRoot: Path, newRoot: Path): void {
-  for (const { fs, hasExited } of task.kernel.tasks.values()) {
+  for (const { fs, hasExited } of task.pids.tasks.values()) {
     // A zombie has given up its context.
     if (hasExited || fs.namespace !== task.fs.namespace) continue;
     if (fs.root.mount === oldRoot.mount && fs.root.dentry === oldRoot.dentry) fs.setRoot(newRoot);

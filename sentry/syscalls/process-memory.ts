@@ -50,7 +50,7 @@ function transfer(
   direction: Direction,
 ): number {
   if (flags !== 0) return -EINVAL;
-  const target = task.kernel.tasks.get(which);
+  const target = task.pids.tasks.get(which);
   // The local vector is looked at first, but imported last: both go through `task.io`.
   const wanted = importVector(task, local, localCount, MAX_RW_COUNT);
   if (wanted <= 0) return wanted;

@@ -249,7 +249,7 @@ function reportInfo({ child, status, pid: childPid, uid }: ChildReport): ReturnT
 // identity
 
 function groupById(task: Task, which: number): Task['group'] | undefined {
-  return which === 0 ? task.group : task.kernel.groups.get(which);
+  return which === 0 ? task.group : task.pids.groups.get(which);
 }
 
 function setpgid(task: Task, which: number, pgid: number): number {
@@ -391,8 +391,8 @@ export const processRows = family(
     support: full,
     run: (task, which, pidfdFlags) => {
       if ((pidfdFlags & ~0o4000) !== 0 || which <= 0) return -EINVAL;
-      const group = task.kernel.groups.get(which);
-      if (group === undefined) return task.kernel.tasks.has(which) ? -EINVAL : -ESRCH;
+      const group = task.pids.groups.get(which);
+      if (group === undefined) return task.pids.tasks.has(which) ? -EINVAL : -ESRCH;
       return openPidFd(task, group, pidfdFlags);
     },
   }),

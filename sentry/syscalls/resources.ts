@@ -48,7 +48,7 @@ function prlimit(task: Task, which: number, resource: number, newLimit: number, 
   const { scratch, memory } = task;
   const { view } = scratch;
   if (newLimit !== 0 && memory.copyIn(newLimit, scratch, 0, r.RLIMIT_SIZE) < 0) return -EFAULT;
-  const target = which === 0 ? task : task.kernel.tasks.get(which);
+  const target = which === 0 ? task : task.pids.tasks.get(which);
   if (target === undefined) return -ESRCH;
   if (!mayChange(task, target)) return -EPERM;
   const { limits } = target.group;

@@ -16,7 +16,7 @@ const OTHER_INTERVAL_NS = 4_000_000;
 
 function targetOf(task: Task, which: number): Task | number {
   if (which < 0) return -EINVAL;
-  return which === 0 ? task : (task.kernel.tasks.get(which) ?? -ESRCH);
+  return which === 0 ? task : (task.pids.tasks.get(which) ?? -ESRCH);
 }
 
 function sameUser(task: Task, target: Task): boolean {
@@ -186,7 +186,7 @@ function mayNice(target: Task, nice: number): boolean {
 
 /** The tasks that `which` and `who` name. */
 function selectTasks(task: Task, which: number, who: number): Task[] {
-  const { tasks } = task.kernel;
+  const { tasks } = task.pids;
   switch (which) {
     case PRIO_PROCESS: {
       const target = who === 0 ? task : tasks.get(who);

@@ -191,13 +191,13 @@ function kill(task: Task, target: number, signo: number): number {
   }
   if (target === -1) return killAll(task, signo);
   if (target === -0x8000_0000) return -ESRCH;
-  const processGroup = target === 0 ? task.group.processGroup : task.kernel.processGroups.get(-target);
+  const processGroup = target === 0 ? task.group.processGroup : task.pids.processGroups.get(-target);
   return processGroup === undefined ? -ESRCH : killMany(task, [...processGroup.members], signo);
 }
 
 /** A process by the id of any of its threads, as Linux's kill finds it. */
 function groupOf(task: Task, id: number): ThreadGroup | undefined {
-  return task.kernel.groups.get(id) ?? task.kernel.tasks.get(id)?.group;
+  return task.pids.groups.get(id) ?? task.pids.tasks.get(id)?.group;
 }
 
 function killGroup(task: Task, group: ThreadGroup, signo: number): number {
@@ -224,7 +224,7 @@ function killMany(task: Task, groups: readonly ThreadGroup[], signo: number): nu
 
 /** Everybody but init and the caller. */
 function killAll(task: Task, signo: number): number {
-  const others = [...task.kernel.groups.values()].filter((group) => group !== task.kernel.init && group !== task.group);
+  const others = [...task.pids.groups.values()].filter((group) => group !== task.pids.init && group !== task.group);
   if (others.length === 0) return -ESRCH;
   let result = 0;
   for (const group of others) {
@@ -240,7 +240,7 @@ function tgkill(task: Task, tgid: number, tid: number, signo: number): number {
 }
 
 function sendToThread(task: Task, tgid: number, tid: number, signo: number, info: () => SignalInfo): number {
-  const target = task.kernel.tasks.get(tid);
+  const target = task.pids.tasks.get(tid);
   if (target === undefined || (tgid > 0 && target.group.pid !== tgid)) return -ESRCH;
   if (signo !== 0 && !s.isValidSignal(signo)) return -EINVAL;
   const refusal = checkKillPermission(task, target, signo);

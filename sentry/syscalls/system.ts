@@ -65,7 +65,7 @@ function sysinfo(task: Task, address: number): number {
     bufferram: 0,
     totalswap: 0,
     freeswap: 0,
-    procs: Math.min(kernel.tasks.size, 0xffff),
+    procs: Math.min(task.pids.tasks.size, 0xffff),
     totalhigh: 0,
     freehigh: 0,
     memUnit: 1,

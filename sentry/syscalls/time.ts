@@ -246,7 +246,7 @@ function readSigevent(task: Task, address: number, clock: number, cpu: PosixTime
   let target: Task | null = null;
   switch (notify) {
     case SIGEV_THREAD_ID: {
-      const thread = task.kernel.tasks.get(threadId);
+      const thread = task.pids.tasks.get(threadId);
       if (thread === undefined || thread.group !== task.group) return -EINVAL;
       target = thread;
       if (!isValidSignal(signo)) return -EINVAL;

@@ -28,9 +28,18 @@ export class SpecialFiles {
     this.devices.set(`${type}:${major}:${minor}`, opener);
   }
 
-  openDevice(type: number, rdev: number, inode: Inode, dentry: Dentry, flags: number, caller: Caller): FileDescription | number {
+  /** Whether there is such a device. */
+  knows(type: number, rdev: number): boolean {
+    return this.opener(type, rdev) !== undefined;
+  }
+
+  private opener(type: number, rdev: number): SpecialOpener | undefined {
     const major = deviceMajor(rdev);
-    const opener = this.devices.get(`${type}:${major}:${deviceMinor(rdev)}`) ?? this.devices.get(`${type}:${major}:-1`);
+    return this.devices.get(`${type}:${major}:${deviceMinor(rdev)}`) ?? this.devices.get(`${type}:${major}:-1`);
+  }
+
+  openDevice(type: number, rdev: number, inode: Inode, dentry: Dentry, flags: number, caller: Caller): FileDescription | number {
+    const opener = this.opener(type, rdev);
     return opener === undefined ? -ENXIO : opener(inode, dentry, flags, caller);
   }
 }

@@ -21,15 +21,21 @@ export class Vfs {
   readonly clock: VfsClock;
   /** What mount(2) can mount, by type name; also what /proc/filesystems lists. */
   readonly types = new Map<string, FileSystemMaker>();
-  private nextMinor = 1;
+  private readonly minors: { next: number };
 
-  constructor(clock: VfsClock, cache: DentryCache = new DentryCache()) {
+  constructor(clock: VfsClock, cache: DentryCache = new DentryCache(), minors: { next: number } = { next: 1 }) {
     this.clock = clock;
     this.cache = cache;
+    this.minors = minors;
+  }
+
+  /** For trees of another container: the same dentries and device numbers, other special files and types. */
+  another(): Vfs {
+    return new Vfs(this.clock, this.cache, this.minors);
   }
 
   /** A fresh `st_dev` for a file system without a device (major number 0). */
   allocateDevice(): number {
-    return makeDevice(0, this.nextMinor++);
+    return makeDevice(0, this.minors.next++);
   }
 }

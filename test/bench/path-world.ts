@@ -13,7 +13,7 @@ import { TestGofer } from '#gofer/server/testing.ts';
 import type { HostFd, HostMemory } from '#platform/contract/host.ts';
 import { LinuxHost } from '#platform/host/host.ts';
 import { GoferConnection } from '#sentry/fs/gofer/connection.ts';
-import { createInit } from '#sentry/kernel/boot.ts';
+import { createProcess } from '#sentry/kernel/boot.ts';
 import { Kernel } from '#sentry/kernel/kernel.ts';
 import type { Task } from '#sentry/kernel/task.ts';
 import { SyscallTable } from '#sentry/syscalls/dispatch.ts';
@@ -104,12 +104,12 @@ export class PathWorld implements Disposable {
   }
 
   private makeInit(connection: GoferConnection): Task {
-    const { namespace } = buildFileTree(this.kernel, connection, []);
-    const init = createInit(this.kernel, {
+    const container = this.kernel.addContainer('bench', { hostname: 'bench' });
+    const { namespace } = buildFileTree(container, connection, []);
+    const init = createProcess(this.kernel, container, {
       credentials: initialCredentials(0, 0, [], ALL_CAPABILITIES),
       namespace,
       root: namespace.rootPath,
-      hostname: 'bench',
       umask: 0o022,
       unkillable: false,
     });

@@ -7,6 +7,7 @@
  *     world.write(task, fd, 'abc');
  */
 import { FileStore } from '#sentry/fs/tmpfs/file-store.ts';
+import { TMPFS_MEMFDS_MAX, TMPFS_SLAB_BYTES_MAX } from '#sentry/limits.ts';
 import { TMPFS_DEFAULTS, TmpFileSystem } from '#sentry/fs/tmpfs/tmpfs.ts';
 import type { Task } from '#sentry/kernel/task.ts';
 import { FsContext } from '#sentry/vfs/fs-context.ts';
@@ -27,7 +28,7 @@ export class FileWorld extends KernelWorld {
   constructor() {
     super();
     this.vfs = new Vfs(this.host);
-    const store = new FileStore(this.host);
+    const store = new FileStore(this.host, TMPFS_MEMFDS_MAX, TMPFS_SLAB_BYTES_MAX, this.kernel.memoryBudget);
     const make = (): TmpFileSystem => new TmpFileSystem(store, this.vfs.allocateDevice(), { ...TMPFS_DEFAULTS, mode: 0o1777 });
     this.vfs.types.set('tmpfs', make);
     this.namespace = new MountNamespace(this.vfs, make(), 0, 'tmpfs');

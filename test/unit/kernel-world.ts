@@ -11,6 +11,7 @@ import { FakePlatform } from '#platform/fake/fake-platform.ts';
 import type { FakeThread } from '#platform/fake/fake-platform.ts';
 import { MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE } from '#sentry/abi/mman.ts';
 import { Reg, USER_CS, USER_SS, setReg } from '#sentry/abi/x64/registers.ts';
+import type { Container } from '#sentry/kernel/container.ts';
 import { register } from '#sentry/kernel/clone.ts';
 import { FdTable } from '#sentry/kernel/fd-table.ts';
 import { createSession } from '#sentry/kernel/job-control.ts';
@@ -21,7 +22,6 @@ import { SignalHandlers } from '#sentry/kernel/signals/signal-handlers.ts';
 import { Task } from '#sentry/kernel/task.ts';
 import type { TaskInit } from '#sentry/kernel/task.ts';
 import { ThreadGroup } from '#sentry/kernel/thread-group.ts';
-import { UtsNamespace } from '#sentry/kernel/uts-namespace.ts';
 import { AddressSpace } from '#sentry/mm/address-space.ts';
 import { SyscallTable } from '#sentry/syscalls/dispatch.ts';
 import { ALL_ROWS } from '#sentry/syscalls/table.ts';
@@ -43,6 +43,7 @@ export class KernelWorld {
   readonly host = new FakeHost();
   readonly platform = new FakePlatform(this.host);
   readonly kernel: Kernel;
+  readonly container: Container;
 
   constructor() {
     this.kernel = new Kernel({
@@ -55,33 +56,40 @@ export class KernelWorld {
       machine: {} as Kernel['options']['machine'],
       onHostSignal: () => {},
     });
+    this.container = this.kernel.addContainer('test', { hostname: 'host' });
   }
 
   /** A process of its own, running; a child of `parent`. */
-  process(parent: Task | null = null, uid = 0): Task {
+  process(parent: Task | null = null, uid = 0, container = this.container): Task {
     const { kernel } = this;
     const thread = this.platform.createSpace();
-    const pid = kernel.pids.allocate();
+    const pid = container.pids.allocate();
     const group = new ThreadGroup(pid, {
+      container,
       parent: parent?.group ?? null,
-      processGroup: parent?.group.processGroup ?? createSession(kernel, pid),
+      processGroup: parent?.group.processGroup ?? createSession(container.pids, pid),
       handlers: new SignalHandlers(),
       signals: new GroupSignals(),
       limits: ResourceLimits.initial(),
     });
-    const mm = new AddressSpace(thread.space, this.platform.limits, kernel.cell, kernel.memoryBudget);
+    const mm = new AddressSpace(thread.space, this.platform.limits, kernel.cell, container.memoryBudget);
     thread.mmap(DATA, DATA_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     const task = this.makeTask(thread, pid, group, mm, uid);
-    register(kernel, task, group);
-    if (parent === null) kernel.init ??= group;
+    register(task, group);
+    if (parent === null) {
+      container.init ??= group;
+      container.pids.init ??= group;
+    }
+    kernel.start(task);
     return task;
   }
 
   /** Another thread of `task`'s process. */
   thread(task: Task): Task {
     const host = (task.thread as FakeThread).spawn();
-    const thread = this.makeTask(host, this.kernel.pids.allocate(), task.group, task.mm.acquire(), task.credentials.uid);
-    register(this.kernel, thread, null);
+    const thread = this.makeTask(host, task.pids.allocate(), task.group, task.mm.acquire(), task.credentials.uid);
+    register(thread, null);
+    this.kernel.start(thread);
     return thread;
   }
 
@@ -95,7 +103,7 @@ export class KernelWorld {
       credentials: initialCredentials(uid, uid, [], ALL_CAPABILITIES),
       name: 'test',
       files: new FdTable(),
-      uts: new UtsNamespace('host', '(none)'),
+      uts: group.container.uts,
     };
     const task = new Task(this.kernel, tid, init);
     const regs = thread.registers();
@@ -103,7 +111,6 @@ export class KernelWorld {
     setReg(regs, Reg.rsp, STACK);
     setReg(regs, Reg.cs, USER_CS);
     setReg(regs, Reg.ss, USER_SS);
-    this.kernel.start(task);
     return task;
   }
 

@@ -18,13 +18,14 @@ export const TTY_AUXILIARY_MAJOR = 5;
 export const TTY_MINOR = 0;
 const TTY_GROUP = 5;
 
-interface Node {
+export interface DeviceNode {
   readonly major: number;
   readonly minor: number;
   readonly gid: number;
 }
 
-const NODES: Readonly<Record<string, Node>> = {
+/** Devices that every container has, by their names in /dev. */
+export const DEFAULT_DEVICES: Readonly<Record<string, DeviceNode>> = {
   null: { major: MEMORY_MAJOR, minor: NULL_MINOR, gid: 0 },
   zero: { major: MEMORY_MAJOR, minor: ZERO_MINOR, gid: 0 },
   full: { major: MEMORY_MAJOR, minor: FULL_MINOR, gid: 0 },
@@ -33,7 +34,8 @@ const NODES: Readonly<Record<string, Node>> = {
   tty: { major: TTY_AUXILIARY_MAJOR, minor: TTY_MINOR, gid: TTY_GROUP },
 };
 
-const LINKS: Readonly<Record<string, string>> = {
+/** Links that every container has in /dev. */
+export const DEFAULT_LINKS: Readonly<Record<string, string>> = {
   fd: '/proc/self/fd',
   stdin: '/proc/self/fd/0',
   stdout: '/proc/self/fd/1',
@@ -47,8 +49,9 @@ const DIRECTORIES: Readonly<Record<string, number>> = { pts: 0o755, shm: 0o1777,
 export function makeDevFileSystem(store: FileStore, device: number): TmpFileSystem {
   const fileSystem = new TmpFileSystem(store, device, { ...TMPFS_DEFAULTS, mode: 0o755 }, 'devtmpfs');
   const { root } = fileSystem;
-  for (const [name, { major, minor, gid }] of Object.entries(NODES)) root.mknod(name, S_IFCHR | 0o666, makeDevice(major, minor), 0, gid);
-  for (const [name, target] of Object.entries(LINKS)) root.symlink(name, target, 0, 0);
+  for (const [name, { major, minor, gid }] of Object.entries(DEFAULT_DEVICES))
+    root.mknod(name, S_IFCHR | 0o666, makeDevice(major, minor), 0, gid);
+  for (const [name, target] of Object.entries(DEFAULT_LINKS)) root.symlink(name, target, 0, 0);
   for (const [name, mode] of Object.entries(DIRECTORIES)) root.mkdir(name, S_IFDIR | mode, 0, 0);
   return fileSystem;
 }

@@ -103,6 +103,12 @@ export class DevptsFileSystem extends SyntheticFileSystem {
     return index;
   }
 
+  /** The terminal that `adopt` gave number `index` is gone. */
+  release(index: number): void {
+    this.nodes.delete(index);
+    this.numbers.delete(index);
+  }
+
   /** The terminal's name is gone; its number stays taken until the last file has been closed. */
   remove(node: TerminalNode): void {
     this.nodes.delete(node.index);

@@ -6,7 +6,7 @@
  * get their ENOENTs for nothing.
  */
 import { EINVAL, ENFILE, ENOENT, EPERM, EROFS, ESTALE } from '#sentry/abi/errno.ts';
-import { AT_REMOVEDIR, O_RDWR, RENAME_EXCHANGE, RENAME_WHITEOUT, S_IFIFO, S_IFMT } from '#sentry/abi/fs.ts';
+import { AT_REMOVEDIR, O_RDWR, RENAME_EXCHANGE, RENAME_WHITEOUT, S_IFIFO, S_IFMT, S_IFSOCK } from '#sentry/abi/fs.ts';
 import type { Attributes } from '#gofer/protocol/attributes.ts';
 import { NAMES_MAX } from '#gofer/protocol/limits.ts';
 import { Create, Fsync, Link, Mkdir, Mknod, Readdir, READDIR_END, Rename, Symlink, Unlink, Walk } from '#gofer/protocol/messages.ts';
@@ -185,8 +185,9 @@ export class GoferDirectory extends GoferInode {
   }
 
   override mknod(name: string, mode: number, _rdev: number, uid: number, gid: number): Inode | number {
-    // The gofer makes neither devices nor sockets on the host.
-    if ((mode & S_IFMT) !== S_IFIFO) return -EPERM;
+    // The gofer makes no devices on the host. A socket there is a name that nobody answers to; who is bound to it hangs on the inode here.
+    const type = mode & S_IFMT;
+    if (type !== S_IFIFO && type !== S_IFSOCK) return -EPERM;
     return this.make((directory, newFid) => this.fileSystem.connection.ask(Mknod, { directory, name, newFid, mode, uid, gid }), name);
   }
 

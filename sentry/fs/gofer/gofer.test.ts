@@ -261,7 +261,9 @@ describe('names', () => {
     expect(names.readlink(fixture.caller, null, '/link', 0)).toBe('dir/file');
     expect(names.mknod(fixture.caller, null, '/fifo', S_IFIFO | 0o600, 0)).toBe(0);
     expect(lstatSync(join(root, 'fifo')).isFIFO()).toBe(true);
-    expect(names.mknod(fixture.caller, null, '/sock', 0o140600, 0)).toBe(-EPERM);
+    expect(names.mknod(fixture.caller, null, '/sock', 0o140600, 0)).toBe(0);
+    expect(lstatSync(join(root, 'sock')).isSocket()).toBe(true);
+    expect(names.mknod(fixture.caller, null, '/device', 0o020600, 0x103)).toBe(-EPERM);
     expect(names.mknod(fixture.caller, null, '/plain', S_IFREG | 0o600, 0)).toBe(0);
     expect(names.rmdir(fixture.caller, null, '/dir')).toBe(-ENOTEMPTY);
     expect(names.rmdir(fixture.caller, null, '/dir/sub')).toBe(0);

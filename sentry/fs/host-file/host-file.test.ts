@@ -14,6 +14,8 @@ import { HostFiles } from './host-files.ts';
 
 const caller = { credentials: {}, task: null } as unknown as Caller;
 
+const OWNER = { uid: 7, gid: 8 };
+
 /** Watches that the test fires by hand. */
 class ManualEvents implements HostEvents {
   readonly watched = new Map<HostFd, { events: number; callback: (events: number) => void }>();
@@ -33,7 +35,7 @@ function setUp(): { host: FakeHost; events: ManualEvents; files: HostFiles } {
   const host = new FakeHost();
   for (const _ of [0, 1, 2]) host.addFile(''); // descriptors below 3 are the sentry's own
   const events = new ManualEvents();
-  return { host, events, files: new HostFiles(host, events, { uid: 7, gid: 8 }) };
+  return { host, events, files: new HostFiles(host, events) };
 }
 
 function opened(file: FileDescription | number): FileDescription {
@@ -57,7 +59,7 @@ describe('an inherited pipe', () => {
   it('is read without blocking and shows nothing of the host', () => {
     const { host, files } = setUp();
     const pipe = host.addPipe();
-    const file = opened(files.open(pipe.read, O_RDONLY, null));
+    const file = opened(files.open(pipe.read, O_RDONLY, OWNER, null));
     expect(read(host, file, 10)).toBe(-EAGAIN);
     const memory = host.allocate(10);
     memory.writeLatin1('hello', 0);
@@ -74,7 +76,7 @@ describe('an inherited pipe', () => {
   it('keeps what the reader did not take', () => {
     const { host, files } = setUp();
     const pipe = host.addPipe();
-    const file = opened(files.open(pipe.read, O_RDONLY, null));
+    const file = opened(files.open(pipe.read, O_RDONLY, OWNER, null));
     const memory = host.allocate(10);
     memory.writeLatin1('hello', 0);
     host.write(pipe.write, memory, 0, 5);
@@ -88,7 +90,7 @@ describe('an inherited pipe', () => {
   it('is watched only while somebody waits for what is not there', () => {
     const { host, events, files } = setUp();
     const pipe = host.addPipe();
-    const file = opened(files.open(pipe.read, O_RDONLY, null));
+    const file = opened(files.open(pipe.read, O_RDONLY, OWNER, null));
     let woken = 0;
     const entry = new WaitEntry({
       wake: () => {
@@ -110,7 +112,7 @@ describe('an inherited pipe', () => {
   it('gives an opened-anew file no more access than was inherited', () => {
     const { host, files } = setUp();
     const pipe = host.addPipe();
-    const file = opened(files.open(pipe.read, O_RDONLY, null));
+    const file = opened(files.open(pipe.read, O_RDONLY, OWNER, null));
     expect(file.inode.open(file.dentry, O_WRONLY, caller)).toBe(-EACCES);
     const again = opened(file.inode.open(file.dentry, O_RDONLY, caller));
     file.release();
@@ -122,7 +124,7 @@ describe('an inherited pipe', () => {
   it('keeps what a descriptor that does not block refused, and writes it later', () => {
     const { host, events, files } = setUp();
     const pipe = host.addPipe();
-    const file = opened(files.open(pipe.write, O_WRONLY, null));
+    const file = opened(files.open(pipe.write, O_WRONLY, OWNER, null));
     const hostWrite = host.write.bind(host);
     let room = 3;
     host.write = (fd, memory, offset, length) => {
@@ -136,7 +138,7 @@ describe('an inherited pipe', () => {
     room = 100;
     events.fire(pipe.write, POLLOUT);
     expect(write(host, file, ' world')).toBe(6);
-    expect(read(host, opened(files.open(pipe.read, O_RDONLY, null)), 50)).toBe('hello world');
+    expect(read(host, opened(files.open(pipe.read, O_RDONLY, OWNER, null)), 50)).toBe('hello world');
   });
 });
 
@@ -145,7 +147,7 @@ describe('an inherited regular file', () => {
     const { host, files } = setUp();
     const fd = host.addFile('abcdef');
     host.lseek(fd, 2, 0);
-    const file = opened(files.open(fd, O_RDWR, null));
+    const file = opened(files.open(fd, O_RDWR, OWNER, null));
     expect(file.position).toBe(2);
     expect(read(host, file, 2, 2)).toBe('cd');
     expect(host.lseek(fd, 0, 1)).toBe(4);
@@ -158,7 +160,7 @@ describe('an inherited regular file', () => {
   it('is one file for two descriptors that write to it', () => {
     const { host, files } = setUp();
     const fd = host.addFile('');
-    const file = opened(files.open(fd, O_WRONLY, null));
-    expect(files.open(fd, O_WRONLY, null)).toBe(file);
+    const file = opened(files.open(fd, O_WRONLY, OWNER, null));
+    expect(files.open(fd, O_WRONLY, OWNER, null)).toBe(file);
   });
 });

@@ -14,7 +14,7 @@ import { FileStore } from '../tmpfs/file-store.ts';
 import { TmpFileSystem } from '../tmpfs/tmpfs.ts';
 import { World } from '../testing/world.ts';
 import type { TestCaller } from '../testing/world.ts';
-import type { KernelView, TaskView } from './process-view.ts';
+import type { KernelView, PidsView, TaskView } from './process-view.ts';
 import { ProcFileSystem } from './proc-file-system.ts';
 import { smapsRollupText } from './smaps.ts';
 
@@ -28,19 +28,22 @@ class Bench {
   readonly file: FileDescription;
   private readonly buffer = this.host.allocate(1 << 16);
 
+  private readonly pids = {
+    tasks: this.tasks,
+    groups: { get: (pid: number) => this.tasks.get(pid)?.group, values: () => [...this.tasks.values()].map(({ group }) => group) },
+    newest: 7,
+  } as unknown as PidsView;
+
   constructor() {
     const kernel = {
-      tasks: this.tasks,
-      groups: { get: (pid: number) => this.tasks.get(pid)?.group, values: () => [...this.tasks.values()].map(({ group }) => group) },
       bootTimeNs: this.host.nowNs - 5e9,
-      pids: { newest: 7 },
       machine: { cpuCount: 2, cpuDescription: 'vendor_id\t: None\n', memoryBytes: 1 << 30 },
       memoryUsed: 1 << 20,
       fileSystemTypes: ['proc', 'tmpfs'],
       network: new Network(this.host, new TimerQueue()),
       anonymous: { unixSockets: new Set() },
     };
-    this.world = new World(this.host, new ProcFileSystem(5, this.host, kernel as unknown as KernelView));
+    this.world = new World(this.host, new ProcFileSystem(5, this.host, kernel as unknown as KernelView, this.pids));
     const other = new World(this.host, new TmpFileSystem(new FileStore(this.host), 6));
     other.writeFile('/opened', 'contents');
     this.file = other.open('/opened', O_RDWR);
@@ -83,6 +86,7 @@ class Bench {
         size: 4,
       },
       signals: { blocked: words, pending: { set: words } },
+      pids: this.pids,
       group: undefined as unknown,
     };
     task.group = {
@@ -90,6 +94,7 @@ class Bench {
       leader: task,
       tasks: new Set([task]),
       parent: parent?.group ?? null,
+      oomScoreAdj: 0,
       isZombie: false,
       exitStatus: 0,
       processGroup: { pgid: pid, session: { sid: pid, terminal: uid === 0 ? null : { device: 136 * 256 + 3, foreground: { pgid: 7 } } } },

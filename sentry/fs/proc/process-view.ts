@@ -7,6 +7,7 @@ import type { Credentials } from '../../vfs/credentials.ts';
 import type { FileDescription } from '../../vfs/file-description.ts';
 import type { FsContext } from '../../vfs/fs-context.ts';
 import type { UnixSocket } from '../unix/unix-socket.ts';
+import type { IpcView } from './ipc.ts';
 import type { NetworkView } from './net/directory.ts';
 
 /** Signal masks as two words each. */
@@ -25,6 +26,7 @@ export interface DescriptorView {
 
 export interface GroupView {
   readonly pid: number;
+  oomScoreAdj: number;
   readonly leader: TaskView;
   readonly tasks: ReadonlySet<TaskView>;
   readonly parent: GroupView | null;
@@ -61,6 +63,8 @@ export interface TaskView {
   readonly scheduling: { readonly timerSlackNs: number };
   readonly minorFaults: number;
   readonly hasExited: boolean;
+  /** The namespace whose numbers it goes by. */
+  readonly pids: unknown;
   readonly signals: { readonly blocked: SignalWords; readonly pending: { readonly set: SignalWords } };
   readonly uts: { nodename: string; domainname: string };
 }
@@ -74,16 +78,23 @@ export interface MachineView {
   readonly memoryBytes: number;
 }
 
-export interface KernelView {
+/** The processes one /proc shows: a PID namespace. */
+export interface PidsView {
   readonly tasks: ReadonlyMap<number, TaskView>;
   readonly groups: ReadonlyMap<number, GroupView>;
+  readonly newest: number;
+  /** The process number of what stands for a process in objects that namespaces share; 0 for one of another namespace. */
+  local(global: number): number;
+}
+
+export interface KernelView {
   readonly bootTimeNs: number;
-  readonly pids: { readonly newest: number };
   readonly machine: MachineView;
   /** Bytes in use by guests, as far as the sentry knows. */
   readonly memoryUsed: number;
   /** Names of file systems for /proc/filesystems; `nodev` where they need no device. */
   readonly fileSystemTypes: readonly string[];
   readonly network: NetworkView;
+  readonly ipc: IpcView;
   readonly anonymous: { readonly unixSockets: ReadonlySet<UnixSocket> };
 }

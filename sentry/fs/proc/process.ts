@@ -4,10 +4,11 @@
  *
  * Access to what belongs to a process alone (memory, descriptors, links) follows ptrace access rules: same user, or CAP_SYS_PTRACE.
  */
-import { EINVAL, ENOENT, ESRCH } from '#sentry/abi/errno.ts';
+import { EACCES, EINVAL, ENOENT, ESRCH } from '#sentry/abi/errno.ts';
 import { S_IFDIR, S_IFLNK } from '#sentry/abi/fs.ts';
 import { PAGE_SIZE } from '#sentry/abi/mman.ts';
 import { putI64 } from '#sentry/abi/layout.ts';
+import { CAP_SYS_RESOURCE, capable } from '../../vfs/credentials.ts';
 import type { FileDescription } from '../../vfs/file-description.ts';
 import type { Caller, Inode } from '../../vfs/inode.ts';
 import type { Path } from '../../vfs/mount.ts';
@@ -135,14 +136,14 @@ function exists(task: TaskView): MayOpen {
 
 /** -1000..1000, kept but without effect: memory is the host's to take back. */
 function oomScoreFile(fs: ProcFileSystem, task: TaskView): TextFile {
-  let score = 0;
   return new TextFile(
     fs,
-    living(task, () => `${score}\n`),
-    (text) => {
+    living(task, () => `${task.group.oomScoreAdj}\n`),
+    (text, caller) => {
       const value = Number(text.trim());
       if (text.trim() === '' || !Number.isInteger(value) || Math.abs(value) > 1000) return -EINVAL;
-      score = value;
+      if (value < task.group.oomScoreAdj && !capable(caller.credentials, CAP_SYS_RESOURCE)) return -EACCES;
+      task.group.oomScoreAdj = value;
       return 0;
     },
   );
@@ -205,7 +206,7 @@ class TasksDirectory extends SyntheticDirectory {
   }
 
   override lookup(name: string, _caller: Caller): Inode | number {
-    const task = this.fileSystem.kernel.tasks.get(Number(name));
+    const task = this.fileSystem.pids.tasks.get(Number(name));
     if (!/^[1-9]\d{0,9}$/.test(name) || task === undefined || task.group !== this.leader.group) return -ENOENT;
     return this.directoryOf(task);
   }

@@ -5,8 +5,9 @@ import { KERNEL_RELEASE, KERNEL_VERSION } from '../../abi/version.ts';
 import type { Caller, Inode } from '../../vfs/inode.ts';
 import { LinkFile, StaticDirectory, SyntheticDirectory, TextFile } from '../synthetic/synthetic.ts';
 import type { Entry } from '../synthetic/synthetic.ts';
-import type { GroupView, KernelView, MachineView } from './process-view.ts';
+import type { GroupView, KernelView, MachineView, PidsView } from './process-view.ts';
 import { readerOf } from './access.ts';
+import { sysvipcDirectory } from './ipc.ts';
 import { ProcessDirectory } from './process.ts';
 import type { ProcFileSystem } from './proc-file-system.ts';
 import { sysctlDirectory } from './sysctl.ts';
@@ -25,15 +26,15 @@ export class RootDirectory extends SyntheticDirectory {
     const fixed = this.fixed.get(name);
     if (fixed !== undefined) return fixed;
     if (!/^[1-9]\d{0,9}$/.test(name)) return -ENOENT;
-    const { kernel } = this.fileSystem;
+    const { pids } = this.fileSystem;
     // A thread's number leads to its process, though only processes are listed (proc(5)).
-    const group = kernel.groups.get(Number(name)) ?? kernel.tasks.get(Number(name))?.group;
+    const group = pids.groups.get(Number(name)) ?? pids.tasks.get(Number(name))?.group;
     return group === undefined ? -ENOENT : this.directoryOf(group);
   }
 
   entries(_caller: Caller): Entry[] {
     const list = [...this.fixed].map(([name, { ino, mode }]) => ({ name, ino, mode }));
-    for (const group of this.fileSystem.kernel.groups.values()) {
+    for (const group of this.fileSystem.pids.groups.values()) {
       list.push({ name: String(group.pid), ino: this.directoryOf(group).ino, mode: S_IFDIR });
     }
     return list;
@@ -62,19 +63,23 @@ function fixedEntries(fs: ProcFileSystem): Record<string, Inode> {
     diskstats: text(() => ''),
     filesystems: text(() => kernel.fileSystemTypes.map((type) => `nodev\t${type}\n`).join('')),
     interrupts: text(() => `           ${Array.from({ length: kernel.machine.cpuCount }, (_, cpu) => `CPU${cpu}`.padEnd(11)).join('')}\n`),
-    loadavg: text(() => loadText(kernel)),
+    loadavg: text(() => loadText(fs.pids)),
     meminfo: text(() => memoryText(kernel)),
     modules: text(() => ''),
     mounts: new LinkFile(fs, () => 'self/mounts'),
     net: new LinkFile(fs, () => 'self/net'),
     partitions: text(() => 'major minor  #blocks  name\n\n'),
-    self: new LinkFile(fs, (caller) => String(readerOf(caller).group.pid)),
+    self: new LinkFile(fs, (caller) => {
+      const { group, pids } = readerOf(caller);
+      return pids === fs.pids ? String(group.pid) : -ENOENT;
+    }),
     stat: text(() => statText(fs)),
     swaps: text(() => 'Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n'),
     sys: sysctlDirectory(fs),
-    sysvipc: new StaticDirectory(fs, {}),
+    sysvipc: sysvipcDirectory(fs),
     'thread-self': new LinkFile(fs, (caller) => {
-      const { group, tid } = readerOf(caller);
+      const { group, tid, pids } = readerOf(caller);
+      if (pids !== fs.pids) return -ENOENT;
       return `${group.pid}/task/${tid}`;
     }),
     tty: new StaticDirectory(fs, { drivers: text(() => TERMINAL_DRIVERS) }),
@@ -95,10 +100,10 @@ function cpuInfoText({ cpuCount, cpuDescription }: MachineView): string {
   return Array.from({ length: cpuCount }, (_, cpu) => `processor\t: ${cpu}\n${cpuDescription}\n`).join('');
 }
 
-function loadText({ tasks, pids }: KernelView): string {
+function loadText({ tasks, newest }: PidsView): string {
   let running = 0;
   for (const task of tasks.values()) if (task.state === 'R') running++;
-  return `0.00 0.00 0.00 ${running}/${tasks.size} ${pids.newest}\n`;
+  return `0.00 0.00 0.00 ${running}/${tasks.size} ${newest}\n`;
 }
 
 function memoryText({ machine, memoryUsed }: KernelView): string {
@@ -139,14 +144,14 @@ function memoryText({ machine, memoryUsed }: KernelView): string {
 }
 
 function statText(fs: ProcFileSystem): string {
-  const { kernel, host } = fs;
+  const { kernel, host, pids } = fs;
   const upTicks = Math.floor((host.monotonicNs() - kernel.bootTimeNs) / 10_000_000);
   const perCpu = `0 0 0 ${upTicks} 0 0 0 0 0 0\n`;
   const { cpuCount } = kernel.machine;
   const cpus = Array.from({ length: cpuCount }, (_, cpu) => `cpu${cpu} ${perCpu}`).join('');
   let running = 0;
-  for (const task of kernel.tasks.values()) if (task.state === 'R') running++;
-  return `cpu  0 0 0 ${upTicks * cpuCount} 0 0 0 0 0 0\n${cpus}intr 0\nctxt 0\nbtime ${fs.mountTime.sec}\nprocesses ${kernel.pids.newest}\nprocs_running ${running}\nprocs_blocked 0\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n`;
+  for (const task of pids.tasks.values()) if (task.state === 'R') running++;
+  return `cpu  0 0 0 ${upTicks * cpuCount} 0 0 0 0 0 0\n${cpus}intr 0\nctxt 0\nbtime ${fs.mountTime.sec}\nprocesses ${pids.newest}\nprocs_running ${running}\nprocs_blocked 0\nsoftirq 0 0 0 0 0 0 0 0 0 0 0\n`;
 }
 
 function uptimeText({ kernel, host }: ProcFileSystem): string {

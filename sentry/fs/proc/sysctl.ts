@@ -5,6 +5,7 @@ import { CAP_LAST_CAP, CAP_SYS_ADMIN, capable } from '../../vfs/credentials.ts';
 import type { Caller, Inode } from '../../vfs/inode.ts';
 import { StaticDirectory, TextFile } from '../synthetic/synthetic.ts';
 import { readerOf } from './access.ts';
+import { ipcFiles } from './ipc.ts';
 import type { ProcFileSystem } from './proc-file-system.ts';
 
 const HOST_NAME_MAX = 64;
@@ -47,9 +48,6 @@ export function sysctlDirectory(fs: ProcFileSystem): StaticDirectory {
         core_uses_pid: 0,
         dmesg_restrict: 1,
         kptr_restrict: 1,
-        msgmax: 8192,
-        msgmnb: 16384,
-        msgmni: 32000,
         ngroups_max: 65536,
         overflowgid: 65534,
         overflowuid: 65534,
@@ -57,10 +55,6 @@ export function sysctlDirectory(fs: ProcFileSystem): StaticDirectory {
         pid_max: 32768,
         printk: '4\t4\t1\t7',
         randomize_va_space: 2,
-        sem: '32000\t1024000000\t500\t32000',
-        shmall: '18446744073692774399',
-        shmmax: '18446744073692774399',
-        shmmni: 4096,
         'threads-max': 4096,
         tainted: 0,
         panic: 0,
@@ -69,6 +63,7 @@ export function sysctlDirectory(fs: ProcFileSystem): StaticDirectory {
         unprivileged_bpf_disabled: 2,
         unprivileged_userns_clone: 0,
       }),
+      ...ipcFiles(fs),
       hostname: nameFile(fs, 'nodename'),
       domainname: nameFile(fs, 'domainname'),
       random: directory({

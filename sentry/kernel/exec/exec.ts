@@ -96,7 +96,7 @@ function replaceProgram(task: Task, resolved: Resolved): number {
   const thread = cleanThread(task);
   if (typeof thread === 'number') return thread === 0 ? -EAGAIN : thread;
   const isFirst = thread === task.thread;
-  const mm = isFirst ? task.mm : new AddressSpace(thread.space, kernel.platform.limits, kernel.cell, kernel.memoryBudget);
+  const mm = isFirst ? task.mm : new AddressSpace(thread.space, kernel.platform.limits, kernel.cell, task.container.memoryBudget);
   const program = load({
     kernel,
     thread,
@@ -139,14 +139,14 @@ function setIds(file: FileDescription): { uid: number | null; gid: number | null
 
 /** A thread that execs takes over its leader's identity (de_thread). */
 function becomeLeader(task: Task): void {
-  const { group, kernel } = task;
+  const { group, container } = task;
   const old = group.leader;
   if (old === task) return;
-  kernel.tasks.delete(task.tid);
-  kernel.freeId(task.tid);
+  container.leave(task);
+  container.leave(old);
   group.tasks.delete(old);
   task.tid = group.pid;
-  kernel.tasks.set(task.tid, task);
+  container.enter(task);
   group.leader = task;
 }
 
@@ -162,6 +162,7 @@ function adoptSpace(task: Task, thread: GuestThread, mm: AddressSpace): void {
   thread.owner = task;
   oldThread.owner = null;
   task.mm = mm;
+  mm.areas.owner = task.pids.global(task.group.pid);
   if (!oldMm.release()) oldThread.release();
 }
 

@@ -49,7 +49,7 @@ function takeOrMark(task: Task, address: number, mode: 'wait' | 'try'): number {
   if (owner === 0) return 0;
   if (owner === task.tid) return -EDEADLK;
   if (mode === 'try') return -EAGAIN;
-  const target = task.kernel.tasks.get(owner);
+  const target = task.pids.tasks.get(owner);
   return target === undefined || target.hasExited ? -ESRCH : owner;
 }
 

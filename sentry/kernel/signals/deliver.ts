@@ -85,7 +85,7 @@ function applyDefault(task: Task, info: SignalInfo): boolean {
   const { group } = task;
   const action = defaultAction(signo);
   if (action === DefaultAction.Ignore || action === DefaultAction.Continue) return true;
-  if (group.signals.unkillable && !info.fromHost && signo !== SIGKILL && signo !== SIGSTOP) return true;
+  if (group.signals.unkillable && signo !== SIGKILL && signo !== SIGSTOP) return true;
   if (action === DefaultAction.Stop) {
     // Nobody could continue an orphaned process group; SIGSTOP does not care.
     if (signo === SIGSTOP || !group.processGroup.isOrphaned) beginGroupStop(task, signo);
@@ -145,7 +145,8 @@ function repeatCall(task: Task, nr: number): void {
   task.thread.registersChanged();
 }
 
-function holdResult(task: Task, result: number | null): void {
+/** Keeps the result of a call for the next `deliverSignals`. */
+export function holdResult(task: Task, result: number | null): void {
   if (result === null) return;
   task.signals.heldResult = result;
   task.signals.hasHeldResult = true;

@@ -11,7 +11,7 @@ export class GroupSignals {
   readonly queued: QueueCounter = new QueueCounter();
   /** Signals sent to the process; any thread that does not block one may take it. */
   readonly pending: PendingQueue = new PendingQueue(this.queued);
-  /** Set for init: signals without a handler do not reach it, unless they come from the host or from a fault of its own. */
+  /** Set for init: signals without a handler do not reach it, but SIGKILL and SIGSTOP from outside, and those of its own faults. */
   unkillable = false;
   /** The signal that stops or has stopped the process, 0 when it runs. */
   stopSignal = 0;

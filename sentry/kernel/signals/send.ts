@@ -27,6 +27,7 @@ import {
   SIGCONT,
   SIGKILL,
   SIGRTMIN,
+  SIGSTOP,
   STOP_SIGNALS_LOW,
 } from '#sentry/abi/signal.ts';
 import type { ProcessGroup } from '../process-group.ts';
@@ -75,7 +76,7 @@ export function sendToProcessGroup(processGroup: ProcessGroup, info: SignalInfo)
 function copyOf(info: SignalInfo): SignalInfo {
   const copy = new SignalInfo(info.signo, info.code);
   copy.words.set(info.words);
-  copy.fromHost = info.fromHost;
+  copy.fromOutside = info.fromOutside;
   return copy;
 }
 
@@ -124,7 +125,7 @@ export function notifyParentOfStop(group: ThreadGroup, code: typeof CLD_STOPPED 
   group.pendingStopReport = code === CLD_STOPPED ? status : CONTINUED;
   const { parent } = group;
   if (parent === null) {
-    if (code === CLD_STOPPED) group.leader.kernel.options.onInitStopped?.();
+    if (code === CLD_STOPPED) group.outside?.stopped?.();
     return;
   }
   const { handlers } = parent;
@@ -142,7 +143,7 @@ function isIgnored(task: Task, info: SignalInfo): boolean {
   const handler = group.handlers.handler[signo]!;
   if (handler === SIG_IGN) return true;
   if (handler !== SIG_DFL) return false;
-  if (group.signals.unkillable && !info.fromHost) return true;
+  if (group.signals.unkillable && !isForced(info)) return true;
   const action = defaultAction(signo);
   // SIGCONT without a handler has done its work in `prepare`.
   return action === DefaultAction.Ignore || action === DefaultAction.Continue;
@@ -211,7 +212,12 @@ function isFatal(task: Task, info: SignalInfo): boolean {
   const { group } = task;
   if (signo === SIGKILL) return true;
   if (group.handlers.handler[signo] !== SIG_DFL || defaultAction(signo) !== DefaultAction.Terminate) return false;
-  return !task.signals.blocked.has(signo) && (!group.signals.unkillable || info.fromHost);
+  return !task.signals.blocked.has(signo) && !group.signals.unkillable;
+}
+
+/** What even an init obeys without a handler for it: SIGKILL and SIGSTOP from outside its namespace (Linux sig_task_ignored). */
+function isForced({ signo, fromOutside }: SignalInfo): boolean {
+  return fromOutside && (signo === SIGKILL || signo === SIGSTOP);
 }
 
 /** No other thread of the process of `task` goes back to guest code, be it the sender itself. */

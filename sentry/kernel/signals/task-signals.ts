@@ -16,7 +16,7 @@ import { PendingQueue } from './pending-queue.ts';
 import { retargetBlocked } from './send.ts';
 
 /** Bits of `TaskSignals.work`. */
-const Work = { Attention: 1, SavedMask: 2, HeldResult: 4, Stopped: 8, Ended: 16 } as const;
+const Work = { Attention: 1, SavedMask: 2, HeldResult: 4, Stopped: 8, Ended: 16, Frozen: 32, HeldWake: 64, HeldStop: 128 } as const;
 
 export class TaskSignals {
   /** 0: nothing keeps the task from going on. */
@@ -72,6 +72,27 @@ export class TaskSignals {
   /** The task is in a group stop: its state says so, too. */
   set isStopped(value: boolean) {
     this.setWork(Work.Stopped, value);
+  }
+  /** Its container is paused: it neither goes back to guest code nor goes on with a call. */
+  get isFrozen(): boolean {
+    return (this.work & Work.Frozen) !== 0;
+  }
+  set isFrozen(value: boolean) {
+    this.setWork(Work.Frozen, value);
+  }
+  /** It was woken while it was frozen. */
+  get hasHeldWake(): boolean {
+    return (this.work & Work.HeldWake) !== 0;
+  }
+  set hasHeldWake(value: boolean) {
+    this.setWork(Work.HeldWake, value);
+  }
+  /** Its thread stopped while it was frozen, and the stop is yet to be served. */
+  get hasHeldStop(): boolean {
+    return (this.work & Work.HeldStop) !== 0;
+  }
+  set hasHeldStop(value: boolean) {
+    this.setWork(Work.HeldStop, value);
   }
   /** The task has no way back. */
   set hasEnded(value: true) {

@@ -178,9 +178,9 @@ export class TerminalControl implements ControllingTerminal, TerminalJobs {
     if (word < 0) return -EFAULT;
     const pgid = word | 0;
     if (pgid < 0) return -EINVAL;
-    const target = task.kernel.processGroups.get(pgid);
+    const target = task.pids.processGroups.get(pgid);
     // Linux: a process that leads no group may be named if it is of the session; no group would be in the foreground then.
-    if (target === undefined) return task.kernel.tasks.has(pgid) ? -EPERM : -ESRCH;
+    if (target === undefined) return task.pids.tasks.has(pgid) ? -EPERM : -ESRCH;
     if (target.session !== this.owner) return -EPERM;
     this.foreground = target;
     return 0;

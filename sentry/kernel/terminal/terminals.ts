@@ -8,7 +8,7 @@ import { EMFILE, ENXIO } from '#sentry/abi/errno.ts';
 import { O_ACCMODE, O_CLOEXEC, O_NOCTTY, O_NONBLOCK, S_IFCHR } from '#sentry/abi/fs.ts';
 import { TTY_AUXILIARY_MAJOR, TTY_MINOR } from '../../fs/dev/dev-file-system.ts';
 import { DEVPTS_DEFAULTS, DevptsFileSystem, registerTerminals } from '../../fs/devpts/devpts-file-system.ts';
-import type { TerminalServices } from '../../fs/devpts/devpts-file-system.ts';
+import type { DevptsOptions, TerminalServices } from '../../fs/devpts/devpts-file-system.ts';
 import type { MasterFile } from '../../fs/devpts/master-file.ts';
 import { TERMINAL_MAJOR } from '../../fs/devpts/node.ts';
 import type { OpenTerminal } from '../../fs/tty/job-control.ts';
@@ -26,9 +26,9 @@ export const TERMINAL_SERVICES: TerminalServices = {
   openPeer,
 };
 
-/** Registers what opens terminals. Returns the sandbox's devpts, to be mounted on /dev/pts. */
-export function installTerminals(kernel: Kernel, vfs: Vfs): DevptsFileSystem {
-  const pts = new DevptsFileSystem(vfs.allocateDevice(), kernel.anonymous, TERMINAL_SERVICES, DEVPTS_DEFAULTS);
+/** Registers what opens terminals. Returns the devpts of the tree, to be mounted on /dev/pts. */
+export function installTerminals(kernel: Kernel, vfs: Vfs, options: DevptsOptions = DEVPTS_DEFAULTS): DevptsFileSystem {
+  const pts = new DevptsFileSystem(vfs.allocateDevice(), kernel.anonymous, TERMINAL_SERVICES, options);
   registerTerminals(vfs.special, pts);
   vfs.special.registerDevice(S_IFCHR, TTY_AUXILIARY_MAJOR, TTY_MINOR, openControllingTerminal);
   return pts;

@@ -97,7 +97,7 @@ export function cpuClockNs(task: Task, clock: number): number {
   // Linux: pid in the inverted upper bits; bit 2 thread, bits 0-1 kind (3: a device's clock).
   const pid = ~(clock >> 3);
   if ((clock & 3) === 3) return -EINVAL;
-  const target = pid === 0 ? task : task.kernel.tasks.get(pid);
+  const target = pid === 0 ? task : task.pids.tasks.get(pid);
   if (target === undefined) return -EINVAL;
   if ((clock & 4) !== 0) return target.group === task.group ? taskCpuTimeNs(target) : -EINVAL;
   return pid === 0 || target.isLeader ? groupCpuTimeNs(target.group) : -EINVAL;

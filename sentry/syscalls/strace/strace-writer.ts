@@ -47,7 +47,7 @@ export class StraceWriter implements CallTracer {
   enter(task: Task, row: Row | undefined): void {
     if (!task.wait.first) return;
     if (this.pending.has(task)) this.finish(task, -ERESTARTSYS);
-    if (this.pending.size > task.kernel.tasks.size) this.forgetDead();
+    if (this.pending.size > task.kernel.taskCount) this.forgetDead();
     this.pending.set(task, { call: new CallText(task, row, task.thread.call), unfinished: false });
   }
 
@@ -98,7 +98,7 @@ export class StraceWriter implements CallTracer {
 
   /** Only where there is more than one task to tell apart. */
   private prefix(task: Task): string {
-    return task.kernel.tasks.size > 1 ? `[pid ${`${task.tid}`.padStart(5)}] ` : '';
+    return task.kernel.taskCount > 1 ? `[pid ${`${task.tid}`.padStart(5)}] ` : '';
   }
 }
 

@@ -1,0 +1,126 @@
+/**
+ * /proc/sysvipc, the System V IPC objects as text, and their limits in /proc/sys/kernel (proc(5); Linux ipc/{shm,sem,msg}.c, ipc/ipc_sysctl.c).
+ */
+import { EINVAL } from '#sentry/abi/errno.ts';
+import type { Inode } from '../../vfs/inode.ts';
+import { StaticDirectory, TextFile } from '../synthetic/synthetic.ts';
+import type { PidsView } from './process-view.ts';
+import type { ProcFileSystem } from './proc-file-system.ts';
+
+interface ObjectView {
+  readonly key: number;
+  readonly id: number;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly cuid: number;
+  readonly cgid: number;
+  readonly changeTime: number;
+}
+
+interface SegmentView extends ObjectView {
+  readonly size: number;
+  readonly creator: number;
+  readonly lastPid: number;
+  readonly attached: number;
+  readonly attachTime: number;
+  readonly detachTime: number;
+  readonly file: { readonly blocks: number };
+}
+
+/** Names of `IpcView.limits` that have a file of their own. */
+const LIMITS = ['shmmax', 'shmall', 'shmmni', 'msgmax', 'msgmnb', 'msgmni'] as const;
+const SEMAPHORE_LIMITS = ['semmsl', 'semmns', 'semopm', 'semmni'] as const;
+type LimitName = (typeof LIMITS)[number] | (typeof SEMAPHORE_LIMITS)[number];
+
+/** What /proc shows of the IPC namespace; the kernel's satisfies it. */
+export interface IpcView {
+  readonly limits: Record<LimitName, number> & { text(name: LimitName): string };
+  readonly shm: { readonly table: { all(): readonly SegmentView[] } };
+}
+
+/** Ids and indexes share 31 bits, so there are no more objects than the upper 16 leave. */
+const OBJECTS_MAX = 32_768;
+const INT_MAX = 0x7fff_ffff;
+
+export function sysvipcDirectory(fs: ProcFileSystem): StaticDirectory {
+  const { kernel, pids } = fs;
+  const text = (read: () => string): TextFile => new TextFile(fs, read);
+  return new StaticDirectory(fs, {
+    shm: text(() => SHM_HEAD + joined(kernel.ipc.shm.table.all(), (segment) => segmentLine(segment, pids))),
+  });
+}
+
+const left = (text: string | number, width: number): string => String(text).padEnd(width);
+const right = (text: string | number, width: number): string => String(text).padStart(width);
+const columns = (values: readonly number[], widths: readonly number[]): string =>
+  values.map((value, i) => right(value, widths[i]!)).join(' ');
+
+const SHM_HEAD = `${[
+  right('key', 10),
+  right('shmid', 10),
+  left('perms', 5),
+  right('size', 21),
+  right('cpid', 5),
+  right('lpid', 5),
+  'nattch',
+  right('uid', 5),
+  right('gid', 5),
+  right('cuid', 5),
+  right('cgid', 5),
+  right('atime', 10),
+  right('dtime', 10),
+  right('ctime', 10),
+  right('rss', 21),
+  right('swap', 21),
+].join(' ')}\n`;
+
+function joined<T>(objects: readonly T[], line: (object: T) => string): string {
+  return objects.map(line).join('');
+}
+
+function segmentLine(segment: SegmentView, pids: PidsView): string {
+  const { key, id, mode, size, creator, lastPid, attached, attachTime, detachTime, changeTime, file } = segment;
+  const head = `${right(key, 10)} ${right(id, 10)}  ${right(mode.toString(8), 4)} ${right(size, 21)}`;
+  const use = columns([pids.local(creator), pids.local(lastPid)], [5, 5]);
+  const times = columns([attachTime, detachTime, changeTime], [10, 10, 10]);
+  return `${head} ${use}  ${right(attached, 5)} ${owners(segment)} ${times} ${right(file.blocks * 512, 21)} ${right(0, 21)}\n`;
+}
+
+function owners({ uid, gid, cuid, cgid }: ObjectView): string {
+  return columns([uid, gid, cuid, cgid], [5, 5, 5, 5]);
+}
+
+/** The files of /proc/sys/kernel that hold limits of System V IPC. */
+export function ipcFiles(fs: ProcFileSystem): Record<string, Inode> {
+  const { kernel } = fs;
+  const files: Record<string, Inode> = {};
+  for (const name of LIMITS) files[name] = limitFile(fs, [name]);
+  files.sem = limitFile(fs, SEMAPHORE_LIMITS);
+  files.shm_rmid_forced = new TextFile(fs, () => '0\n');
+  files.auto_msgmni = new TextFile(fs, () => '0\n');
+  return files;
+
+  function limitFile(of: ProcFileSystem, names: readonly LimitName[]): TextFile {
+    return new TextFile(
+      of,
+      () => `${names.map((name) => kernel.ipc.limits.text(name)).join('\t')}\n`,
+      (text) => set(names, text),
+    );
+  }
+
+  /** As Linux: numbers from the left on; what is missing stays. */
+  function set(names: readonly LimitName[], text: string): number {
+    const given = text.trim().split(/\s+/);
+    if (given.length > names.length || given.some((word) => !/^\d{1,20}$/.test(word))) return -EINVAL;
+    const values = given.map(Number);
+    if (values.some((value, i) => value > largest(names[i]!))) return -EINVAL;
+    for (const [i, value] of values.entries()) kernel.ipc.limits[names[i]!] = value;
+    return 0;
+  }
+}
+
+function largest(name: LimitName): number {
+  if (name === 'shmmax' || name === 'shmall') return 2 ** 64 - 2 ** 24;
+  return name === 'shmmni' || name === 'msgmni' || name === 'semmni' ? OBJECTS_MAX : INT_MAX;
+}
