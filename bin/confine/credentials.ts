@@ -62,6 +62,23 @@ export function keepCapabilities(mask: number): number {
   return systemCall(SYS_CAPSET, memory.address + HEADER, memory.address + DATA);
 }
 
+/** Runs `action` while the calling thread has `capability` (below 32) permitted but not in effect. */
+export function withoutCapability(capability: number, action: () => void): void {
+  prepareHeader();
+  if (systemCall(SYS_CAPGET, memory.address + HEADER, memory.address + DATA) < 0) return action();
+  const effective = memory.view.getUint32(DATA, true);
+  const change = (mask: number): number => {
+    memory.view.setUint32(DATA, mask, true);
+    return systemCall(SYS_CAPSET, memory.address + HEADER, memory.address + DATA);
+  };
+  change(effective & ~(1 << capability));
+  try {
+    action();
+  } finally {
+    change(effective);
+  }
+}
+
 /** Bit mask of capabilities. */
 export function capabilityMask(...capabilities: readonly number[]): number {
   return capabilities.reduce((mask, capability) => mask | (1 << capability), 0);

@@ -21,14 +21,15 @@ const REMOVE_DIR = 1 << 4;
 const REMOVE_FILE = 1 << 5;
 const MAKE_DIR = 1 << 7;
 const MAKE_REG = 1 << 8;
+const MAKE_SOCK = 1 << 9;
 const MAKE_FIFO = 1 << 10;
 const MAKE_SYM = 1 << 12;
 const REFER = 1 << 13;
 const TRUNCATE = 1 << 14;
 
-/** Rights of a read-only and of a writable root. Never executing, and never making devices or sockets. */
+/** Rights of a read-only and of a writable root. Never executing, and never making devices. A socket made by name answers nobody. */
 const READ = READ_FILE | READ_DIR;
-const WRITE = READ | WRITE_FILE | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAKE_REG | MAKE_FIFO | MAKE_SYM | REFER | TRUNCATE;
+const WRITE = READ | WRITE_FILE | REMOVE_DIR | REMOVE_FILE | MAKE_DIR | MAKE_REG | MAKE_SOCK | MAKE_FIFO | MAKE_SYM | REFER | TRUNCATE;
 /** Those of them that make sense for a single file. */
 const OF_FILES = WRITE_FILE | READ_FILE | TRUNCATE;
 

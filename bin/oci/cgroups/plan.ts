@@ -1,0 +1,241 @@
+/**
+ * Making a container's cgroup: its directory in every hierarchy of the host, the limits set, nobody in it yet.
+ *
+ * - v1: each controller's hierarchy by itself; cpuset directories are useless until they have CPUs and memory nodes, so they take the parent's.
+ * - v2: a directory has the controllers that all directories above it hand down (cgroup.subtree_control); they are switched on along the way as
+ *   far as the host lets us. Hybrid hosts have both, and there only controllers that are asked for are switched on.
+ * - Without the right to do so (an ordinary user, or root of a user namespace): where a hierarchy is not delegated there is no directory, a
+ *   warning, and the container starts.
+ * What was made is taken back when a step fails.
+ */
+import { existsSync, readFileSync } from 'node:fs';
+import { EACCES, EEXIST, ENOENT, EPERM, EROFS, errnoName } from '#sentry/abi/errno.ts';
+import { UserError } from '../../errors.ts';
+import type { ResourcesConfig } from '../config/types.ts';
+import { cgroupPlace } from './cgroup-path.ts';
+import type { CgroupPlace } from './cgroup-path.ts';
+import { hostFiles } from './cgroup-files.ts';
+import type { CgroupFiles } from './cgroup-files.ts';
+import { findHierarchies, join } from './hierarchies.ts';
+import type { Hierarchy } from './hierarchies.ts';
+import { HostCgroup } from './host-cgroup.ts';
+import type { CgroupDirectory, Warn } from './host-cgroup.ts';
+import { pause } from './remove.ts';
+import { version2Settings } from './settings.ts';
+import { startScope, systemdIsReachable } from './systemd-scope.ts';
+
+export interface CgroupRequest {
+  readonly id: string;
+  /** `linux.cgroupsPath`, or the empty string. */
+  readonly cgroupsPath: string;
+  readonly resources: ResourcesConfig;
+  /** --systemd-cgroup */
+  readonly systemd: boolean;
+  readonly warn: Warn;
+}
+
+/** What is read of the host. */
+export interface CgroupHost {
+  readonly files: CgroupFiles;
+  readonly hierarchies: readonly Hierarchy[];
+  readonly rootless: boolean;
+  readonly systemd: boolean;
+}
+
+const NOT_PERMITTED: ReadonlySet<number> = new Set([-EACCES, -EPERM, -EROFS]);
+/** Those that v2 has and a container may be limited by. */
+const HANDED_DOWN = ['cpuset', 'cpu', 'io', 'memory', 'hugetlb', 'pids', 'rdma', 'misc'];
+const SCOPE_PATIENCE_MS = 10_000;
+const SCOPE_LOOK_MS = 5;
+const MAKE_ATTEMPTS = 4;
+const WHOLE_ID_RANGE = 4_294_967_295;
+
+/**
+ * Makes the cgroup and sets its limits. null where this user may not have one (told to `warn`). Throws UserError for what config.json asks in
+ * vain, and where the cgroup is in use.
+ */
+export function prepareCgroup(request: CgroupRequest, host: CgroupHost = inspectHost()): HostCgroup | null {
+  const place = cgroupPlace({ ...request, rootless: host.rootless });
+  const cgroup = make(request, place, host);
+  if (cgroup === null) return null;
+  try {
+    cgroup.update(request.resources, request.warn);
+  } catch (error) {
+    cgroup.remove();
+    throw error;
+  }
+  return cgroup;
+}
+
+export function inspectHost(): CgroupHost {
+  const read = (path: string): string => readFileSync(path, 'latin1');
+  const hierarchies = findHierarchies(read('/proc/self/mountinfo'), read('/proc/self/cgroup'));
+  const rootless = process.geteuid!() !== 0 || !ownsAllIds(read('/proc/self/uid_map'));
+  return { files: hostFiles, hierarchies, rootless, systemd: existsSync('/run/systemd/system') };
+}
+
+/** Whether this is the host's first user namespace: it maps every id. */
+function ownsAllIds(uidMap: string): boolean {
+  return Number(uidMap.trim().split(/\s+/)[2]) === WHOLE_ID_RANGE;
+}
+
+function make(request: CgroupRequest, place: CgroupPlace, host: CgroupHost): HostCgroup | null {
+  const { warn, id } = request;
+  const scope = place.scope === null ? null : startOwnScope(request, place, host);
+  const directories: CgroupDirectory[] = [];
+  const refused: string[] = [];
+  const wanted = controllersWanted(request.resources, host.hierarchies);
+  for (const hierarchy of host.hierarchies) {
+    const maker = new DirectoryMaker(host.files, hierarchy, place.path);
+    const result = maker.make(wanted);
+    if (result === 0) {
+      directories.push(maker.made());
+      continue;
+    }
+    maker.undo();
+    if (host.rootless && NOT_PERMITTED.has(result)) {
+      refused.push(hierarchy.controllers.join(',') || 'unified');
+      continue;
+    }
+    // A hybrid host's v2 hierarchy is a convenience for who has v1's.
+    if (hierarchy.version === 2 && directories.length > 0) continue;
+    new HostCgroup({ directories, scope, partial: refused.length > 0 }, host.files).remove();
+    throw new UserError(`cannot make the cgroup of container ${id}: mkdir ${maker.path} failed (${errnoName(-result)}).`);
+  }
+  if (refused.length > 0) warn(`this user may not make cgroups (${refused.join(' ')}); limits of linux.resources are not applied by them.`);
+  if (directories.length === 0) return null;
+  const cgroup = new HostCgroup({ directories, scope, partial: refused.length > 0 }, host.files);
+  if (scope === null) refuseOccupied(cgroup);
+  return cgroup;
+}
+
+/** systemd makes the directories itself; where it cannot be asked the same path is used without it. */
+function startOwnScope(
+  { warn, resources, id }: CgroupRequest,
+  { scope }: CgroupPlace,
+  { systemd, rootless, files }: CgroupHost,
+): string | null {
+  if (scope === null) return null;
+  if (!systemd || !systemdIsReachable(rootless)) {
+    warn(`systemd cannot be asked for the scope ${scope.unit}; its cgroup is made without it.`);
+    return null;
+  }
+  startScope(scope, { description: `tsvisor container ${id}`, pid: process.pid, rootless, resources });
+  awaitMembership(scope.unit, files);
+  return scope.unit;
+}
+
+/** systemd answers before it has moved us. */
+function awaitMembership(unit: string, files: CgroupFiles): void {
+  for (let waitedMs = 0; waitedMs < SCOPE_PATIENCE_MS; waitedMs += SCOPE_LOOK_MS) {
+    if (String(files.read('/proc/self/cgroup')).includes(`/${unit}`)) return;
+    pause(SCOPE_LOOK_MS);
+  }
+  throw new UserError(`systemd did not start the scope ${unit} within ${SCOPE_PATIENCE_MS / 1000} seconds.`);
+}
+
+/** Where v1 has the usual controllers, v2's are left alone unless needed. */
+function controllersWanted(resources: ResourcesConfig, hierarchies: readonly Hierarchy[]): readonly string[] {
+  const inVersion1 = hierarchies.flatMap(({ controllers }) => controllers);
+  if (inVersion1.length === 0) return HANDED_DOWN;
+  const asked = new Set(version2Settings(resources).map(({ controller }) => controller));
+  return HANDED_DOWN.filter((name) => asked.has(name) && !inVersion1.includes(name));
+}
+
+function refuseOccupied(cgroup: HostCgroup): void {
+  for (const { path } of cgroup.state.directories) {
+    const members = cgroup.files.read(`${path}/cgroup.procs`);
+    if (typeof members === 'number' || members.trim() === '') continue;
+    throw new UserError(`container's cgroup is not empty: ${members.trim().split('\n').length} process(es) found in ${path}.`);
+  }
+}
+
+/** One container's directory in one hierarchy, with what has to be above it. */
+class DirectoryMaker {
+  readonly path: string;
+  readonly #files: CgroupFiles;
+  readonly #hierarchy: Hierarchy;
+  /** From the hierarchy's top to the container's directory. */
+  readonly #chain: string[];
+  readonly #made: string[] = [];
+
+  constructor(files: CgroupFiles, hierarchy: Hierarchy, place: string) {
+    const { version, mountPoint, own } = hierarchy;
+    // v2: processes live in leaves only, so beside our own cgroup instead of below it.
+    const base = version === 2 && own !== mountPoint ? own.slice(0, own.lastIndexOf('/')) : own;
+    const from = place.startsWith('/') ? mountPoint : base;
+    this.path = join(from, place);
+    this.#files = files;
+    this.#hierarchy = hierarchy;
+    const names = this.path
+      .slice(mountPoint.length)
+      .split('/')
+      .filter((name) => name !== '');
+    this.#chain = ['', ...names].map((_, i) => join(mountPoint, names.slice(0, i).join('/')));
+  }
+
+  /** 0 or -errno. */
+  make(wanted: readonly string[]): number {
+    for (let attempt = 1; ; attempt++) {
+      const result = this.#makeChain(wanted);
+      // The end of another container may have removed a directory above meanwhile.
+      if (result !== -ENOENT || attempt === MAKE_ATTEMPTS) return result;
+    }
+  }
+
+  #makeChain(wanted: readonly string[]): number {
+    const { version, controllers } = this.#hierarchy;
+    for (const [i, directory] of this.#chain.entries()) {
+      if (i > 0) {
+        const result = this.#files.makeDirectory(directory);
+        if (result < 0 && result !== -EEXIST) return result;
+        if (result === 0) this.#made.push(directory);
+        if (controllers.includes('cpuset')) this.#inheritCpuset(directory, this.#chain[i - 1]!);
+      }
+      if (version === 2 && i < this.#chain.length - 1) this.#handDown(directory, wanted);
+    }
+    return version === 2 ? this.#checkType() : 0;
+  }
+
+  #inheritCpuset(directory: string, parent: string): void {
+    for (const file of ['cpuset.cpus', 'cpuset.mems']) {
+      const present = this.#files.read(`${directory}/${file}`);
+      const above = this.#files.read(`${parent}/${file}`);
+      if (typeof present === 'string' && present.trim() === '' && typeof above === 'string')
+        this.#files.write(`${directory}/${file}`, above.trim());
+    }
+  }
+
+  #handDown(directory: string, wanted: readonly string[]): void {
+    const available = this.#words(`${directory}/cgroup.controllers`);
+    const enabled = this.#words(`${directory}/cgroup.subtree_control`);
+    const names = wanted.filter((name) => available.includes(name) && !enabled.includes(name));
+    if (names.length === 0) return;
+    const file = `${directory}/cgroup.subtree_control`;
+    if (this.#files.write(file, names.map((name) => `+${name}`).join(' ')) === 0) return;
+    // What cannot be switched on is missed, by name, when a limit needs it.
+    for (const name of names) this.#files.write(file, `+${name}`);
+  }
+
+  #words(file: string): string[] {
+    const text = this.#files.read(file);
+    return typeof text === 'number' ? [] : text.trim().split(/\s+/);
+  }
+
+  /** In a threaded subtree there can be no limits on memory; see cgroups(7), "Thread mode". */
+  #checkType(): number {
+    const type = this.#files.read(`${this.path}/cgroup.type`);
+    if (typeof type === 'number' || type.trim() === 'domain') return 0;
+    throw new UserError(`cannot enter cgroupv2 ${this.path}: it is in ${type.trim()} mode; choose another linux.cgroupsPath.`);
+  }
+
+  made(): CgroupDirectory {
+    const { version, controllers } = this.#hierarchy;
+    const usable = version === 1 ? controllers : this.#words(`${this.path}/cgroup.controllers`).filter((name) => name !== '');
+    return { version, controllers: usable, path: this.path, madeParents: this.#made.filter((path) => path !== this.path) };
+  }
+
+  undo(): void {
+    for (const path of [...this.#made].reverse()) this.#files.removeDirectory(path);
+  }
+}
