@@ -15,10 +15,8 @@ export interface FoundProgram {
   readonly file: FileDescription;
 }
 
-/** Throws UserError with 126 or 127 when there is nothing to execute. */
-export function findProgram(task: Task, name: string, environment: readonly string[]): FoundProgram {
-  const shown = toText(name);
-  if (name === '') throw new UserError('the command is an empty string.', EXIT_NOT_FOUND);
+/** The program that `name` means for `task`, opened for execution, or -errno. */
+export function searchProgram(task: Task, name: string, environment: readonly string[]): FoundProgram | number {
   let result = -ENOENT;
   for (const path of candidates(name, environment)) {
     const file = openExecutable(task, null, path, 0);
@@ -26,16 +24,25 @@ export function findProgram(task: Task, name: string, environment: readonly stri
     // As execvp: a file that may not be executed is remembered, but the search goes on.
     if (file === -EACCES || result === -ENOENT) result = file;
   }
-  if (result === -ENOENT) {
+  return result;
+}
+
+/** Throws UserError with 126 or 127 when there is nothing to execute. */
+export function findProgram(task: Task, name: string, environment: readonly string[]): FoundProgram {
+  const shown = toText(name);
+  if (name === '') throw new UserError('the command is an empty string.', EXIT_NOT_FOUND);
+  const found = searchProgram(task, name, environment);
+  if (typeof found !== 'number') return found;
+  if (found === -ENOENT) {
     const where = name.includes('/') ? '' : ' in PATH';
     throw new UserError(`${shown}: not found${where} inside the sandbox.`, EXIT_NOT_FOUND);
   }
-  if (result === -EACCES) throw new UserError(`${shown}: permission denied; is it an executable file?`, EXIT_NOT_EXECUTABLE);
-  throw new UserError(`${shown}: cannot be executed (${errnoName(-result)}).`, EXIT_NOT_EXECUTABLE);
+  if (found === -EACCES) throw new UserError(`${shown}: permission denied; is it an executable file?`, EXIT_NOT_EXECUTABLE);
+  throw new UserError(`${shown}: cannot be executed (${errnoName(-found)}).`, EXIT_NOT_EXECUTABLE);
 }
 
 function candidates(name: string, environment: readonly string[]): string[] {
-  if (name.includes('/')) return [name];
+  if (name === '' || name.includes('/')) return [name];
   const path = environment.find((entry) => entry.startsWith('PATH='))?.slice(5) ?? DEFAULT_PATH;
   return path.split(':').map((directory) => (directory === '' ? name : `${directory}/${name}`));
 }

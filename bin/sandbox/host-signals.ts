@@ -1,6 +1,6 @@
 /**
- * Signals that the host sends to tsvisor go to the guest: from the terminal (Ctrl-C, window size) to the foreground process group, the
- * others to init.
+ * Signals that a process of the host is sent on behalf of one inside: from the terminal (Ctrl-C, window size) they go to the foreground process
+ * group, the others to the process itself.
  */
 import { readFileSync } from 'node:fs';
 import { SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTSTP, SIGWINCH } from '#sentry/abi/signal.ts';
@@ -8,20 +8,25 @@ import { SignalInfo } from '#sentry/abi/siginfo.ts';
 import type { Kernel } from '#sentry/kernel/kernel.ts';
 import type { ProcessGroup } from '#sentry/kernel/process-group.ts';
 import { sendToGroup, sendToProcessGroup } from '#sentry/kernel/signals/send.ts';
+import type { ThreadGroup } from '#sentry/kernel/thread-group.ts';
 
 const FROM_TERMINAL = new Set<number>([SIGINT, SIGQUIT, SIGTSTP, SIGWINCH, SIGHUP, SIGCONT]);
 
+/** To the sandbox as a whole: its first process stands for it. */
 export function forwardHostSignal(kernel: Kernel, signo: number): void {
-  const { init } = kernel;
-  if (init === null) return;
-  const info = SignalInfo.kernel(signo);
-  info.fromHost = true;
-  const foreground = FROM_TERMINAL.has(signo) ? foregroundGroup(init.processGroup) : null;
-  if (foreground === null) sendToGroup(init, info);
-  else sendToProcessGroup(foreground, info);
+  const init = kernel.first?.init ?? null;
+  if (init !== null) forwardSignal(init, signo);
 }
 
-/** The foreground group of init's terminal; without a terminal, init's own group, as a shell's Ctrl-C would reach it. */
+/** To the host's process that stands for `process`. */
+export function forwardSignal(process: ThreadGroup, signo: number): void {
+  const info = SignalInfo.kernel(signo);
+  info.fromOutside = true;
+  const foreground = FROM_TERMINAL.has(signo) ? foregroundGroup(process.processGroup) : null;
+  if (foreground === null) sendToGroup(process, info);
+  else sendToProcessGroup(foreground, info);
+}
+/** The foreground group of the process's terminal; without a terminal, init's own group, as a shell's Ctrl-C would reach it. */
 function foregroundGroup(own: ProcessGroup): ProcessGroup {
   return own.session.terminal?.foreground ?? own;
 }

@@ -5,30 +5,21 @@
 import { statSync } from 'node:fs';
 import type { MountConfig } from '#gofer/server/config.ts';
 import { PlatformLost, PlatformUnavailable } from '#platform/host/errors.ts';
-import type { HostFd } from '#platform/contract/host.ts';
-import { createHost } from '#platform/host/host.ts';
-import type { LinuxHost } from '#platform/host/host.ts';
 import { installSignalForwarding } from '#platform/ptrace/signal-forwarding.ts';
 import { errnoName } from '#sentry/abi/errno.ts';
-import { POLLRDHUP } from '#sentry/abi/fs.ts';
 import { SIGKILL } from '#sentry/abi/signal.ts';
-import { GoferConnection } from '#sentry/fs/gofer/connection.ts';
-import { createInit } from '#sentry/kernel/boot.ts';
+import type { GoferConnection } from '#sentry/fs/gofer/connection.ts';
+import { HostFiles } from '#sentry/fs/host-file/host-files.ts';
+import { createProcess } from '#sentry/kernel/boot.ts';
 import { execve } from '#sentry/kernel/exec/exec.ts';
 import { exitGroup } from '#sentry/kernel/exit.ts';
-import { Kernel } from '#sentry/kernel/kernel.ts';
+import type { Kernel } from '#sentry/kernel/kernel.ts';
 import type { Task } from '#sentry/kernel/task.ts';
 import { Timer } from '#sentry/lib/timer-queue.ts';
-import { SyscallTable } from '#sentry/syscalls/dispatch.ts';
-import type { StraceWriter } from '#sentry/syscalls/strace/strace-writer.ts';
-import { ALL_ROWS } from '#sentry/syscalls/table.ts';
 import { ALL_CAPABILITIES, initialCredentials } from '#sentry/vfs/credentials.ts';
 import { WALK_DIRECTORY, WALK_FOLLOW, resolve } from '#sentry/vfs/walk.ts';
 import { toText } from '../byte-text.ts';
-import { confineSentry, isolateSentry } from '../confine/sentry.ts';
 import { EXIT_NOT_EXECUTABLE, EXIT_TIMED_OUT, UserError } from '../errors.ts';
-import { createPlatform } from './choose-platform.ts';
-import type { PlatformWish } from './choose-platform.ts';
 import { openDebugLog } from './debug-log.ts';
 import type { LogLine } from './debug-log.ts';
 import { exitStatusOf } from './exit-status.ts';
@@ -39,9 +30,9 @@ import { forwardHostSignal, stopWithInit } from './host-signals.ts';
 import { connectNetwork, openNetwork } from './network.ts';
 import { openCapture, startCapture } from './capture.ts';
 import { userNetworkFiles } from './network-files.ts';
-import { describeMachine, readAuxiliaryFacts } from './machine.ts';
+import { confine, connectGofer, createKernel, endSandbox, openHost } from './sentry.ts';
 import type { SandboxSpec } from './spec.ts';
-import { inheritStandardFiles, installStandardFiles } from './standard-files.ts';
+import { inheritFiles, installFiles } from './standard-files.ts';
 import type { Inherited } from './standard-files.ts';
 import { createTracer } from './strace-output.ts';
 
@@ -61,18 +52,20 @@ function runToEnd(spec: SandboxSpec, log: LogLine | undefined): number {
   const gofer = startGofer(hostRoots(spec), spec.debugLog);
   const network = openNetwork(spec.network);
   const pcap = spec.pcap === null ? -1 : openCapture(spec.pcap);
-  const host = createHost({ debugLog: log });
-  const standardFiles = inheritStandardFiles();
+  const host = openHost(log);
+  const standardFiles = inheritFiles();
   const umask = process.umask();
+  const stopped = stopWithInit();
   const tracer = createTracer(spec.strace);
-  const kernel = createKernel(spec, host, tracer);
+  const { platform, patching, memoryLimit } = spec;
+  const kernel = createKernel(host, { platform, patching, memoryLimit, memoryShown: memoryLimit, tracer, onHostSignal: forwardHostSignal });
   try {
-    // While the gofer still starts. Nothing from here on needs more of the host than serving guests does.
-    for (const line of confineSentry(kernel.platform.name).lines()) host.log(`sentry: ${line}`);
-    const connection = connect(kernel, gofer);
+    // While the gofer still starts.
+    confine(kernel);
+    const connection = connectGofer(kernel, gofer, endSandbox);
     const [link] = connectNetwork(kernel, network);
     const capture = link === undefined || pcap < 0 ? null : startCapture(kernel, link, pcap);
-    const { init, path } = prepareInit(kernel, connection, spec, umask, standardFiles);
+    const { init, path } = prepareInit(kernel, connection, spec, { umask, standardFiles, stopped });
     tracer?.began(path, spec.args, spec.environment.length);
     const timedOut = startTimeout(kernel, spec.timeoutMs);
     installSignalForwarding(host);
@@ -100,41 +93,12 @@ function hostRoots({ root, mounts }: SandboxSpec): MountConfig[] {
   return roots;
 }
 
-function connect(kernel: Kernel, socket: HostFd): GoferConnection {
-  const { host } = kernel;
-  const lost = (reason: string): never => {
-    throw new UserError(`the file server process is lost (${reason}); the sandbox was stopped.`);
-  };
-  const connection = new GoferConnection(host, socket, lost);
-  if (!connection.awaitHello()) throw new UserError('the file server process did not start; --debug-log FILE tells why.');
-  // Its end must end the sandbox at once, not at the next file that a guest asks for.
-  kernel.watch(socket, POLLRDHUP, () => lost('it ended'));
-  for (const line of connection.hello.report) host.log(`gofer: ${line}`);
-  return connection;
-}
-
-function createKernel(spec: SandboxSpec, host: LinuxHost, tracer: StraceWriter | null): Kernel {
-  const table = new SyscallTable(ALL_ROWS, 'x64');
-  const facts = readAuxiliaryFacts();
-  const machine = describeMachine(host.cpuCount, spec.memoryLimit);
-  const onInitStopped = stopWithInit();
-  // The last moment at which a name of the host can be opened: guest processes must be born into the sentry's confinement.
-  isolateSentry();
-  return new Kernel({
-    host,
-    platform: createPlatform(spec.platform, platformWish(spec, tracer !== null), host),
-    dispatch: tracer === null ? (task) => table.dispatch(task) : (task) => table.dispatchTraced(task, tracer),
-    ...facts,
-    memoryLimit: spec.memoryLimit ?? Infinity,
-    machine,
-    onHostSignal: forwardHostSignal,
-    ...(onInitStopped === undefined ? {} : { onInitStopped }),
-    ...(tracer === null ? {} : { onSignal: tracer.signal }),
-  });
-}
-
-function platformWish({ patching, memoryLimit }: SandboxSpec, traced: boolean): PlatformWish {
-  return { sites: patching, keepsAnswers: !traced, memoryLimited: memoryLimit !== null };
+/** What the first process has of the one that started the sandbox. */
+interface FromHost {
+  readonly umask: number;
+  readonly standardFiles: readonly (Inherited | null)[];
+  /** To be told when it stops. */
+  readonly stopped: (() => void) | undefined;
 }
 
 /** The first process with its files, directory and program; it has not run yet. */
@@ -142,27 +106,29 @@ function prepareInit(
   kernel: Kernel,
   connection: GoferConnection,
   spec: SandboxSpec,
-  umask: number,
-  standardFiles: readonly (Inherited | null)[],
+  { umask, standardFiles, stopped }: FromHost,
 ): { init: Task; path: string } {
+  const container = kernel.addContainer('do', { hostname: spec.hostname });
   const { namespace, pts } = buildFileTree(
-    kernel,
+    container,
     connection,
     spec.mounts,
     spec.network.mode === 'user' ? userNetworkFiles(spec.hostname) : [],
   );
   const { uid, gid, groups } = spec.user;
-  const init = createInit(kernel, {
+  const init = createProcess(kernel, container, {
     credentials: initialCredentials(uid, gid, groups, ALL_CAPABILITIES),
     namespace,
     root: namespace.rootPath,
-    hostname: spec.hostname,
     umask,
     // The command is no init: it dies of a signal as it would outside.
     unkillable: false,
+    ...(stopped === undefined ? {} : { outside: { stopped } }),
   });
   if (typeof init === 'number') throw new UserError(`the host gives no process for the guest (${errnoName(-init)}).`);
-  installStandardFiles(kernel, init, pts, standardFiles);
+  const hostFiles = new HostFiles(kernel.host, kernel);
+  hostFiles.registerWith(namespace.vfs.special);
+  installFiles(hostFiles, init, pts, standardFiles);
   enterDirectory(init, spec.cwd);
   const program = findProgram(init, spec.args[0]!, spec.environment);
   const loaded = execve(init, { ...program, args: spec.args, environment: spec.environment });
@@ -186,7 +152,7 @@ function startTimeout(kernel: Kernel, milliseconds: number | null): () => boolea
   if (milliseconds === null) return () => false;
   const timer = new Timer(() => {
     expired = true;
-    if (kernel.init !== null) exitGroup(kernel.init, SIGKILL);
+    if (kernel.first?.init) exitGroup(kernel.first.init, SIGKILL);
   });
   kernel.timers.set(timer, kernel.host.monotonicNs() + milliseconds * 1e6);
   return () => expired;

@@ -1,5 +1,5 @@
 /**
- * The guest's descriptors 0, 1 and 2: what tsvisor inherited, looked at while names can still be opened.
+ * The descriptors a guest process starts with: what tsvisor inherited or was sent, looked at while names can still be opened.
  *
  * A pipe or terminal is opened once more through /proc/self/fd with O_NONBLOCK: the new description is ours alone, so the flag does not
  * change how the caller's shell sees it, and a guest that writes faster than the reader reads cannot block the sentry.
@@ -7,8 +7,7 @@
 import { fstatSync, openSync, readFileSync } from 'node:fs';
 import type { HostFd } from '#platform/contract/host.ts';
 import type { DevptsFileSystem } from '#sentry/fs/devpts/devpts-file-system.ts';
-import { HostFiles } from '#sentry/fs/host-file/host-files.ts';
-import type { Kernel } from '#sentry/kernel/kernel.ts';
+import type { HostFiles } from '#sentry/fs/host-file/host-files.ts';
 import type { Task } from '#sentry/kernel/task.ts';
 import type { TerminalControl } from '#sentry/kernel/terminal/terminal-control.ts';
 import { adoptTerminal } from '#sentry/kernel/terminal/terminals.ts';
@@ -20,45 +19,7 @@ import { O_ACCMODE, O_APPEND, O_NOCTTY, O_NONBLOCK, O_RDWR } from '#sentry/abi/f
 import { UserError } from '../errors.ts';
 
 const STANDARD_FILES = [0, 1, 2];
-const NAMES = ['input', 'output', 'error'];
-
-/** The three descriptors, in order; null for one that the caller closed. To be called before the sentry is isolated. */
-export function inheritStandardFiles(): readonly (Inherited | null)[] {
-  return STANDARD_FILES.map(inherit);
-}
-
-/**
- * Gives `init` its descriptors. A terminal gets a name in `pts` and becomes the controlling terminal, so that tty(1) and job control find it.
- */
-export function installStandardFiles(
-  kernel: Kernel,
-  init: Task,
-  pts: DevptsFileSystem,
-  inheritedFiles: readonly (Inherited | null)[],
-): HostFiles {
-  const { credentials, fs } = init;
-  const files = new HostFiles(kernel.host, kernel, credentials);
-  const hasTerminal = inheritedFiles.some((inherited) => inherited !== null && files.isTerminal(inherited.fd));
-  const jobs = hasTerminal ? adoptTerminal(pts, init, () => (dentry, flags) => files.openTerminal(dentry, flags)) : null;
-  if (typeof jobs === 'number') throw new UserError(`cannot pass on the terminal (${errnoName(-jobs)}).`);
-  for (const fd of STANDARD_FILES) {
-    const inherited = inheritedFiles[fd] ?? null;
-    if (inherited === null) continue;
-    const file = openInherited(files, init, inherited, jobs);
-    if (typeof file === 'number') throw new UserError(`cannot pass on standard ${NAMES[fd]} (${errnoName(-file)}).`);
-    init.files.replace(fd, file, false);
-  }
-  files.registerWith(fs.namespace.vfs.special);
-  return files;
-}
-
-function openInherited(files: HostFiles, init: Task, { fd, flags }: Inherited, jobs: TerminalControl | null): FileDescription | number {
-  const isTerminal = jobs !== null && files.isTerminal(fd);
-  const file = files.open(fd, flags, jobs);
-  if (typeof file === 'number' || !isTerminal || (flags & O_ACCMODE) !== O_RDWR) return file;
-  // By its name, so that the guest's descriptors lead to /dev/pts. What was opened first stays with `files`, for /dev/tty.
-  return open(init, null, `/dev/pts/${deviceMinor(jobs.device)}`, flags | O_NOCTTY, 0, 0);
-}
+const NAMES = ['standard input', 'standard output', 'standard error'];
 
 export interface Inherited {
   readonly fd: HostFd;
@@ -66,8 +27,74 @@ export interface Inherited {
   readonly flags: number;
 }
 
+/** The first three descriptors, in order, and as many more as are to be `preserved`; null for one that the caller closed. To be called before the sentry is isolated. */
+export function inheritFiles(preserved = 0): readonly (Inherited | null)[] {
+  return Array.from({ length: STANDARD_FILES.length + preserved }, (_, fd) => inheritFile(fd));
+}
+
+/** What a process was given. */
+export interface InstalledFiles {
+  /** Number of its terminal in /dev/pts, or null. */
+  readonly terminal: number | null;
+  /** Lets go of what the process does not have open itself. For one whose sandbox lives on. */
+  readonly release: () => void;
+}
+
+/**
+ * Gives `task` its descriptors, in their order. A terminal gets a name in `pts` and becomes the controlling terminal, so that tty(1) and job control find it.
+ */
+export function installFiles(
+  files: HostFiles,
+  task: Task,
+  pts: DevptsFileSystem,
+  inheritedFiles: readonly (Inherited | null)[],
+): InstalledFiles {
+  const hasTerminal = inheritedFiles.some((inherited) => inherited !== null && files.isTerminal(inherited.fd));
+  const terminal = hasTerminal ? adoptTerminal(pts, task, (jobs) => (dentry, flags) => files.openTerminal(jobs, dentry, flags)) : null;
+  if (typeof terminal === 'number') throw new UserError(`cannot pass on the terminal (${errnoName(-terminal)}).`);
+  const kept: FileDescription[] = [];
+  inheritedFiles.forEach((inherited, fd) => {
+    if (inherited === null) return;
+    const file = openInherited(files, task, inherited, terminal, kept);
+    if (typeof file === 'number') throw new UserError(`cannot pass on ${NAMES[fd] ?? `descriptor ${fd}`} (${errnoName(-file)}).`);
+    task.files.replace(fd, file, false);
+  });
+  const index = terminal === null ? null : deviceMinor(terminal.device);
+  return {
+    terminal: index,
+    release: () => {
+      for (const file of kept) file.release();
+      if (index !== null) pts.release(index);
+    },
+  };
+}
+
+/** `kept`: descriptions that the process does not get. */
+function openInherited(
+  files: HostFiles,
+  task: Task,
+  { fd, flags }: Inherited,
+  terminal: TerminalControl | null,
+  kept: FileDescription[],
+): FileDescription | number {
+  const isTerminal = terminal !== null && files.isTerminal(fd);
+  const file = files.open(fd, flags, task.credentials, terminal);
+  if (typeof file === 'number' || !isTerminal || (flags & O_ACCMODE) !== O_RDWR) return file;
+  // By its name, so that the guest's descriptors lead to /dev/pts; unless the tree has something else there, or nothing.
+  const named = open(task, null, `/dev/pts/${deviceMinor(terminal.device)}`, flags | O_NOCTTY | O_NONBLOCK, 0, 0);
+  if (typeof named === 'number') return file;
+  if (named.inode.rdev !== terminal.device) {
+    named.release();
+    return file;
+  }
+  // What was opened first stays, for /dev/tty.
+  kept.push(file);
+  named.flags &= ~O_NONBLOCK;
+  return named;
+}
+
 /** null when the caller closed it. */
-function inherit(fd: number): Inherited | null {
+function inheritFile(fd: number): Inherited | null {
   let flags: number;
   try {
     flags = Number.parseInt(/^flags:\s*([0-7]+)/m.exec(readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1'))![1]!, 8);

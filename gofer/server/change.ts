@@ -28,6 +28,7 @@ import {
   S_IFMT,
   S_IFREG,
   S_ISGID,
+  S_IFSOCK,
   S_ISUID,
 } from '#sentry/abi/fs.ts';
 import { putI64 } from '#sentry/abi/layout.ts';
@@ -128,7 +129,8 @@ export function mknod(server: Server, request: ValueOf<typeof Mknod.request>, re
   const type = mode & S_IFMT;
   const refused = server.checkNewFid(newFid) || server.checkMode(mode & ~S_IFMT);
   if (refused < 0) return refused;
-  if (type !== S_IFREG && type !== S_IFIFO) return -EPERM;
+  // A socket made by mknod is but a name: whoever connects to it on the host is refused. The sentry knows who is bound to it inside.
+  if (type !== S_IFREG && type !== S_IFIFO && type !== S_IFSOCK) return -EPERM;
   const error = mknodat(parent, server.nameAt(name), mode, 0);
   if (error < 0) return error;
   return finishNew(server, server.openPath(parent, name), mode, request, directory, reply);

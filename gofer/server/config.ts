@@ -8,6 +8,8 @@ export interface MountConfig {
   /** Absolute path on the host; links in it are followed once, at the start. */
   readonly path: string;
   readonly readOnly: boolean;
+  /** Whether what is mounted below it on the host is shown too (by default it is). Needs the right to mount. */
+  readonly recursive?: boolean;
 }
 
 export interface GoferConfig {
@@ -41,6 +43,7 @@ function isId(value: unknown): value is number {
 
 function isMount(value: unknown): value is MountConfig {
   if (typeof value !== 'object' || value === null) return false;
-  const { path, readOnly } = value as Record<string, unknown>;
+  const { path, readOnly, recursive } = value as Record<string, unknown>;
+  if (recursive !== undefined && typeof recursive !== 'boolean') return false;
   return typeof path === 'string' && path.startsWith('/') && !path.includes('\0') && path.length < 4096 && typeof readOnly === 'boolean';
 }

@@ -55,8 +55,8 @@ export function openRoots(mounts: readonly MountConfig[]): OpenedRoots | { reado
   const roots: Root[] = [];
   const served: Device[] = [];
   let detached = true;
-  for (const { path, readOnly } of mounts) {
-    let fd = openDetached(path, readOnly);
+  for (const { path, readOnly, recursive } of mounts) {
+    let fd = openDetached(path, readOnly, recursive === false ? 0 : AT_RECURSIVE);
     if (fd < 0) {
       detached = false;
       fd = openat(AT_FDCWD, pathAt(path), O_PATH | O_CLOEXEC, 0);
@@ -90,9 +90,9 @@ function devicesOfDev(served: readonly Device[]): Device[] {
     .filter((device) => !open.some(({ major, minor }) => major === device.major && minor === device.minor));
 }
 
-/** A detached copy of the tree at `path`, or -errno. */
-function openDetached(path: string, readOnly: boolean): number {
-  const fd = systemCall(SYS_OPEN_TREE, AT_FDCWD, pathAt(path), OPEN_TREE_CLONE | O_CLOEXEC | AT_RECURSIVE);
+/** A detached copy of the tree at `path`, or -errno. `recursive`: AT_RECURSIVE, or 0 for the mount that `path` lies on alone. */
+function openDetached(path: string, readOnly: boolean, recursive: number): number {
+  const fd = systemCall(SYS_OPEN_TREE, AT_FDCWD, pathAt(path), OPEN_TREE_CLONE | O_CLOEXEC | recursive);
   if (fd < 0) return fd;
   const wanted = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (readOnly ? MOUNT_ATTR_RDONLY : 0);
   memory.bytes.fill(0, ATTRIBUTES, ATTRIBUTES + MOUNT_ATTR_SIZE);

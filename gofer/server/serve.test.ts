@@ -48,6 +48,7 @@ import {
   S_IFIFO,
   S_IFLNK,
   S_IFMT,
+  S_IFSOCK,
   S_IFREG,
 } from '#sentry/abi/fs.ts';
 import { isName } from '#gofer/protocol/codec.ts';
@@ -332,6 +333,7 @@ describe('changing', () => {
   test('mkdir, mknod, symlink, link', () => {
     expect(gofer.ask(Mkdir, { directory: RW, name: 'd', ...owner, mode: 0o1777, newFid: 5 }).body.attributes.mode).toBe(S_IFDIR | 0o1777);
     expect(gofer.ask(Mknod, { directory: 5, name: 'f', ...owner, mode: S_IFIFO | 0o600 }).body.attributes.mode).toBe(S_IFIFO | 0o600);
+    expect(gofer.ask(Mknod, { directory: 5, name: 's', ...owner, mode: S_IFSOCK | 0o600 }).body.attributes.mode).toBe(S_IFSOCK | 0o600);
     expect(gofer.ask(Mknod, { directory: 5, name: 'c', ...owner, mode: S_IFCHR | 0o600 }).errno).toBe(EPERM);
     expect(gofer.ask(Symlink, { directory: 5, name: 'l', target: '/etc/passwd', uid: 7, gid: 7 }).body.attributes.mode & S_IFMT).toBe(
       S_IFLNK,
@@ -343,7 +345,7 @@ describe('changing', () => {
     expect(gofer.ask(Link, { fid: 7, directory: 5, name: 'hard-link' }).errno).toBe(0);
     expect(lstatSync(join(root, 'd/hard-link')).isSymbolicLink()).toBe(true);
     expect(gofer.ask(Link, { fid: 5, directory: RW, name: 'd2' }).errno).toBe(EPERM);
-    expect(readdirSync(join(root, 'd')).toSorted()).toEqual(['f', 'hard', 'hard-link', 'l']);
+    expect(readdirSync(join(root, 'd')).toSorted()).toEqual(['f', 'hard', 'hard-link', 'l', 's']);
   });
 
   test('unlink and rename', () => {

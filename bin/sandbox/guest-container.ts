@@ -1,0 +1,148 @@
+/**
+ * A container inside its sentry: made from its configuration, started, signalled, paused, joined by further processes, and over when its first
+ * process is. What verbs ask of it (container-verbs.ts) is a method here; which of them is allowed when is the table of bin/oci/lifecycle/state-machine.ts.
+ */
+import type { HostFd } from '#platform/contract/host.ts';
+import { ESRCH } from '#sentry/abi/errno.ts';
+import { SIGKILL } from '#sentry/abi/signal.ts';
+import { discardProcess } from '#sentry/kernel/boot.ts';
+import type { Container } from '#sentry/kernel/container.ts';
+import { killContainer, killFromOutside } from '#sentry/kernel/container-signals.ts';
+import type { Task } from '#sentry/kernel/task.ts';
+import { UserError } from '../errors.ts';
+import type { ContainerConfig, ProcessConfig } from '../oci/config/types.ts';
+import type { GuestStatus } from '../oci/control/protocol.ts';
+import type { ContainerTree } from './container-tree.ts';
+import type { Client } from './control-server.ts';
+import { exitStatusOf } from './exit-status.ts';
+import { forwardSignal } from './host-signals.ts';
+import { checkProgram, loadProgram, makeProcess } from './guest-process.ts';
+import type { GuestProcess, ProcessPlace } from './guest-process.ts';
+import type { Inherited } from './standard-files.ts';
+
+/** Status of a verb that could not do it. */
+const EXIT_FAILED = 1;
+
+export interface GuestContainerOptions {
+  readonly config: ContainerConfig;
+  readonly place: ProcessPlace;
+  readonly inherited: readonly (Inherited | null)[];
+  /** What each new process gets before it runs: the container's system call filter. */
+  readonly prepare: (task: Task) => void;
+}
+
+export class GuestContainer {
+  readonly config: ContainerConfig;
+  private readonly place: ProcessPlace;
+  private readonly init: GuestProcess;
+  private readonly prepare: (task: Task) => void;
+  private isStarted = false;
+  private isPaused = false;
+  /** Told the exit status when it has ended. */
+  private readonly waiters: ((status: number) => void)[] = [];
+  private exitStatus: number | null = null;
+
+  /** Makes its first process, and sees whether there will be a program for it. Throws UserError. */
+  constructor({ config, place, inherited, prepare }: GuestContainerOptions) {
+    if (config.process === null) throw new UserError('config.json: process is missing', EXIT_FAILED);
+    this.config = config;
+    this.place = place;
+    this.prepare = prepare;
+    place.container.onEnd = (waitStatus) => this.finish(exitStatusOf(waitStatus));
+    this.init = makeProcess(place, config.process, inherited, {});
+    const { terminal } = this.init.installed;
+    if (terminal !== null) place.tree.showConsole(terminal);
+    checkProgram(this.init.task, config.process);
+  }
+
+  get container(): Container {
+    return this.place.container;
+  }
+
+  get tree(): ContainerTree {
+    return this.place.tree;
+  }
+
+  get process(): ProcessConfig {
+    return this.config.process!;
+  }
+
+  get status(): GuestStatus {
+    if (this.exitStatus !== null) return 'stopped';
+    if (!this.isStarted) return 'created';
+    return this.isPaused ? 'paused' : 'running';
+  }
+
+  /** Runs the configured program. One that cannot be run is the end of the container. */
+  start(): void {
+    const { task } = this.init;
+    try {
+      loadProgram(task, this.process);
+    } catch (error) {
+      discardProcess(task);
+      throw error;
+    }
+    this.prepare(task);
+    this.isStarted = true;
+    task.kernel.start(task);
+  }
+
+  /** Whether there was anybody to take it. */
+  kill(signal: number, all: boolean): boolean {
+    // Before it was started there is nobody who could handle a signal: it ends as the host's process of runc does.
+    const effective = this.isStarted ? signal : SIGKILL;
+    return killContainer(this.container, signal === 0 ? 0 : effective, all ? 'all' : 'init') !== -ESRCH;
+  }
+
+  pause(): void {
+    this.isPaused = true;
+  }
+
+  resume(): void {
+    this.isPaused = false;
+  }
+
+  /** Another process, whose host-visible one is at the other end of `client`. Returns its number inside. */
+  exec(config: ProcessConfig, inherited: readonly (Inherited | null)[], client: Client): number {
+    const guest = makeProcess(this.place, config, inherited, { exited: (waitStatus) => ended(exitStatusOf(waitStatus)) });
+    const { task, installed } = guest;
+    const ended = (status: number): void => {
+      installed.release();
+      client.tellExit(status);
+    };
+    try {
+      loadProgram(task, config);
+    } catch (error) {
+      client.onGone = null;
+      discardProcess(task);
+      throw error;
+    }
+    this.prepare(task);
+    client.onSignal = (signo) => forwardSignal(task.group, signo);
+    client.onGone = () => killFromOutside(task.group, SIGKILL);
+    task.kernel.start(task);
+    return task.group.pid;
+  }
+
+  /** `told` is called with the exit status when the container has ended, or at once if it has. */
+  whenEnded(told: (status: number) => void): void {
+    if (this.exitStatus !== null) told(this.exitStatus);
+    else this.waiters.push(told);
+  }
+
+  private finish(status: number): void {
+    this.exitStatus = status;
+    this.init?.installed.release();
+    for (const told of this.waiters) told(status);
+  }
+}
+
+/** Descriptors that came with a request, and how they were opened. */
+export function inheritedFrom(
+  descriptors: readonly HostFd[],
+  standard: readonly (number | null)[],
+  preserved: readonly number[],
+): (Inherited | null)[] {
+  let next = 0;
+  return [...standard, ...preserved].map((flags) => (flags === null ? null : { fd: descriptors[next++]!, flags }));
+}

@@ -1,0 +1,147 @@
+/**
+ * A process of a container as its configuration describes it (OCI runtime specification, config.md "process"): the container's own, or one that is
+ * started beside it.
+ *
+ *     const guest = makeProcess(place, process, files, outside);       // it has not run, and has no program yet
+ *     checkProgram(guest.task, process);                               // whether there will be one
+ *     loadProgram(guest.task, process);
+ *     kernel.start(guest.task);
+ *
+ * Messages about the program are those of Go's os/exec, for container managers look for them to tell 126 and 127 from other failures.
+ */
+import { EACCES, ENOENT, errnoName } from '#sentry/abi/errno.ts';
+import { createProcess, discardProcess } from '#sentry/kernel/boot.ts';
+import type { Container } from '#sentry/kernel/container.ts';
+import { execve } from '#sentry/kernel/exec/exec.ts';
+import type { Task } from '#sentry/kernel/task.ts';
+import type { OutsideParent } from '#sentry/kernel/thread-group.ts';
+import { NO_CAPABILITIES } from '#sentry/vfs/credentials.ts';
+import type { Credentials } from '#sentry/vfs/credentials.ts';
+import { WALK_DIRECTORY, WALK_FOLLOW, resolve } from '#sentry/vfs/walk.ts';
+import type { HostFiles } from '#sentry/fs/host-file/host-files.ts';
+import { toText } from '../byte-text.ts';
+import { errnoText } from '../errno-text.ts';
+import { EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, UserError } from '../errors.ts';
+import type { CapabilitiesConfig, ProcessConfig } from '../oci/config/types.ts';
+import type { ContainerTree } from './container-tree.ts';
+import { searchProgram } from './find-program.ts';
+import type { FoundProgram } from './find-program.ts';
+import { homeDirectory } from './home-directory.ts';
+import { installFiles } from './standard-files.ts';
+import type { Inherited, InstalledFiles } from './standard-files.ts';
+
+/** Status of a verb that could not do it. */
+const EXIT_FAILED = 1;
+const UMASK_DEFAULT = 0o022;
+
+/** Where processes of a container are made. */
+export interface ProcessPlace {
+  readonly container: Container;
+  readonly tree: ContainerTree;
+  readonly files: HostFiles;
+  readonly personality: number;
+}
+
+export interface GuestProcess {
+  readonly task: Task;
+  readonly installed: InstalledFiles;
+}
+
+/** Throws UserError where the host gives no process or the working directory cannot be entered. */
+export function makeProcess(
+  { container, tree, files, personality }: ProcessPlace,
+  config: ProcessConfig,
+  inherited: readonly (Inherited | null)[],
+  outside: OutsideParent,
+): GuestProcess {
+  const { namespace } = tree;
+  const task = createProcess(container.kernel, container, {
+    credentials: credentialsOf(config),
+    namespace,
+    root: namespace.rootPath,
+    umask: config.user.umask ?? UMASK_DEFAULT,
+    limits: config.rlimits.map(({ resource, soft, hard }) => [resource, soft, hard] as const),
+    oomScoreAdj: config.oomScoreAdj ?? 0,
+    personality,
+    outside,
+  });
+  if (typeof task === 'number')
+    throw new UserError(`unable to start container process: no process can be made (${errnoName(-task)})`, EXIT_FAILED);
+  try {
+    const installed = installFiles(files, task, tree.pts, inherited);
+    enter(task, config.cwd);
+    return { task, installed };
+  } catch (error) {
+    discardProcess(task);
+    throw error;
+  }
+}
+
+/** Throws UserError, in the words that managers know, where `process` would find nothing to execute. */
+export function checkProgram(task: Task, config: ProcessConfig): void {
+  programOf(task, config).file.release();
+}
+
+/** Gives `task` its program. Throws UserError as above. */
+export function loadProgram(task: Task, config: ProcessConfig): void {
+  const program = programOf(task, config);
+  const loaded = execve(task, { ...program, args: config.args, environment: environmentOf(task, config) });
+  if (loaded < 0)
+    throw new UserError(`unable to start container process: exec ${toText(config.args[0]!)}: ${errnoText(-loaded)}`, EXIT_NOT_EXECUTABLE);
+}
+
+function programOf(task: Task, { args, env }: ProcessConfig): FoundProgram {
+  const name = args[0]!;
+  const found = searchProgram(task, name, env);
+  if (typeof found !== 'number') return found;
+  const shown = toText(name);
+  const quoted = `unable to start container process: exec: ${JSON.stringify(shown)}`;
+  if (found === -ENOENT) {
+    if (!name.includes('/')) throw new UserError(`${quoted}: executable file not found in $PATH`, EXIT_NOT_FOUND);
+    throw new UserError(`${quoted}: stat ${shown}: no such file or directory`, EXIT_NOT_FOUND);
+  }
+  if (found === -EACCES) throw new UserError(`${quoted}: permission denied`, EXIT_NOT_EXECUTABLE);
+  throw new UserError(`${quoted}: ${errnoText(-found)}`, EXIT_NOT_EXECUTABLE);
+}
+
+/** HOME is that of the user where the configuration has none. */
+function environmentOf(task: Task, { env, user }: ProcessConfig): readonly string[] {
+  return env.some((entry) => entry.startsWith('HOME=')) ? env : [...env, `HOME=${homeDirectory(task, user.uid)}`];
+}
+
+function enter(task: Task, cwd: string): void {
+  const place = resolve(task, null, cwd, WALK_FOLLOW | WALK_DIRECTORY);
+  if (typeof place === 'number') {
+    throw new UserError(
+      `unable to start container process: chdir to cwd (${JSON.stringify(toText(cwd))}) set in config.json failed: ${errnoText(-place)}`,
+      EXIT_FAILED,
+    );
+  }
+  task.fs.setCwd(place);
+}
+
+const NOTHING: CapabilitiesConfig = {
+  bounding: NO_CAPABILITIES,
+  effective: NO_CAPABILITIES,
+  inheritable: NO_CAPABILITIES,
+  permitted: NO_CAPABILITIES,
+  ambient: NO_CAPABILITIES,
+};
+
+/** Before execve(2), which makes of them what it makes of any process's. */
+function credentialsOf({ user: { uid, gid, additionalGids }, capabilities, noNewPrivileges }: ProcessConfig): Credentials {
+  return {
+    uid,
+    euid: uid,
+    suid: uid,
+    fsuid: uid,
+    gid,
+    egid: gid,
+    sgid: gid,
+    fsgid: gid,
+    groups: additionalGids,
+    ...(capabilities ?? NOTHING),
+    securebits: 0,
+    noNewPrivs: noNewPrivileges,
+  };
+}
