@@ -16,7 +16,7 @@ export const tsvisor = join(repository, 'bin/tsvisor');
 const platform = process.env.TSVISOR_TEST_PLATFORM;
 
 /** With TSVISOR_TEST_UID set, everything runs as that user instead of as root, on Linux and inside. */
-const uid = process.env.TSVISOR_TEST_UID === undefined ? {} : userIds(Number(process.env.TSVISOR_TEST_UID));
+export const userUnderTest = process.env.TSVISOR_TEST_UID === undefined ? {} : userIds(Number(process.env.TSVISOR_TEST_UID));
 
 function userIds(id: number): { uid: number; gid: number } {
   if (!Number.isInteger(id) || id < 0) throw new Error('TSVISOR_TEST_UID is not a user number');
@@ -79,7 +79,7 @@ function run(command: readonly string[], options: RunOptions): Promise<Outcome> 
     cwd: options.cwd ?? '/',
     detached: true,
     stdio: 'pipe',
-    ...uid,
+    ...userUnderTest,
   });
   return new Promise((resolve, reject) => {
     const out: Buffer[] = [];

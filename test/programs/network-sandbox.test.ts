@@ -8,39 +8,16 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { inScratch } from '../harness/expect-same.ts';
+import { VethNetwork } from '../harness/outside-networks.ts';
 import { insideCommand, runNative } from '../harness/run.ts';
 
-const id = process.pid % 10_000;
-const namespace = `tsv${id}`;
-const [outer, inner] = [`tsva${id}`, `tsvb${id}`];
-const subnet = `10.${100 + (id % 100)}.${Math.floor(id / 100)}`;
+const network = new VethNetwork();
+const { isPossible, namespace, outside, guest } = network;
+beforeAll(() => isPossible && network.open());
+afterAll(() => network.close());
 
-const ip = (...args: readonly string[]) => spawnSync('ip', args).status === 0;
-const inNamespace = (...args: readonly string[]) => ip('netns', 'exec', namespace, 'ip', ...args);
-
-/** Not when the tests are repeated as an ordinary user. */
-const isRoot = process.getuid?.() === 0 && process.env.TSVISOR_TEST_UID === undefined;
-const isPossible = isRoot && ip('netns', 'add', namespace) && ip('link', 'add', outer, 'type', 'veth', 'peer', 'name', inner);
-
-beforeAll(() => {
-  if (!isPossible) return;
-  ip('link', 'set', inner, 'netns', namespace);
-  ip('addr', 'add', `${subnet}.1/24`, 'dev', outer);
-  ip('link', 'set', outer, 'up');
-  inNamespace('link', 'set', inner, 'up');
-});
-
-afterAll(() => {
-  ip('link', 'del', outer);
-  ip('netns', 'del', namespace);
-});
-
-/** Addresses are taken away by each run. */
 function runInNamespace(script: string, args: readonly string[] = []) {
-  inNamespace('addr', 'add', `${subnet}.2/24`, 'dev', inner);
-  inNamespace('route', 'add', 'default', 'via', `${subnet}.1`);
-  const command = insideCommand(['python3', '-c', `import socket, hashlib\n${script}`], ['--net=sandbox', ...args]);
-  return runNative(['ip', 'netns', 'exec', namespace, ...command], { timeoutMs: 60_000 });
+  return runNative(network.command(['python3', '-c', `import socket, hashlib\n${script}`], {}, args), { timeoutMs: 60_000 });
 }
 
 async function listen(server: Server): Promise<{ port: number; close: () => void }> {
@@ -49,7 +26,7 @@ async function listen(server: Server): Promise<{ port: number; close: () => void
     sockets.add(socket);
     socket.on('error', () => undefined);
   });
-  await new Promise<void>((done) => server.listen(0, `${subnet}.1`, done));
+  await new Promise<void>((done) => server.listen(0, outside, done));
   const close = () => {
     for (const socket of sockets) socket.destroy();
     server.close();
@@ -63,24 +40,24 @@ describe.skipIf(!isPossible)('over a veth', () => {
     const outcome = await runInNamespace(`
 import threading, os
 data = os.urandom(1 << 20) * 20
-s = socket.create_connection(('${subnet}.1', ${port}), 20)
+s = socket.create_connection(('${outside}', ${port}), 20)
 print(s.getsockname()[0])
 t = threading.Thread(target=lambda: (s.sendall(data), s.shutdown(socket.SHUT_WR)))
 t.start()
 back = b''.join(iter(lambda: s.recv(1 << 20), b''))
 print(back == data)
-try: socket.create_connection(('${subnet}.1', 9), 10)
+try: socket.create_connection(('${outside}', 9), 10)
 except OSError as e: print(type(e).__name__)`);
     close();
     expect(outcome.stderr).toBe('');
-    expect(outcome.stdout).toBe(`${subnet}.2\nTrue\nConnectionRefusedError\n`);
+    expect(outcome.stdout).toBe(`${guest}\nTrue\nConnectionRefusedError\n`);
   });
 
   test('a capture holds what crossed', async () => {
     const { port, close } = await listen(createServer((socket) => socket.end('a word to find')));
     await inScratch(async (directory) => {
       const file = join(directory, 'pcap');
-      const outcome = await runInNamespace(`print(socket.create_connection(('${subnet}.1', ${port}), 20).recv(100))`, ['--pcap', file]);
+      const outcome = await runInNamespace(`print(socket.create_connection(('${outside}', ${port}), 20).recv(100))`, ['--pcap', file]);
       expect(outcome.stdout).toBe("b'a word to find'\n");
       const capture = readFileSync(file);
       expect(capture.readUInt32LE(0)).toBe(0xa1b2_3c4d);
@@ -88,6 +65,13 @@ except OSError as e: print(type(e).__name__)`);
     });
     close();
   });
+});
+
+test.skipIf(!isPossible)('leaves the namespace its addresses and routes, and the host does not answer for them', () => {
+  const inside = (...args: readonly string[]) => spawnSync('ip', ['-n', namespace, ...args], { encoding: 'utf8' }).stdout;
+  expect(inside('addr')).toContain(`inet ${guest}/24`);
+  expect(inside('route')).toContain(`default via ${outside}`);
+  expect(spawnSync('ping', ['-c1', '-W1', guest]).status).toBe(1);
 });
 
 test.skipIf(!isPossible)('is refused where it would take the connection of the host', async () => {

@@ -1,0 +1,92 @@
+/**
+ * The two ways in which a sandbox is joined to a network outside, each with an outside made by the test: `sandbox`, a veth pair whose one end lies in a
+ * namespace of its own (needs root), and `user`, the host's loopback interface through the gateway.
+ *
+ *     const network = vethNetwork();  network.open();
+ *     insideCommand(…) → network.command(['curl', …], { calls: [80] });    // servers outside listen at network.listenAt, the guest calls network.outside
+ *     network.close();
+ */
+import { spawnSync } from 'node:child_process';
+import { insideCommand } from './run.ts';
+
+/** Ports that the program inside listens on, and ports outside that it calls. */
+export interface Ports {
+  readonly serves?: readonly number[];
+  readonly calls?: readonly number[];
+}
+
+export interface OutsideNetwork {
+  readonly mode: 'sandbox' | 'user';
+  /** Address that servers outside listen on. */
+  readonly listenAt: string;
+  /** The same address as seen from inside. */
+  readonly outside: string;
+  /** Address at which those outside reach a server inside. */
+  readonly guest: string;
+  readonly isPossible: boolean;
+  open(): void;
+  close(): void;
+  /** The argument vector that runs `command` inside with this network. */
+  command(command: readonly string[], ports?: Ports, args?: readonly string[]): string[];
+}
+
+const ip = (...args: readonly string[]) => spawnSync('ip', args).status === 0;
+
+/** Not when the tests are repeated as an ordinary user. */
+const isRoot = process.getuid?.() === 0 && process.env.TSVISOR_TEST_UID === undefined;
+
+export class VethNetwork implements OutsideNetwork {
+  readonly mode = 'sandbox';
+  readonly listenAt: string;
+  readonly outside: string;
+  readonly guest: string;
+  readonly isPossible: boolean;
+  readonly namespace: string;
+  readonly outerDevice: string;
+  readonly innerDevice: string;
+
+  /** Names and addresses differ between test files that run at once. */
+  constructor() {
+    const id = process.pid % 10_000;
+    this.namespace = `tsv${id}`;
+    [this.outerDevice, this.innerDevice] = [`tsva${id}`, `tsvb${id}`];
+    const subnet = `10.${100 + (id % 100)}.${Math.floor(id / 100)}`;
+    [this.outside, this.listenAt, this.guest] = [`${subnet}.1`, `${subnet}.1`, `${subnet}.2`];
+    this.isPossible = isRoot && ip('netns', 'add', this.namespace) && ip('netns', 'del', this.namespace);
+  }
+
+  open(): void {
+    const inside = (...args: readonly string[]) => ip('-n', this.namespace, ...args);
+    ip('netns', 'add', this.namespace);
+    ip('link', 'add', this.outerDevice, 'type', 'veth', 'peer', 'name', this.innerDevice, 'netns', this.namespace);
+    ip('addr', 'add', `${this.outside}/24`, 'dev', this.outerDevice);
+    ip('link', 'set', this.outerDevice, 'up');
+    inside('addr', 'add', `${this.guest}/24`, 'dev', this.innerDevice);
+    inside('link', 'set', this.innerDevice, 'up');
+    inside('route', 'add', 'default', 'via', this.outside);
+  }
+
+  close(): void {
+    ip('link', 'del', this.outerDevice);
+    ip('netns', 'del', this.namespace);
+  }
+
+  command(command: readonly string[], _?: Ports, args: readonly string[] = []): string[] {
+    return ['ip', 'netns', 'exec', this.namespace, ...insideCommand(command, ['--net=sandbox', ...args])];
+  }
+}
+
+export const userNetwork: OutsideNetwork = {
+  mode: 'user',
+  listenAt: '127.0.0.1',
+  outside: '10.0.2.2',
+  guest: '127.0.0.1',
+  isPossible: true,
+  open: () => undefined,
+  close: () => undefined,
+  command(command, { serves = [], calls = [] } = {}, args = []) {
+    const allowed = calls.flatMap((port) => ['--net-allow', `127.0.0.1:${port}`]);
+    const published = serves.flatMap((port) => ['--publish', `${port}:${port}`]);
+    return insideCommand(command, ['--net=user', ...allowed, ...published, ...args]);
+  },
+};
