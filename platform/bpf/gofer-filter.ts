@@ -8,8 +8,8 @@
 import type { Filter, Rule } from './assembler.ts';
 import { NODE_RULES } from './node-rules.ts';
 
-/** In mknodat's mode: a character or block device, or a socket. */
-const NOT_FILE_OR_FIFO = 0o060000;
+/** In mknodat's mode: set for character and block devices, and for nothing else that can be made. */
+const DEVICE = 0o020000;
 const SOL_SOCKET = 1;
 const SO_SNDTIMEO = 21;
 
@@ -32,8 +32,8 @@ const CHANGING: readonly Rule[] = [
   {
     nr: 259,
     name: 'mknodat',
-    reason: 'regular files and FIFOs; device nodes and sockets are not made',
-    when: [{ argument: 2, bitsClear: NOT_FILE_OR_FIFO }],
+    reason: 'regular files, FIFOs, and sockets that nobody on the host listens on; device nodes are not made',
+    when: [{ argument: 2, bitsClear: DEVICE }],
   },
   { nr: 263, name: 'unlinkat', reason: 'unlink and rmdir' },
   { nr: 264, name: 'renameat', reason: 'rename without flags, as the C library does it' },
