@@ -23,6 +23,7 @@ export interface Attributes {
   mask: number;
   mode: number;
   nlink: number;
+  /** UNMAPPED_ID: somebody without a number inside the container. */
   uid: number;
   gid: number;
   /** All 64 bits of the inode number count for identity: two words. */

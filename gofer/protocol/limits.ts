@@ -16,6 +16,8 @@ export const XATTR_VALUE_MAX = 57_344;
 export const RELEASES_MAX = 1_024;
 /** Most fids a server ever offers; it says the actual number in its hello. */
 export const FIDS_MAX = 4_096;
+/** Ranges of a mapping of users or groups (Linux UID_GID_MAP_MAX_EXTENTS). */
+export const ID_RANGES_MAX = 340;
 /** Roots one gofer serves. */
 export const MOUNTS_MAX = 256;
 /** Lines in the hello that say how the gofer is confined, and their length. */

@@ -30,7 +30,7 @@ import {
   XATTR_VALUE_MAX,
 } from './limits.ts';
 
-export const PROTOCOL_VERSION = 3;
+export const PROTOCOL_VERSION = 4;
 
 export const HEADER_SIZE = 8;
 /** Header and errno. */
@@ -57,6 +57,8 @@ const withAttributes = record({ attributes });
 export const MOUNT_READ_ONLY = 1;
 /** The root is a file, not a directory. */
 export const MOUNT_FILE = 2;
+/** Owners are told as the container knows them: those that a descriptor of the host tells are others. */
+export const MOUNT_IDS_MAPPED = 4;
 
 /**
  * The server's first message. `report`: what was done to confine it, and what could not be. `window`: bytes of the memory that both sides
@@ -111,7 +113,7 @@ export const Symlink = message(
 
 export const Link = message(8, 'link', record({ fid: u32, directory: u32, name }), withAttributes);
 
-/** Only regular files and FIFOs can be made. */
+/** Only regular files, FIFOs and sockets can be made. */
 export const Mknod = message(9, 'mknod', record({ directory: u32, name, newFid: u32, mode: u32, uid: u32, gid: u32 }), withAttributes);
 
 /** `flags`: 0 or AT_REMOVEDIR. */
@@ -316,6 +318,12 @@ export const Fetch = message(
   record({ groups: list(fetchGroup, FETCHED_MAX), at: u32, room: u32, limit: u32 }),
   record({ files: list(fetched, FETCHED_MAX) }),
 );
+
+/**
+ * A mount that was writable so that a tree could be prepared becomes read-only for ever. Every fid of it is let go, and `fid` is bound to its root as by
+ * Attach. EINVAL unless the mount was configured to be made read-only later.
+ */
+export const MakeReadOnly = message(24, 'make-read-only', record({ mount: u16, fid: u32 }), withAttributes);
 
 /** How far behind the beginning of a file of `length` bytes the next one begins. A byte more than the file has is read, to see its end. */
 export function fetchedExtent(length: number): number {

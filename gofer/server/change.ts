@@ -27,8 +27,8 @@ import {
   S_IFLNK,
   S_IFMT,
   S_IFREG,
-  S_ISGID,
   S_IFSOCK,
+  S_ISGID,
   S_ISUID,
 } from '#sentry/abi/fs.ts';
 import { putI64 } from '#sentry/abi/layout.ts';
@@ -52,13 +52,13 @@ import {
   utimensat,
 } from '#platform/host/files.ts';
 import { checkOpenFlags } from './walk.ts';
-import type { Server } from './server.ts';
+import type { Owner, Server } from './server.ts';
 
 /** `chown` ignores an id of this value. */
 const UNCHANGED = 0xffff_ffff;
 
 /** Gives a new file, open as O_PATH `fd`, to its owner. `mode`: type and permission bits it is to have. 0 or -errno; then `stat` describes it. */
-function giveAway(server: Server, fd: number, mode: number, uid: number, gid: number): number {
+function giveAway(server: Server, fd: number, mode: number, { uid, gid }: Owner): number {
   const error = server.stat(fd);
   if (error < 0) return error;
   if (!server.mayChown || server.statUid !== server.uid || (server.statMode & S_IFMT) !== (mode & S_IFMT)) return 0;
@@ -74,10 +74,10 @@ function changeMode(server: Server, fd: number, mode: number): number {
   return fchmodat(server.selfFd, server.nameAt(String(fd)), mode, 0);
 }
 
-/** Whom a new file is for, and as which fid it is kept. */
+/** What there is to do with a new file. */
 interface Recipient {
-  readonly uid: number;
-  readonly gid: number;
+  readonly owner: Owner;
+  /** As which fid it is kept; 0: not. */
   readonly newFid: number;
 }
 
@@ -85,45 +85,49 @@ interface Recipient {
  * Finishes an operation that made a file in directory `directory` (a fid): owner, attributes into the reply, the new fid. `fd` is an
  * O_PATH descriptor of it, or the -errno that came instead; it is kept or closed.
  */
-function finishNew(server: Server, fd: number, mode: number, recipient: Recipient, directory: number, reply: Writer): number {
+function finishNew(server: Server, fd: number, mode: number, { owner, newFid }: Recipient, directory: number, reply: Writer): number {
   if (fd < 0) return fd;
-  const error = giveAway(server, fd, mode, recipient.uid, recipient.gid);
+  const error = giveAway(server, fd, mode, owner);
   if (error < 0) {
     close(fd);
     return error;
   }
   server.putStat(reply);
-  server.keep(recipient.newFid, fd, server.table.mount(directory));
+  server.keep(newFid, fd, server.table.mount(directory));
   return 0;
 }
 
 export function create(server: Server, request: ValueOf<typeof Create.request>, reply: Writer): number {
-  const { directory, name, newFid, mode } = request;
+  const { directory, name, newFid, mode, uid, gid } = request;
   const parent = server.writableDirectory(directory);
   if (parent < 0) return parent;
   const flags = request.flags & ~O_TRUNC;
   const refused = server.checkNewFid(newFid) || checkOpenFlags(flags) || server.checkMode(mode);
   if (refused < 0) return refused;
   if ((flags & O_DIRECTORY) !== 0) return -EINVAL;
+  const owner = server.owner(uid, gid);
+  if (typeof owner === 'number') return owner;
   const fd = openat(parent, server.nameAt(name), flags | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, mode);
   if (fd < 0) return fd;
   server.donate(fd);
-  return finishNew(server, server.reopenPath(fd), S_IFREG | mode, request, directory, reply);
+  return finishNew(server, server.reopenPath(fd), S_IFREG | mode, { owner, newFid }, directory, reply);
 }
 
 export function mkdir(server: Server, request: ValueOf<typeof Mkdir.request>, reply: Writer): number {
-  const { directory, name, newFid, mode } = request;
+  const { directory, name, newFid, mode, uid, gid } = request;
   const parent = server.writableDirectory(directory);
   if (parent < 0) return parent;
   const refused = server.checkNewFid(newFid) || server.checkMode(mode);
   if (refused < 0) return refused;
+  const owner = server.owner(uid, gid);
+  if (typeof owner === 'number') return owner;
   const error = mkdirat(parent, server.nameAt(name), mode);
   if (error < 0) return error;
-  return finishNew(server, server.openPath(parent, name), S_IFDIR | mode, request, directory, reply);
+  return finishNew(server, server.openPath(parent, name), S_IFDIR | mode, { owner, newFid }, directory, reply);
 }
 
 export function mknod(server: Server, request: ValueOf<typeof Mknod.request>, reply: Writer): number {
-  const { directory, name, newFid, mode } = request;
+  const { directory, name, newFid, mode, uid, gid } = request;
   const parent = server.writableDirectory(directory);
   if (parent < 0) return parent;
   const type = mode & S_IFMT;
@@ -131,19 +135,23 @@ export function mknod(server: Server, request: ValueOf<typeof Mknod.request>, re
   if (refused < 0) return refused;
   // A socket made by mknod is but a name: whoever connects to it on the host is refused. The sentry knows who is bound to it inside.
   if (type !== S_IFREG && type !== S_IFIFO && type !== S_IFSOCK) return -EPERM;
+  const owner = server.owner(uid, gid);
+  if (typeof owner === 'number') return owner;
   const error = mknodat(parent, server.nameAt(name), mode, 0);
   if (error < 0) return error;
-  return finishNew(server, server.openPath(parent, name), mode, request, directory, reply);
+  return finishNew(server, server.openPath(parent, name), mode, { owner, newFid }, directory, reply);
 }
 
 export function symlink(server: Server, request: ValueOf<typeof Symlink.request>, reply: Writer): number {
-  const { directory, name, target } = request;
+  const { directory, name, target, uid, gid } = request;
   const parent = server.writableDirectory(directory);
   if (parent < 0) return parent;
   if (target.length === 0) return -ENOENT;
+  const owner = server.owner(uid, gid);
+  if (typeof owner === 'number') return owner;
   const error = symlinkat(server.secondNameAt(target), parent, server.nameAt(name));
   if (error < 0) return error;
-  return finishNew(server, server.openPath(parent, name), S_IFLNK, { ...request, newFid: 0 }, directory, reply);
+  return finishNew(server, server.openPath(parent, name), S_IFLNK, { owner, newFid: 0 }, directory, reply);
 }
 
 export function link(server: Server, request: ValueOf<typeof Link.request>, reply: Writer): number {
@@ -179,14 +187,13 @@ export function rename(server: Server, request: ValueOf<typeof Rename.request>):
 }
 
 export function setAttributes(server: Server, request: ValueOf<typeof SetAttributes.request>, reply: Writer): number {
-  const { fid, mask, mode, uid, gid } = request;
+  const { fid, mask, mode } = request;
   const fd = server.table.descriptor(fid);
   if (fd < 0) return fd;
   if (server.isReadOnly(fid) || server.table.isSealed(fid)) return -EROFS;
   if ((mask & ~SET_ALL) !== 0) return -EINVAL;
   if ((mask & (SET_UID | SET_GID)) !== 0) {
-    const newUid = (mask & SET_UID) === 0 ? UNCHANGED : uid;
-    const error = fchownat(fd, server.emptyNameAt, newUid, (mask & SET_GID) === 0 ? UNCHANGED : gid, AT_EMPTY_PATH);
+    const error = changeOwner(server, fd, request);
     if (error < 0) return error;
   }
   if ((mask & SET_SIZE) !== 0) {
@@ -200,6 +207,14 @@ export function setAttributes(server: Server, request: ValueOf<typeof SetAttribu
   }
   const error = (mask & (SET_ATIME | SET_MTIME)) === 0 ? 0 : setTimes(server, fd, request);
   return error < 0 ? error : server.putAttributes(fd, reply);
+}
+
+/** Linux: EINVAL for a user or group that the host has not. */
+function changeOwner(server: Server, fd: number, { mask, uid, gid }: ValueOf<typeof SetAttributes.request>): number {
+  const newUid = (mask & SET_UID) === 0 ? UNCHANGED : server.hostUser(uid);
+  const newGid = (mask & SET_GID) === 0 ? UNCHANGED : server.hostGroup(gid);
+  if (newUid < 0 || newGid < 0) return -EINVAL;
+  return fchownat(fd, server.emptyNameAt, newUid, newGid, AT_EMPTY_PATH);
 }
 
 function resize(server: Server, fid: number, fd: number, size: number): number {

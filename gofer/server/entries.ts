@@ -93,7 +93,7 @@ export class EntryReader {
     }
     const memory = reply.memory!;
     const attributesAt = start + 2 + nameLength;
-    const error = server.statEntryTo(this.fd, address + this.at + D_NAME, memory.address + attributesAt);
+    const error = server.statEntryTo(this.fd, address + this.at + D_NAME, memory, attributesAt);
     if (error === -ENOENT) {
       reply.rewind(begin);
       return false;

@@ -69,6 +69,11 @@ export class FidTable {
     close(fd);
   }
 
+  /** Lets go of everything that lies on a mount. */
+  releaseMount(mount: number): void {
+    for (let fid = 1; fid <= this.size; fid++) if (this.mounts[fid] === mount) this.release(fid);
+  }
+
   releaseAll(): void {
     for (let fid = 1; fid <= this.size; fid++) this.release(fid);
   }

@@ -55,15 +55,21 @@ export function openRoots(mounts: readonly MountConfig[]): OpenedRoots | { reado
   const roots: Root[] = [];
   const served: Device[] = [];
   let detached = true;
-  for (const { path, readOnly, recursive } of mounts) {
-    let fd = openDetached(path, readOnly, recursive === false ? 0 : AT_RECURSIVE);
-    if (fd < 0) {
-      detached = false;
-      fd = openat(AT_FDCWD, pathAt(path), O_PATH | O_CLOEXEC, 0);
-    }
+  const open = (path: string, readOnly: boolean, recursive: number): number => {
+    const fd = openDetached(path, readOnly, recursive);
+    if (fd >= 0) return fd;
+    detached = false;
+    return openat(AT_FDCWD, pathAt(path), O_PATH | O_CLOEXEC, 0);
+  };
+  for (const { path, readOnly, readOnlyLater, recursive } of mounts) {
+    const depth = recursive === false ? 0 : AT_RECURSIVE;
+    const fd = open(path, readOnly, depth);
+    const later = readOnlyLater === true ? open(path, true, depth) : undefined;
     const error = fd < 0 ? fd : statx(fd, pathAt(''), AT_EMPTY_PATH, BASIC_ATTRIBUTES, memory.address + STATX);
     if (error < 0) return { errno: -error, path };
-    roots.push({ fd, readOnly, directory: (memory.view.getUint16(STATX + Statx.offsets.mode, true) & S_IFMT) === S_IFDIR });
+    const directory = (memory.view.getUint16(STATX + Statx.offsets.mode, true) & S_IFMT) === S_IFDIR;
+    if (later !== undefined && later < 0) return { errno: -later, path };
+    roots.push({ fd, readOnly, directory, ...(later === undefined ? {} : { later }) });
     served.push(lastDevice());
   }
   const self = openSelf();

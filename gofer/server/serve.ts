@@ -23,7 +23,7 @@ import { readdir } from './directory.ts';
 import { fetch } from './fetch.ts';
 import type { Server } from './server.ts';
 import { tree } from './tree.ts';
-import { attach, getAttributes, open, readlink, statfs, walk } from './walk.ts';
+import { attach, getAttributes, makeReadOnly, open, readlink, statfs, walk } from './walk.ts';
 import { getxattr, listxattr, removexattr, setxattr } from './xattr.ts';
 
 /** Does what a decoded request says and writes the body of the reply. Returns 0 or -errno; then the body is dropped. */
@@ -62,6 +62,7 @@ serveBy(messages.Removexattr, removexattr);
 serveBy(messages.Fsync, fsync);
 serveBy(messages.Tree, tree);
 serveBy(messages.Fetch, fetch);
+serveBy(messages.MakeReadOnly, makeReadOnly);
 
 /** Requests begin here in the connection's memory, replies there. */
 const REQUEST = 0;

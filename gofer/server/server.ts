@@ -10,7 +10,7 @@
  * file that was walked to, whatever has been renamed meanwhile. Only regular files and directories are ever opened, so no device, FIFO or
  * socket of the host is touched and no open waits for a peer.
  */
-import { EBADF, EINVAL, ENOSYS, ENOTDIR, EROFS, EXDEV } from '#sentry/abi/errno.ts';
+import { EBADF, EINVAL, ENOSYS, EOVERFLOW, ENOTDIR, EROFS, EXDEV } from '#sentry/abi/errno.ts';
 import {
   AT_EMPTY_PATH,
   AT_NO_AUTOMOUNT,
@@ -24,7 +24,7 @@ import {
   O_RDONLY,
 } from '#sentry/abi/fs.ts';
 import { getU64 } from '#sentry/abi/layout.ts';
-import { Statx } from '#sentry/abi/stat.ts';
+import { Statx, UNMAPPED_ID } from '#sentry/abi/stat.ts';
 import { ATTRIBUTES_SIZE, BASIC_ATTRIBUTES } from '#gofer/protocol/attributes.ts';
 import type { Writer } from '#gofer/protocol/codec.ts';
 import type { HostMemory } from '#platform/contract/host.ts';
@@ -41,6 +41,7 @@ import {
 import { allocateMemory } from '#platform/host/memory.ts';
 import { FidTable } from './fid-table.ts';
 import { FileSystems, STATFS_SIZE } from './file-systems.ts';
+import type { IdMap } from './id-map.ts';
 import type { Window } from './window.ts';
 
 export interface Root {
@@ -49,6 +50,8 @@ export interface Root {
   readonly readOnly: boolean;
   /** A directory; otherwise a single file is served. */
   readonly directory: boolean;
+  /** The same root read-only, to take its place when the sentry asks for that; absent: it stays as it is. */
+  readonly later?: number;
 }
 
 export interface ServerOptions {
@@ -63,6 +66,15 @@ export interface ServerOptions {
   readonly mayChown: boolean;
   /** The effective user id: who owns what has just been created. */
   readonly uid: number;
+  /** Users and groups of the container; null: those of the host. */
+  readonly users: IdMap | null;
+  readonly groups: IdMap | null;
+}
+
+/** An owner by the host's numbers. */
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
 }
 
 /** Scratch memory: places of the pieces. Results of statx overlap nothing they must not: see `attributesAt`. */
@@ -79,7 +91,7 @@ export const BULK = 12_288;
 export const BULK_SIZE = 65_536;
 
 export class Server {
-  readonly roots: readonly Root[];
+  readonly roots: Root[];
   readonly selfFd: number;
   readonly table: FidTable;
   readonly fileSystems: FileSystems;
@@ -90,15 +102,19 @@ export class Server {
   readonly donated: number[] = [];
   /** Memory shared with the sentry; null: there is none. */
   readonly window: Window | null;
+  readonly users: IdMap | null;
+  readonly groups: IdMap | null;
   private haveOpenat2 = true;
 
   constructor(options: ServerOptions) {
-    this.roots = options.roots;
+    this.roots = [...options.roots];
     this.selfFd = options.selfFd;
     this.window = options.window;
     this.table = new FidTable(options.fids);
     this.mayChown = options.mayChown;
     this.uid = options.uid;
+    this.users = options.users;
+    this.groups = options.groups;
     this.memory = allocateMemory(BULK + BULK_SIZE);
     const { memory } = this;
     const { buffer, byteOffset } = memory.view;
@@ -195,11 +211,38 @@ export class Server {
   /** Appends the attributes of the last `stat` to a reply. */
   putStat(reply: Writer): void {
     const at = reply.reserve(ATTRIBUTES_SIZE);
-    if (at >= 0) reply.memory!.bytes.set(this.memory.bytes.subarray(STATX, STATX + ATTRIBUTES_SIZE), at);
+    if (at < 0) return;
+    const memory = reply.memory!;
+    memory.bytes.set(this.memory.bytes.subarray(STATX, STATX + ATTRIBUTES_SIZE), at);
+    this.translateOwner(memory.view, at);
   }
-  /** Attributes of an entry of a directory, without opening it, to an address with room for STATX_SIZE bytes. */
-  statEntryTo(directory: number, nameAt: number, intoAt: number): number {
-    return statx(directory, nameAt, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, BASIC_ATTRIBUTES, intoAt);
+
+  /** Puts the container's numbers into attributes that the host has stored. */
+  private translateOwner(view: DataView, at: number): void {
+    const { uid, gid } = Statx.offsets;
+    if (this.users !== null) view.setUint32(at + uid, this.users.toContainer(view.getUint32(at + uid, true)), true);
+    if (this.groups !== null) view.setUint32(at + gid, this.groups.toContainer(view.getUint32(at + gid, true)), true);
+  }
+
+  /** Owner of a new file by the container's numbers: those of the host, or -EOVERFLOW. */
+  owner(uid: number, gid: number): Owner | number {
+    // The group of a set-group-ID directory may be one that the container does not know: the host hands it on by itself.
+    const host = { uid: this.hostUser(uid), gid: gid === UNMAPPED_ID ? gid : this.hostGroup(gid) };
+    return host.uid < 0 || host.gid < 0 ? -EOVERFLOW : host;
+  }
+
+  /** The host's number of a user of the container, or -1. */
+  hostUser(uid: number): number {
+    return this.users === null ? uid : this.users.toHost(uid);
+  }
+  hostGroup(gid: number): number {
+    return this.groups === null ? gid : this.groups.toHost(gid);
+  }
+  /** Attributes of an entry of a directory, without opening it, to a place in a reply with room for STATX_SIZE bytes. */
+  statEntryTo(directory: number, nameAt: number, into: HostMemory, at: number): number {
+    const error = statx(directory, nameAt, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, BASIC_ATTRIBUTES, into.address + at);
+    if (error === 0) this.translateOwner(into.view, at);
+    return error;
   }
 
   /** `stat` and `putStat` of a descriptor. */
@@ -218,6 +261,16 @@ export class Server {
   /** Checks a number a client wants to bind: 0 or -EBADF. Zero is fine: do not keep. */
   checkNewFid(fid: number): number {
     return fid === 0 || this.table.isValid(fid) ? 0 : -EBADF;
+  }
+
+  /** Nothing of mount `mount` is writable from now on: 0 or -EINVAL. */
+  makeReadOnly(mount: number): number {
+    const root = this.roots[mount];
+    if (root?.later === undefined) return -EINVAL;
+    this.table.releaseMount(mount);
+    close(root.fd);
+    this.roots[mount] = { fd: root.later, readOnly: true, directory: root.directory };
+    return 0;
   }
 
   isReadOnly(fid: number): boolean {

@@ -11,6 +11,7 @@ import { close } from '#platform/host/files.ts';
 import { socketpair } from '#platform/host/libc.ts';
 import { allocateMemory } from '#platform/host/memory.ts';
 import { received, receiveMessage, sendMessage } from '#platform/host/messages.ts';
+import type { IdMap } from './id-map.ts';
 import { openRoots } from './roots.ts';
 import { Connection } from './serve.ts';
 import { Server } from './server.ts';
@@ -47,7 +48,7 @@ export class TestGofer {
   private readonly descriptors = new Int32Array(8);
   private tag = 0;
 
-  constructor(mounts: readonly MountConfig[], fids = 64) {
+  constructor(mounts: readonly MountConfig[], fids = 64, ids: IdMap | null = null) {
     const opened = openRoots(mounts);
     if (!('roots' in opened)) throw new Error(`cannot open ${opened.path}: errno ${opened.errno}`);
     socketpair(AF_UNIX, SOCK_SEQPACKET_CLOEXEC, 0, this.memory.address);
@@ -55,7 +56,7 @@ export class TestGofer {
     this.serverSocket = this.memory.view.getInt32(4, true);
     const uid = process.geteuid!();
     process.umask(0); // as a gofer does
-    this.server = new Server({ ...opened, fids, mayChown: uid === 0, uid });
+    this.server = new Server({ ...opened, fids, mayChown: uid === 0, uid, users: ids, groups: ids });
     this.connection = new Connection(this.server, this.serverSocket);
     this.connection.sayHello(['for tests']);
   }

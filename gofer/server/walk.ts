@@ -22,8 +22,8 @@ import {
 import { u32 } from '#gofer/protocol/codec.ts';
 import type { ValueOf, Writer } from '#gofer/protocol/codec.ts';
 import { getU64 } from '#sentry/abi/layout.ts';
-import { MOUNT_FILE, MOUNT_READ_ONLY, Readlink, Statfs } from '#gofer/protocol/messages.ts';
-import type { Attach, GetAttributes, Open, Walk } from '#gofer/protocol/messages.ts';
+import { MOUNT_FILE, MOUNT_IDS_MAPPED, MOUNT_READ_ONLY, Readlink, Statfs } from '#gofer/protocol/messages.ts';
+import type { Attach, GetAttributes, MakeReadOnly, Open, Walk } from '#gofer/protocol/messages.ts';
 import { close, fstatfs, readlinkat } from '#platform/host/files.ts';
 import { BULK } from './server.ts';
 import type { Server } from './server.ts';
@@ -32,17 +32,26 @@ export function attach(server: Server, request: ValueOf<typeof Attach.request>, 
   const root = server.roots[request.mount];
   if (root === undefined) return -EINVAL;
   if (!server.table.isValid(request.fid)) return -EBADF;
-  const fd = server.reopenPath(root.fd);
+  const mapped = server.users !== null || server.groups !== null;
+  u32.write(reply, (root.readOnly ? MOUNT_READ_ONLY : 0) | (root.directory ? 0 : MOUNT_FILE) | (mapped ? MOUNT_IDS_MAPPED : 0));
+  return bindRoot(server, request.mount, request.fid, reply);
+}
+
+/** Binds `fid`, a valid number, to a root that there is. */
+function bindRoot(server: Server, mount: number, fid: number, reply: Writer): number {
+  const fd = server.reopenPath(server.roots[mount]!.fd);
   if (fd < 0) return fd;
-  const error = server.stat(fd);
-  if (error < 0) {
-    close(fd);
-    return error;
-  }
-  u32.write(reply, (root.readOnly ? MOUNT_READ_ONLY : 0) | (root.directory ? 0 : MOUNT_FILE));
-  server.putStat(reply);
-  server.keep(request.fid, fd, request.mount);
-  return 0;
+  const error = server.putAttributes(fd, reply);
+  if (error < 0) close(fd);
+  else server.keep(fid, fd, mount);
+  return error;
+}
+
+export function makeReadOnly(server: Server, request: ValueOf<typeof MakeReadOnly.request>, reply: Writer): number {
+  const { mount, fid } = request;
+  if (!server.table.isValid(fid)) return -EBADF;
+  const error = server.makeReadOnly(mount);
+  return error < 0 ? error : bindRoot(server, mount, fid, reply);
 }
 
 /** Where a walk stands: the descriptor reached and who owns it. */

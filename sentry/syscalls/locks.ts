@@ -116,7 +116,8 @@ function reportConflict(task: Task, file: FileDescription, lock: RecordLock, add
   if (conflict === null) {
     scratch.view.setInt16(0, F_UNLCK, true);
   } else {
-    const { type, start, end, pid } = conflict;
+    const { type, start, end } = conflict;
+    const pid = conflict.pid < 0 ? conflict.pid : task.pids.local(conflict.pid);
     Flock.encode(scratch.view, 0, { type, whence: SEEK_SET, start, len: end === Infinity ? 0 : end - start + 1, pid });
   }
   return task.memory.copyOut(address, scratch, 0, Flock.size);
@@ -140,7 +141,7 @@ function toRecord(task: Task, file: FileDescription, request: Flock, ofd: boolea
   if (start < 0) return -EINVAL;
   if (start >= OFFSET_END || (end !== Infinity && end > OFFSET_END)) return -EOVERFLOW;
   if (end >= 2 ** 53) end = Infinity; // no file reaches there
-  return { owner: ofd ? file : task.files, type: request.type, start, end, pid: ofd ? -1 : task.group.pid };
+  return { owner: ofd ? file : task.files, type: request.type, start, end, pid: ofd ? -1 : task.pids.global(task.group.pid) };
 }
 
 export const lockRows = family(

@@ -284,6 +284,8 @@ function pidfdSendSignal(task: Task, pidfd: number, signo: number, infoAddress: 
   const group = groupToSignal(task, pidfd);
   if (typeof group === 'number') return group;
   if (group.leader.state === TaskState.Dead) return -ESRCH;
+  // Somebody of another container, by a descriptor that was handed over (Linux access_pidfd_pidns).
+  if (group.container.pids !== task.pids) return -EINVAL;
   if (infoAddress === 0) return killGroup(task, group, signo);
   const info = readInfo(task, infoAddress, signo, group.pid);
   if (typeof info === 'number') return info;

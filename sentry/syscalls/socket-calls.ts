@@ -87,7 +87,7 @@ export function storeAddress(task: Task, value: string, address: number, lengthA
 /** Nothing but bytes goes along. */
 export function preparePlain(task: Task): void {
   outgoing.reset();
-  outgoing.pid = task.group.pid;
+  outgoing.pid = task.pids.global(task.group.pid);
   outgoing.uid = task.credentials.uid;
   outgoing.gid = task.credentials.gid;
 }

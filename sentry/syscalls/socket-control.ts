@@ -1,7 +1,7 @@
 /**
  * Ancillary data, cmsg(3): from guest memory into `outgoing`, and from `incoming` to guest memory.
  */
-import { EBADF, EFAULT, EINVAL, ENOBUFS, EPERM } from '#sentry/abi/errno.ts';
+import { EBADF, EFAULT, EINVAL, ENOBUFS, EPERM, ESRCH } from '#sentry/abi/errno.ts';
 import { getU64, putI64 } from '#sentry/abi/layout.ts';
 import {
   AF_NETLINK,
@@ -90,10 +90,13 @@ function takeCredentials(task: Task, at: number, length: number): number {
   const claimed = Ucred.decode(task.scratch.view, AT + at);
   const { credentials } = task;
   const { uid, euid, suid, gid, egid, sgid } = credentials;
-  if (claimed.pid !== task.group.pid && !capable(credentials, CAP_SYS_ADMIN)) return -EPERM;
+  if (claimed.pid !== task.group.pid) {
+    if (!capable(credentials, CAP_SYS_ADMIN)) return -EPERM;
+    if (!task.pids.tasks.has(claimed.pid)) return -ESRCH;
+  }
   if (claimed.uid !== uid && claimed.uid !== euid && claimed.uid !== suid && !capable(credentials, CAP_SETUID)) return -EPERM;
   if (claimed.gid !== gid && claimed.gid !== egid && claimed.gid !== sgid && !capable(credentials, CAP_SETGID)) return -EPERM;
-  outgoing.pid = claimed.pid;
+  outgoing.pid = task.pids.global(claimed.pid);
   outgoing.uid = claimed.uid;
   outgoing.gid = claimed.gid;
   return 0;
@@ -108,6 +111,7 @@ export function storeControl(task: Task, address: number, size: number, flags: n
   let used = storeMessages(task, address, room);
   if (used < 0) return used;
   if (incoming.hasCredentials) {
+    incoming.pid = task.pids.local(incoming.pid);
     Ucred.encode(task.scratch.view, AT + HEADER, incoming);
     const n = storeOne(task, address + used, room - used, SOL_SOCKET, SCM_CREDENTIALS, UCRED_SIZE);
     if (n < 0) return n;

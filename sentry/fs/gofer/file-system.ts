@@ -16,7 +16,7 @@
 import { ENFILE } from '#sentry/abi/errno.ts';
 import { S_IFDIR, S_IFMT, S_IFREG } from '#sentry/abi/fs.ts';
 import type { Attributes } from '#gofer/protocol/attributes.ts';
-import { Attach, MOUNT_READ_ONLY, Statfs } from '#gofer/protocol/messages.ts';
+import { Attach, MakeReadOnly, MOUNT_IDS_MAPPED, MOUNT_READ_ONLY, Statfs } from '#gofer/protocol/messages.ts';
 import type { HostMemory } from '#platform/contract/host.ts';
 import { GOFER_IDLE_DESCRIPTORS_MAX } from '../../limits.ts';
 import { COPY_OFFSET } from '../../mm/user-memory.ts';
@@ -87,7 +87,7 @@ export function mountGofer(options: GoferMountOptions): GoferFileSystem | number
   if (fid === 0) return -ENFILE;
   const attached = connection.ask(Attach, { mount, fid });
   if (attached === null) return -connection.errno;
-  return new GoferFileSystem(options, attached.attributes, (attached.mountFlags & MOUNT_READ_ONLY) !== 0, fid);
+  return new GoferFileSystem(options, attached.attributes, attached.mountFlags, fid);
 }
 
 export class GoferFileSystem extends FileSystem {
@@ -101,7 +101,9 @@ export class GoferFileSystem extends FileSystem {
   readonly contents: Contents | null;
   readonly ownContents: Contents | null;
   /** The gofer refuses every change. */
-  readonly readOnly: boolean;
+  readOnly: boolean;
+  /** Owners are the container's numbers, which descriptors of the host do not know. */
+  readonly idsMapped: boolean;
   readonly listings = new Listings();
   readonly directoriesAhead: DirectoriesAhead;
   readonly filesAhead: FilesAhead;
@@ -115,7 +117,7 @@ export class GoferFileSystem extends FileSystem {
   private readonly inodes = new Map<number, GoferInode>();
   private readonly otherInodes = new Map<string, GoferInode>();
 
-  constructor(options: GoferMountOptions, root: Attributes, readOnly: boolean, fid: number) {
+  constructor(options: GoferMountOptions, root: Attributes, mountFlags: number, fid: number) {
     super(options.device);
     this.connection = options.connection;
     this.fids = options.fids;
@@ -125,7 +127,8 @@ export class GoferFileSystem extends FileSystem {
     this.ownContents = options.ownContents;
     this.allocateDevice = options.allocateDevice;
     this.cacheable = options.caching === 'exclusive';
-    this.readOnly = readOnly;
+    this.readOnly = (mountFlags & MOUNT_READ_ONLY) !== 0;
+    this.idsMapped = (mountFlags & MOUNT_IDS_MAPPED) !== 0;
     this.directoriesAhead = new DirectoriesAhead(this);
     this.filesAhead = new FilesAhead(this, this.cacheable ? options.contents : null);
     this.chunkAhead = new ChunkAhead(this);
@@ -137,6 +140,19 @@ export class GoferFileSystem extends FileSystem {
     this.fids.give(this.root, fid);
     // Nobody may let the root's inode go.
     this.root.acquire();
+  }
+
+  /**
+   * Ends the time in which the mount could be prepared: nothing can write to it from now on (`readOnlyLater` of the gofer's configuration). Nobody
+   * may have files open. 0 or -errno.
+   */
+  makeReadOnly(mount: number): number {
+    const { connection, fids, root } = this;
+    const body = connection.ask(MakeReadOnly, { mount, fid: root.fid });
+    if (body === null) return -connection.errno;
+    for (const inodes of [this.inodes, this.otherInodes]) for (const inode of inodes.values()) if (inode !== root) fids.drop(inode, 'soon');
+    this.readOnly = true;
+    return 0;
   }
 
   statistics(into: FileSystemStatistics): number {

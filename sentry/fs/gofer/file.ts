@@ -176,8 +176,9 @@ export class GoferFile extends GoferInode {
     if (donated === null) return super.refresh();
     const error = this.fileSystem.connection.host.fstat(donated.fd, scratchStat);
     if (error < 0) return error;
-    const { attributes } = this;
-    const { mode, nlink, uid, gid, size, blocks, atimeSec, atimeNsec, mtimeSec, mtimeNsec, ctimeSec, ctimeNsec } = scratchStat;
+    const { attributes, fileSystem } = this;
+    const { mode, nlink, size, blocks, atimeSec, atimeNsec, mtimeSec, mtimeNsec, ctimeSec, ctimeNsec } = scratchStat;
+    const { uid, gid } = fileSystem.idsMapped ? attributes : scratchStat;
     this.update({ ...attributes, mode, nlink, uid, gid, size, blocks, atimeSec, atimeNsec, mtimeSec, mtimeNsec, ctimeSec, ctimeNsec });
     return 0;
   }

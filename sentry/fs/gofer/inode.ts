@@ -10,6 +10,7 @@
  */
 import { EINVAL, EIO, ENODATA, ENFILE, EROFS, ESTALE } from '#sentry/abi/errno.ts';
 import { S_IFMT } from '#sentry/abi/fs.ts';
+import { OVERFLOW_ID, UNMAPPED_ID } from '#sentry/abi/stat.ts';
 import type { Attributes } from '#gofer/protocol/attributes.ts';
 import { NAMES_MAX } from '#gofer/protocol/limits.ts';
 import {
@@ -103,7 +104,8 @@ export class GoferInode extends Inode implements FidHolder, Listed {
   }
 
   override getattr(into: Stat): number {
-    if (this.stale) {
+    // No walk tells of a mount's root.
+    if (this.stale || (this.parent === null && !this.fileSystem.cacheable)) {
       const error = this.refresh();
       if (error < 0) return error;
     }
@@ -334,8 +336,8 @@ export function fillStat(into: Stat, attributes: Attributes, fileSystem: GoferFi
   into.ino = inoOf(attributes);
   into.mode = attributes.mode;
   into.nlink = attributes.nlink;
-  into.uid = attributes.uid;
-  into.gid = attributes.gid;
+  into.uid = shownId(attributes.uid);
+  into.gid = shownId(attributes.gid);
   into.rdev = makeDevice(attributes.rdevMajor, attributes.rdevMinor);
   into.size = attributes.size;
   into.blksize = attributes.blksize;
@@ -346,6 +348,11 @@ export function fillStat(into: Stat, attributes: Attributes, fileSystem: GoferFi
   into.mtimeNsec = attributes.mtimeNsec;
   into.ctimeSec = attributes.ctimeSec;
   into.ctimeNsec = attributes.ctimeNsec;
+}
+
+/** Linux: overflowuid and overflowgid stand for owners without a number inside. */
+function shownId(id: number): number {
+  return id === UNMAPPED_ID ? OVERFLOW_ID : id;
 }
 
 /** `st_ino`: rounded if it has more than 53 bits. */

@@ -1,4 +1,7 @@
-/** /proc/sys: figures that programs read. Only the names of the machine can be changed, by who may (CAP_SYS_ADMIN). */
+/**
+ * /proc/sys: figures that programs read. The names of the machine can be changed by who may (CAP_SYS_ADMIN), limits of IPC (ipc.ts) and settings of
+ * the network (net/settings.ts) by the superuser.
+ */
 import { EACCES, EINVAL } from '#sentry/abi/errno.ts';
 import { KERNEL_RELEASE, KERNEL_VERSION } from '../../abi/version.ts';
 import { CAP_LAST_CAP, CAP_SYS_ADMIN, capable } from '../../vfs/credentials.ts';
@@ -6,6 +9,7 @@ import type { Caller, Inode } from '../../vfs/inode.ts';
 import { StaticDirectory, TextFile } from '../synthetic/synthetic.ts';
 import { readerOf } from './access.ts';
 import { ipcFiles } from './ipc.ts';
+import { networkSettings } from './net/settings.ts';
 import type { ProcFileSystem } from './proc-file-system.ts';
 
 const HOST_NAME_MAX = 64;
@@ -72,60 +76,7 @@ export function sysctlDirectory(fs: ProcFileSystem): StaticDirectory {
       }),
       yama: directory(constants({ ptrace_scope: 1 })),
     }),
-    net: directory({
-      core: directory(
-        constants({
-          somaxconn: 4096,
-          rmem_default: 212992,
-          rmem_max: 212992,
-          wmem_default: 212992,
-          wmem_max: 212992,
-          optmem_max: 131072,
-          netdev_max_backlog: 4096,
-        }),
-      ),
-      ipv4: directory(
-        constants({
-          ip_forward: 0,
-          ip_default_ttl: 64,
-          ip_local_port_range: '32768\t60999',
-          ip_local_reserved_ports: '',
-          ip_nonlocal_bind: 0,
-          ip_unprivileged_port_start: 1024,
-          ping_group_range: '0\t2147483647',
-          tcp_allowed_congestion_control: 'reno cubic',
-          tcp_available_congestion_control: 'reno cubic',
-          tcp_congestion_control: 'cubic',
-          tcp_ecn: 0,
-          tcp_fastopen: 0,
-          tcp_fin_timeout: 60,
-          tcp_keepalive_intvl: 75,
-          tcp_keepalive_probes: 9,
-          tcp_keepalive_time: 7200,
-          tcp_max_syn_backlog: 4096,
-          tcp_mem: '190959\t254612\t381918',
-          tcp_retries2: 15,
-          tcp_rmem: '4096\t131072\t6291456',
-          tcp_sack: 1,
-          tcp_syn_retries: 6,
-          tcp_synack_retries: 5,
-          tcp_syncookies: 1,
-          tcp_timestamps: 1,
-          tcp_tw_reuse: 2,
-          tcp_window_scaling: 1,
-          tcp_wmem: '4096\t16384\t4194304',
-        }),
-      ),
-      ipv6: directory({
-        ...constants({ bindv6only: 0 }),
-        conf: directory({
-          all: directory(constants({ disable_ipv6: 0, forwarding: 0 })),
-          default: directory(constants({ disable_ipv6: 0, forwarding: 0 })),
-          lo: directory(constants({ disable_ipv6: 0, forwarding: 0 })),
-        }),
-      }),
-      unix: directory(constants({ max_dgram_qlen: 512 })),
-    }),
+    net: networkSettings(fs, fs.kernel.network.settings),
     user: directory(constants({ max_user_namespaces: 0 })),
     vm: directory(
       constants({

@@ -3,6 +3,7 @@
  */
 import { AF_INET, AF_INET6 } from '#sentry/abi/socket.ts';
 import type { Inode } from '../../../vfs/inode.ts';
+import type { NetworkSettings } from '../../../netstack/settings.ts';
 import type { Stack } from '../../../netstack/stack.ts';
 import type { UnixSocket } from '../../unix/unix-socket.ts';
 import { StaticDirectory, TextFile } from '../../synthetic/synthetic.ts';
@@ -15,6 +16,7 @@ import { pingText, rawText, sockstat6Text, sockstatText, tcpText, udpText, unixT
 /** What the tables are about; the kernel has it. */
 export interface NetworkView {
   readonly stack: Stack;
+  readonly settings: NetworkSettings;
 }
 
 const TABLES: Readonly<Record<string, (stack: Stack) => string>> = {
