@@ -189,3 +189,11 @@ function writeStatxTime(view: DataView, at: number, sec: number, nsec: number): 
   putI64(view, at, sec);
   view.setUint32(at + 8, nsec, true);
 }
+
+/**
+ * Owner or group of a file that has no number inside a user namespace (user_namespaces(7)). No process can have it, for chown(2) and setuid(2) take it
+ * as "none" (Linux INVALID_UID).
+ */
+export const UNMAPPED_ID = 0xffff_ffff;
+/** What stat(2) shows instead (/proc/sys/kernel/overflowuid). */
+export const OVERFLOW_ID = 65_534;

@@ -2,6 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import { CLONE_SIGHAND, CLONE_THREAD, CLONE_VM } from '#sentry/abi/clone.ts';
 import { EAGAIN, ECHILD, ESRCH } from '#sentry/abi/errno.ts';
+import { MAP_ANONYMOUS, MAP_FIXED, MAP_PRIVATE, PROT_READ, PROT_WRITE } from '#sentry/abi/mman.ts';
+import { AF_UNIX, SO_PEERCRED, SOCK_STREAM, SOL_SOCKET } from '#sentry/abi/socket.ts';
 import * as s from '#sentry/abi/signal.ts';
 import type { FsContext } from '#sentry/vfs/fs-context.ts';
 import { ALL_CAPABILITIES, initialCredentials } from '#sentry/vfs/credentials.ts';
@@ -46,6 +48,30 @@ describe('numbers', () => {
     expect(world.outcome(child)).toBe('exited');
     expect(world.call(other, 'setpgid', 2, 0)).toBe(-ESRCH);
     expect(world.call(other, 'getpgid', 1)).toBe(1);
+  });
+
+  test('on a socket are shown to their own container only', () => {
+    const world = new KernelWorld();
+    const one = start(world, world.container);
+    const other = start(world, world.kernel.addContainer('other', { hostname: 'other' }));
+    const second = start(world, other.container);
+    const memory = [PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0];
+    for (const task of [one, other, second]) {
+      expect(world.call(task, 'mmap', DATA, 4096, ...memory)).toBe(DATA);
+      world.poke(task, DATA, [AF_UNIX, 0x6161, 8]); // an abstract name
+    }
+    const listener = Number(world.call(other, 'socket', AF_UNIX, SOCK_STREAM, 0));
+    expect(world.call(other, 'bind', listener, DATA, 8)).toBe(0);
+    expect(world.call(other, 'listen', listener, 8)).toBe(0);
+    const peerOf = (task: Task): number => {
+      const fd = Number(world.call(task, 'socket', AF_UNIX, SOCK_STREAM, 0));
+      expect(world.call(task, 'connect', fd, DATA, 8)).toBe(0);
+      const end = Number(world.call(other, 'accept', listener, 0, 0));
+      expect(world.call(other, 'getsockopt', end, SOL_SOCKET, SO_PEERCRED, DATA + 16, DATA + 8)).toBe(0);
+      return world.peek(other, DATA + 16, 4).getInt32(0, true);
+    };
+    expect(peerOf(one)).toBe(0);
+    expect(peerOf(second)).toBe(second.tid);
   });
 
   test('kill(-1) and process groups stay within the container', () => {
@@ -109,6 +135,22 @@ describe('the end of init', () => {
     expect(world.kernel.exitStatus).toBe(null);
     expect(bystander.hasExited).toBe(false);
     expect(world.kernel.taskCount).toBe(1);
+  });
+
+  test('of a PID namespace that others share is their end, but not the other way round', () => {
+    const world = new KernelWorld();
+    const owner = world.kernel.addContainer('owner', { hostname: 'pod' });
+    const pause = start(world, owner);
+    const member = (id: string): Task => start(world, world.kernel.addContainer(id, { hostname: id, pids: owner.pids }));
+    const one = member('one');
+    const two = member('two');
+    const child = fork(world, one);
+    expect([pause.tid, one.tid, two.tid, child.tid]).toEqual([1, 2, 3, 4]);
+    expect(world.call(two, 'kill', one.tid, s.SIGTERM)).toBe(0);
+    expect([one.container.exitStatus, child.hasExited, two.hasExited, pause.hasExited]).toEqual([s.SIGTERM, true, false, false]);
+    killContainer(owner, s.SIGKILL, 'init');
+    expect([owner.exitStatus, two.container.exitStatus]).toEqual([s.SIGKILL, s.SIGKILL]);
+    expect(owner.pids.tasks.size + world.kernel.taskCount).toBe(0);
   });
 
   test('of the first container ends the kernel', () => {

@@ -147,10 +147,12 @@ function becomeZombie(group: ThreadGroup): void {
   else notifyParent(group);
 }
 
-/** Linux zap_pid_ns_processes: init has ended, and the rest goes with it. */
+/** Linux zap_pid_ns_processes: init has ended, and the rest goes with it; so do other containers that share its PID namespace. */
 function endContainer(container: Container, init: ThreadGroup): void {
+  const { pids } = container;
   container.exitStatus = init.exitStatus;
   killOthers(container);
+  if (pids.init === init) for (const group of pids.groups.values()) exitGroup(group, SIGKILL);
   removeZombie(init);
   container.kernel.containerEnded(container, init.exitStatus);
 }

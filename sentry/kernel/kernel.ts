@@ -135,8 +135,8 @@ export class Kernel implements HostEvents {
     this.memoryBudget = new MemoryBudget(options.memoryLimit);
     this.ipc = new IpcNamespace(options.host);
     this.anonymous = new AnonymousFiles(options.host, this.timers, this.memoryBudget);
-    this.sockets.register(AF_UNIX, new UnixFamily(this.anonymous));
     this.network = new Network(options.host, this.timers);
+    this.sockets.register(AF_UNIX, new UnixFamily(this.anonymous, this.network.settings));
     this.anonymous.interfaceIoctl = (request, argument, caller) => interfaceIoctl(this.network, request, argument, caller);
     const internet = { files: this.anonymous, network: this.network };
     this.sockets.register(AF_NETLINK, new NetlinkFamily(internet));

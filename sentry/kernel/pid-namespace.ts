@@ -3,8 +3,8 @@
  * /proc, SIGEV_THREAD_ID …) it finds in its own: `task.pids`.
  *
  * Namespaces lie beside each other, never inside each other: a process has one number, and the world outside (the runtime) does not go by
- * numbers but holds `Container` and `ThreadGroup`. Where a number crosses over (credentials on a Unix socket that two containers share), it is
- * shown as 0, as Linux shows who cannot be seen: `numberIn`.
+ * numbers but holds `Container` and `ThreadGroup`. What several namespaces share (credentials of a Unix socket, IPC objects) keeps numbers that
+ * tell the namespace, too (`global`); a reader in another one sees 0 (`local`), as Linux shows who cannot be seen.
  *
  * Process groups and sessions are called by the number of the process that made them, so a number is free again only when none of the four
  * bears it (`freeId`).
@@ -44,7 +44,7 @@ export class PidNamespace {
     this.ids.free(id);
   }
 
-  /** A 31-bit number that stands for `pid` in what several namespaces share (IPC objects); 0 for 0. */
+  /** A 31-bit number that stands for `pid` in what several namespaces share; 0 for 0. `pid` is below PID_MAX. */
   global(pid: number): number {
     return pid === 0 ? 0 : this.serial * PID_MAX + pid;
   }
@@ -58,9 +58,4 @@ export class PidNamespace {
   get newest(): number {
     return this.ids.newest;
   }
-}
-
-/** The number of `group` as somebody in `reader` sees it: 0 for one of another namespace (Linux pid_nr_ns). */
-export function numberIn(reader: PidNamespace, group: ThreadGroup): number {
-  return group.container.pids === reader ? group.pid : 0;
 }

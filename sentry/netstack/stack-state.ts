@@ -7,6 +7,7 @@
 import { TimerQueue } from '../lib/timer-queue.ts';
 import { StackCounters } from './counters.ts';
 import type { PacketPool } from './packet.ts';
+import { NetworkSettings } from './settings.ts';
 
 /** 32 random bits as an int32. Must not be predictable by guests or peers. */
 export type Random = () => number;
@@ -14,6 +15,7 @@ export type Random = () => number;
 export class StackState {
   readonly pool: PacketPool;
   readonly random: Random;
+  readonly settings: NetworkSettings;
   readonly timers = new TimerQueue();
   readonly counters = new StackCounters();
   /** CLOCK_MONOTONIC. */
@@ -21,9 +23,10 @@ export class StackState {
   /** Of addresses, routes and path MTUs: a `Path` of an older one asks again. */
   generation = 1;
 
-  constructor(pool: PacketPool, random: Random) {
+  constructor(pool: PacketPool, random: Random, settings = new NetworkSettings()) {
     this.pool = pool;
     this.random = random;
+    this.settings = settings;
   }
 
   /** A random number of nanoseconds in [0, `boundNs`). */

@@ -43,6 +43,7 @@ import { Raw } from './raw/raw.ts';
 import { PathMtus } from './route/path-mtus.ts';
 import { Router } from './route/router.ts';
 import { RoutingTable } from './route/routing-table.ts';
+import type { NetworkSettings } from './settings.ts';
 import { StackState } from './stack-state.ts';
 import type { Random } from './stack-state.ts';
 import { Tcp } from './tcp/tcp.ts';
@@ -54,6 +55,8 @@ export interface StackOptions {
   readonly allocate: Allocate;
   readonly random: Random;
   readonly packetBytesMax?: number;
+  /** Those Linux starts with when left out. */
+  readonly settings?: NetworkSettings;
 }
 
 /** A link and where its frames go. */
@@ -87,7 +90,11 @@ export class Stack implements NeighbourProtocol {
   private readonly ports: Port[] = [];
 
   constructor(options: StackOptions) {
-    const state = new StackState(new PacketPool(options.allocate, options.packetBytesMax ?? PACKET_BYTES_MAX), options.random);
+    const state = new StackState(
+      new PacketPool(options.allocate, options.packetBytesMax ?? PACKET_BYTES_MAX),
+      options.random,
+      options.settings,
+    );
     this.state = state;
     this.interfaces = new InterfaceTable(state);
     this.routes = new RoutingTable(state);
@@ -109,7 +116,7 @@ export class Stack implements NeighbourProtocol {
     this.udp = new Udp(context, IPPROTO_UDP);
     this.udpLite = new Udp(context, IPPROTO_UDPLITE);
     this.raw = new Raw(context);
-    this.tcp = new Tcp({ lower: this.output, packets: state.pool, random: options.random });
+    this.tcp = new Tcp({ lower: this.output, packets: state.pool, random: options.random, settings: state.settings });
     const protocols: Protocols = { tcp: this.tcp, udp: this.udp, udpLite: this.udpLite, raw: this.raw };
     const errors = new IcmpErrors(state, this.interfaces, this.output);
     this.reports = new IcmpReports(state, this.interfaces, this.pathMtus, protocols);

@@ -7,12 +7,12 @@
 import { EACCES, EBADF, EFBIG, EINVAL, EISDIR, ENODEV, EOPNOTSUPP, EPERM, EROFS, ETXTBSY } from '#sentry/abi/errno.ts';
 import { IN_ATTRIB, IN_MODIFY } from '#sentry/abi/event-files.ts';
 import { MS_NOEXEC, S_IFDIR, S_IFMT, S_IFREG, S_ISGID, W_OK, X_OK } from '#sentry/abi/fs.ts';
-import { capable, CAP_CHOWN, CAP_FSETID, inGroup, NO_CAPABILITIES } from './credentials.ts';
+import { CAP_CHOWN, CAP_FSETID, inGroup, NO_CAPABILITIES } from './credentials.ts';
 import type { Credentials } from './credentials.ts';
 import type { FileDescription } from './file-description.ts';
 import type { AttributeChange, Caller, FileSystemStatistics, Inode, Stat } from './inode.ts';
 import type { Path, Target } from './mount.ts';
-import { ownerOrCapable, permission, writable } from './permission.ts';
+import { capableOn, ownerOrCapable, permission, writable } from './permission.ts';
 import { modeAfterChown, modeAfterWrite, truncateInode } from './truncate.ts';
 import { happenedIf } from './watchers.ts';
 import { firstWalk } from './walk.ts';
@@ -35,7 +35,7 @@ export function chmod(caller: Caller, target: Target, mode: number): number {
   const { credentials } = caller;
   if (!ownerOrCapable(credentials, inode)) return -EPERM;
   let newMode = mode & 0o7777;
-  if (!inGroup(credentials, inode.gid) && !capable(credentials, CAP_FSETID)) newMode &= ~S_ISGID;
+  if (!inGroup(credentials, inode.gid) && !capableOn(credentials, inode, CAP_FSETID)) newMode &= ~S_ISGID;
   return happenedIf(target.dentry, IN_ATTRIB, inode.setattr({ mode: newMode }, caller));
 }
 
@@ -56,12 +56,12 @@ export function chown(caller: Caller, target: Target, uid: number, gid: number):
 }
 
 function mayChangeUid(credentials: Credentials, inode: Inode, uid: number): boolean {
-  return (credentials.fsuid === inode.uid && uid === inode.uid) || capable(credentials, CAP_CHOWN);
+  return (credentials.fsuid === inode.uid && uid === inode.uid) || capableOn(credentials, inode, CAP_CHOWN);
 }
 
 function mayChangeGid(credentials: Credentials, inode: Inode, gid: number): boolean {
   if (credentials.fsuid === inode.uid && (gid === inode.gid || inGroup(credentials, gid))) return true;
-  return capable(credentials, CAP_CHOWN);
+  return capableOn(credentials, inode, CAP_CHOWN);
 }
 
 /** What utimensat(2) is to do with one of the two times. */

@@ -6,28 +6,35 @@
  */
 import { EACCES, EPERM, EROFS } from '#sentry/abi/errno.ts';
 import { MS_RDONLY, R_OK, S_IFDIR, S_IFMT, S_IFREG, S_ISGID, S_ISVTX, W_OK, X_OK } from '#sentry/abi/fs.ts';
+import { UNMAPPED_ID } from '#sentry/abi/stat.ts';
 import { capable, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID, inGroup } from './credentials.ts';
 import type { Credentials } from './credentials.ts';
 import type { Inode } from './inode.ts';
 import type { Mount } from './mount.ts';
+
+/** Whether `capability` is effective on this file (Linux capable_wrt_inode_uidgid): it does not reach those of strangers. */
+export function capableOn(credentials: Credentials, inode: Inode, capability: number): boolean {
+  return inode.uid !== UNMAPPED_ID && inode.gid !== UNMAPPED_ID && capable(credentials, capability);
+}
 
 /** Whether `credentials` may access `inode` in the ways of `mask`: 0 or -EACCES. */
 export function permission(credentials: Credentials, inode: Inode, mask: number): number {
   const { mode } = inode;
   const granted = credentials.fsuid === inode.uid ? mode >> 6 : inGroup(credentials, inode.gid) ? mode >> 3 : mode;
   if ((mask & ~granted & 7) === 0) return 0;
-  return overrides(credentials, mode, mask) ? 0 : -EACCES;
+  return overrides(credentials, inode, mask) ? 0 : -EACCES;
 }
 
-function overrides(credentials: Credentials, mode: number, mask: number): boolean {
+function overrides(credentials: Credentials, inode: Inode, mask: number): boolean {
   if (credentials.effective.low === 0) return false;
+  const { mode } = inode;
   if ((mode & S_IFMT) === S_IFDIR) {
-    if ((mask & W_OK) === 0 && capable(credentials, CAP_DAC_READ_SEARCH)) return true;
-    return capable(credentials, CAP_DAC_OVERRIDE);
+    if ((mask & W_OK) === 0 && capableOn(credentials, inode, CAP_DAC_READ_SEARCH)) return true;
+    return capableOn(credentials, inode, CAP_DAC_OVERRIDE);
   }
-  if ((mask & 7) === R_OK && capable(credentials, CAP_DAC_READ_SEARCH)) return true;
+  if ((mask & 7) === R_OK && capableOn(credentials, inode, CAP_DAC_READ_SEARCH)) return true;
   // Even the superuser executes only what somebody may execute.
-  return ((mask & X_OK) === 0 || (mode & 0o111) !== 0) && capable(credentials, CAP_DAC_OVERRIDE);
+  return ((mask & X_OK) === 0 || (mode & 0o111) !== 0) && capableOn(credentials, inode, CAP_DAC_OVERRIDE);
 }
 
 /** -EROFS when the mount (or null: an anonymous file) does not take changes. */
@@ -37,14 +44,14 @@ export function writable(mount: Mount | null): number {
 
 /** Owner of the file, or as good as one. */
 export function ownerOrCapable(credentials: Credentials, inode: Inode): boolean {
-  return credentials.fsuid === inode.uid || capable(credentials, CAP_FOWNER);
+  return credentials.fsuid === inode.uid || capableOn(credentials, inode, CAP_FOWNER);
 }
 
 /** Whether an entry for `victim` may leave `directory` (not counting write permission): 0 or -EPERM in somebody else's sticky directory. */
 export function checkSticky(credentials: Credentials, directory: Inode, victim: Inode): number {
   if ((directory.mode & S_ISVTX) === 0) return 0;
   if (credentials.fsuid === victim.uid || credentials.fsuid === directory.uid) return 0;
-  return capable(credentials, CAP_FOWNER) ? 0 : -EPERM;
+  return capableOn(credentials, victim, CAP_FOWNER) ? 0 : -EPERM;
 }
 
 /** Group of something made in `directory`: the directory's own when that is set-group-ID. */
@@ -57,7 +64,7 @@ export function modeOfNew(credentials: Credentials, directory: Inode, mode: numb
   if ((directory.mode & S_ISGID) === 0) return mode;
   if ((mode & S_IFMT) === S_IFDIR) return mode | S_ISGID;
   if ((mode & (S_ISGID | 0o010)) !== (S_ISGID | 0o010)) return mode;
-  return inGroup(credentials, directory.gid) || capable(credentials, CAP_FSETID) ? mode : mode & ~S_ISGID;
+  return inGroup(credentials, directory.gid) || capableOn(credentials, directory, CAP_FSETID) ? mode : mode & ~S_ISGID;
 }
 
 /** fs.protected_hardlinks: who may give a file that is not theirs another name. */

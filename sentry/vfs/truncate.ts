@@ -5,6 +5,7 @@
 import { S_IFDIR, S_IFMT, S_IFREG, S_ISGID, S_ISUID } from '#sentry/abi/fs.ts';
 import { capable, CAP_FSETID, inGroup } from './credentials.ts';
 import type { Credentials } from './credentials.ts';
+import { capableOn } from './permission.ts';
 import type { AttributeChange, Caller, Inode } from './inode.ts';
 
 /** `mode` after the file was written or truncated by somebody without CAP_FSETID; the same when nothing has to go. */
@@ -21,7 +22,7 @@ export function modeAfterChown(credentials: Credentials, inode: Inode): number {
   const { mode } = inode;
   if ((mode & S_IFMT) === S_IFDIR) return mode;
   let killed = S_ISUID;
-  if ((mode & 0o010) !== 0 || (!inGroup(credentials, inode.gid) && !capable(credentials, CAP_FSETID))) killed |= S_ISGID;
+  if ((mode & 0o010) !== 0 || (!inGroup(credentials, inode.gid) && !capableOn(credentials, inode, CAP_FSETID))) killed |= S_ISGID;
   return mode & ~killed;
 }
 

@@ -255,9 +255,13 @@ export class Walk {
   child(name: string): Dentry | number {
     const directory = this.dentry;
     const known = directory.children?.get(name);
-    if (known !== undefined && directory.inode!.fileSystem.cacheable) {
-      known.used = true;
-      return known;
+    if (known !== undefined) {
+      const { cacheable, asksFar } = directory.inode!.fileSystem;
+      // Linux: a mount goes when somebody else removes its place. Here it stays, and every path through it is spared a question.
+      if (cacheable || (asksFar && known.mountCount > 0)) {
+        known.used = true;
+        return known;
+      }
     }
     return this.lookUp(directory, name, known);
   }

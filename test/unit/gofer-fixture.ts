@@ -7,6 +7,7 @@
  */
 import { emptyAttributes } from '#sentry/abi/stat.ts';
 import { O_DIRECTORY, O_RDONLY } from '#sentry/abi/fs.ts';
+import type { IdMap } from '#gofer/server/id-map.ts';
 import { TestGofer } from '#gofer/server/testing.ts';
 import type { HostMemory, HostStat } from '#platform/contract/host.ts';
 import { createHost } from '#platform/host/host.ts';
@@ -28,6 +29,12 @@ import type { VfsCaller } from '#sentry/vfs/walk.ts';
 export const realHost: LinuxHost = createHost({});
 export const buffer: HostMemory = realHost.allocate(65_536);
 
+/** What most tests do without. */
+export interface Special {
+  readonly ids?: IdMap;
+  readonly readOnlyLater?: boolean;
+}
+
 export class Fixture {
   readonly gofer: TestGofer;
   readonly connection: GoferConnection;
@@ -35,8 +42,9 @@ export class Fixture {
   readonly caller: VfsCaller;
   lost = '';
 
-  constructor(root: string, caching: Caching = 'exclusive', readOnly = false, fids = 64) {
-    this.gofer = new TestGofer([{ path: root, readOnly }], fids);
+  constructor(root: string, caching: Caching = 'exclusive', readOnly = false, fids = 64, special: Special = {}) {
+    const { ids = null, ...config } = special;
+    this.gofer = new TestGofer([{ path: root, readOnly, ...config }], fids, ids);
     const { gofer } = this;
     // The server takes its step as soon as a request was sent.
     const host = new Proxy<GoferHost>(realHost, {

@@ -14,7 +14,12 @@ export class Bench {
   readonly files: AnonymousFiles;
   readonly timers = new TimerQueue();
   readonly memory: HostMemory;
-  readonly caller = { credentials: initialCredentials(0, 0, [], ALL_CAPABILITIES), task: null as unknown, group: { pid: 7 } };
+  readonly caller = {
+    credentials: initialCredentials(0, 0, [], ALL_CAPABILITIES),
+    task: null as unknown,
+    group: { pid: 7 },
+    pids: { global: (pid: number) => pid, local: (pid: number) => pid },
+  };
 
   constructor(host: Host) {
     this.files = new AnonymousFiles(host, this.timers);

@@ -1,12 +1,13 @@
 /**
  * AF_INET and AF_INET6 as socket families: which types and protocols there are, and who may have them (Linux net/ipv4/af_inet.c, inet_create).
  */
-import { EINVAL, EOPNOTSUPP, EPERM, EPROTONOSUPPORT, ESOCKTNOSUPPORT } from '#sentry/abi/errno.ts';
+import { EACCES, EINVAL, EOPNOTSUPP, EPERM, EPROTONOSUPPORT, ESOCKTNOSUPPORT } from '#sentry/abi/errno.ts';
 import { IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_IP, IPPROTO_MAX, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_UDPLITE } from '#sentry/abi/inet.ts';
 import { AF_INET, SOCK_DGRAM, SOCK_RAW, SOCK_STREAM } from '#sentry/abi/socket.ts';
 import { capable, CAP_NET_RAW } from '../../vfs/credentials.ts';
 import type { Socket, SocketCaller, SocketFamily } from '../socket/socket.ts';
 import type { InternetDomain } from './internet-socket.ts';
+import { mayPing } from './ports.ts';
 import { PingSocket, RawSocket } from './raw-socket.ts';
 import { TcpSocket } from './tcp-socket.ts';
 import { UdpSocket } from './udp-socket.ts';
@@ -30,7 +31,7 @@ export class InternetFamily implements SocketFamily {
     switch (type) {
       case SOCK_STREAM:
         if (protocol !== IPPROTO_IP && protocol !== IPPROTO_TCP) return -EPROTONOSUPPORT;
-        return new TcpSocket(this.shared, this.domain, flags, caller, this.shared.network.tcp.connection());
+        return this.createStream(flags, caller);
       case SOCK_DGRAM:
         return this.createDatagram(protocol, flags, caller);
       case SOCK_RAW:
@@ -40,9 +41,17 @@ export class InternetFamily implements SocketFamily {
     }
   }
 
+  private createStream(flags: number, caller: SocketCaller): Socket {
+    const { network } = this.shared;
+    const connection = network.tcp.connection();
+    network.settings.applyTo(connection.options);
+    return new TcpSocket(this.shared, this.domain, flags, caller, connection);
+  }
+
   private createDatagram(protocol: number, flags: number, caller: SocketCaller): Socket | number {
-    const { stack } = this.shared.network;
+    const { stack, settings } = this.shared.network;
     if (protocol === (this.version === 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6)) {
+      if (!mayPing(settings, caller)) return -EACCES;
       const endpoint = stack.raw.pingEndpoint(this.version);
       return typeof endpoint === 'number' ? endpoint : new PingSocket(this.shared, endpoint, this.domain, flags, caller);
     }

@@ -10,6 +10,7 @@
 import type { Host, Timestamp } from '#platform/contract/host.ts';
 import { Timer } from '../../lib/timer-queue.ts';
 import type { TimerQueue } from '../../lib/timer-queue.ts';
+import { NetworkSettings } from '../../netstack/settings.ts';
 import { Stack } from '../../netstack/stack.ts';
 import type { Tcp } from '../../netstack/tcp/tcp.ts';
 
@@ -29,6 +30,8 @@ export interface Companion {
 const COMPANION_TURNS = 8;
 
 export class Network {
+  /** /proc/sys/net. */
+  readonly settings = new NetworkSettings();
   companion: Companion | null = null;
   /** The stack has something to do as soon as the current call is over. */
   isDue = false;
@@ -57,7 +60,7 @@ export class Network {
 
   private make(): Stack {
     const { host } = this;
-    const stack = new Stack({ allocate: (bytes) => host.allocate(bytes), random: randomWords(host) });
+    const stack = new Stack({ allocate: (bytes) => host.allocate(bytes), random: randomWords(host), settings: this.settings });
     this.made = stack;
     this.setTime(host.monotonicNs());
     return stack;

@@ -22,7 +22,7 @@ import {
 } from '#sentry/abi/errno.ts';
 import { O_NONBLOCK, POLLERR, POLLHUP, WRITABLE } from '#sentry/abi/fs.ts';
 import { SOL_TCP, TCP_INQ } from '#sentry/abi/inet.ts';
-import { AF_UNSPEC, MSG_FASTOPEN, SHUT_WR, SOL_SOCKET, SOMAXCONN } from '#sentry/abi/socket.ts';
+import { AF_UNSPEC, MSG_FASTOPEN, SHUT_WR, SOL_SOCKET } from '#sentry/abi/socket.ts';
 import { checkBindAddress } from '../../netstack/endpoint/addressing.ts';
 import { EndpointOptions } from '../../netstack/endpoint/options.ts';
 import { SocketAddress } from '../../netstack/socket-address.ts';
@@ -60,7 +60,7 @@ export class TcpSocket extends TcpEndpointSocket {
     if (given.address.isIpv4 && this.isIpv6 && this.ip.v6Only !== 0) return -EINVAL;
     const checked = checkBindAddress(this.network.stack.interfaces, bindOptions, given);
     if (checked < 0) return checked;
-    if (!mayBindPort(given.port, caller)) return -EACCES;
+    if (!mayBindPort(this.network.settings, given.port, caller)) return -EACCES;
     const { connection } = this;
     connection.scope = given.scope;
     const bound = connection.bind(given.address, given.port);
@@ -86,7 +86,7 @@ export class TcpSocket extends TcpEndpointSocket {
   // Connections.
   override listen(backlog: number): number {
     // A negative backlog is as good as the largest.
-    const limit = Math.min(backlog >>> 0, SOMAXCONN);
+    const limit = Math.min(backlog >>> 0, this.network.settings.backlogMax);
     if (this.listener !== null) {
       this.listener.setBacklog(limit);
       return 0;

@@ -43,7 +43,7 @@ export class UdpSocket extends DatagramSocket<UdpEndpoint> {
   }
 
   protected override mayBind(caller: SocketCaller): number {
-    return mayBindPort(given.port, caller) ? 0 : -EACCES;
+    return mayBindPort(this.network.settings, given.port, caller) ? 0 : -EACCES;
   }
 
   /** Linux inet_send_prepare: a port is taken even when there is nobody to send to. */

@@ -101,8 +101,9 @@ const linger: Row = {
 };
 
 const peerCredentials: Row = {
-  get: (socket, value) => {
-    abi.Ucred.encode(value.view, 0, socket.peerCredentials ?? { pid: 0, uid: 0xffff_ffff, gid: 0xffff_ffff });
+  get: (socket, value, caller) => {
+    const { pid, uid, gid } = socket.peerCredentials ?? { pid: 0, uid: 0xffff_ffff, gid: 0xffff_ffff };
+    abi.Ucred.encode(value.view, 0, { pid: caller.pids.local(pid), uid, gid });
     return abi.UCRED_SIZE;
   },
 };

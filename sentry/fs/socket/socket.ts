@@ -24,6 +24,8 @@ const S_IFSOCK = 0o140000;
 /** Who calls, as sockets need to know it. The kernel's task satisfies it. */
 export interface SocketCaller extends VfsCaller {
   readonly group: { readonly pid: number };
+  /** The caller's PID namespace. Sockets keep numbers that mean the same in all of them: `global`. */
+  readonly pids: { global(pid: number): number; local(global: number): number };
 }
 
 export function socketCaller(caller: Caller): SocketCaller {
@@ -32,6 +34,7 @@ export function socketCaller(caller: Caller): SocketCaller {
 
 /** Identity that SO_PEERCRED reports. */
 export interface PeerCredentials {
+  /** Global. */
   readonly pid: number;
   readonly uid: number;
   readonly gid: number;
@@ -198,7 +201,7 @@ export abstract class Socket extends FileDescription {
   override write(io: Io, _position: number, caller: Caller): number {
     const sender = socketCaller(caller);
     plainOutgoing.reset();
-    plainOutgoing.pid = sender.group.pid;
+    plainOutgoing.pid = sender.pids.global(sender.group.pid);
     plainOutgoing.uid = sender.credentials.uid;
     plainOutgoing.gid = sender.credentials.gid;
     return this.send(io, plainOutgoing, 0, sender);

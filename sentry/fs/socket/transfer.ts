@@ -11,7 +11,7 @@ export class Outgoing {
   address = '';
   /** Files to send, each with a reference that passes to the socket when the send succeeds. */
   rights: FileDescription[] | null = null;
-  // The sender's credentials: its own, or those of SCM_CREDENTIALS.
+  // The sender's credentials: its own, or those of SCM_CREDENTIALS. The pid is one of `PidNamespace.global`.
   pid = 0;
   uid = 0;
   gid = 0;

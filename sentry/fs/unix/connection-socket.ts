@@ -8,7 +8,7 @@
  */
 import { EAGAIN, ECONNREFUSED, ECONNRESET, EINVAL, EISCONN } from '#sentry/abi/errno.ts';
 import { O_NONBLOCK, POLLHUP, POLLWRBAND, READABLE, WRITABLE } from '#sentry/abi/fs.ts';
-import { SHUT_RD, SHUT_WR, SOMAXCONN } from '#sentry/abi/socket.ts';
+import { SHUT_RD, SHUT_WR } from '#sentry/abi/socket.ts';
 import type { SocketCaller } from '../socket/socket.ts';
 import { ALL_EVENTS, identityOf, NO_RECEIVE, NO_SEND, SHUT_BOTH, UnixSocket } from './unix-socket.ts';
 
@@ -30,7 +30,7 @@ export abstract class ConnectionSocket extends UnixSocket {
   override listen(backlog: number, caller: SocketCaller): number {
     if (!this.isBound || this.state === 'established') return -EINVAL;
     // A negative backlog is as good as the largest.
-    const limit = Math.min(backlog >>> 0, SOMAXCONN);
+    const limit = Math.min(backlog >>> 0, this.domainState.settings.backlogMax);
     if (limit > this.backlog) this.room.notify(WRITABLE);
     this.backlog = limit;
     this.state = 'listening';

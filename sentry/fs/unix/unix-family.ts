@@ -3,6 +3,7 @@
  */
 import { EPROTONOSUPPORT, ESOCKTNOSUPPORT } from '#sentry/abi/errno.ts';
 import { AF_UNIX, SOCK_DGRAM, SOCK_RAW, SOCK_SEQPACKET, SOCK_STREAM } from '#sentry/abi/socket.ts';
+import { NetworkSettings } from '../../netstack/settings.ts';
 import type { FileDescription } from '../../vfs/file-description.ts';
 import type { AnonymousFiles } from '../anonymous/anonymous-files.ts';
 import { Messages } from '../socket/message.ts';
@@ -18,9 +19,9 @@ import type { UnixDomain } from './unix-socket.ts';
 export class UnixFamily implements SocketFamily {
   private readonly domain: UnixDomain;
 
-  constructor(files: AnonymousFiles) {
+  constructor(files: AnonymousFiles, settings = new NetworkSettings()) {
     const isCarrier = (file: FileDescription): UnixSocket | null => (file instanceof UnixSocket ? file : null);
-    this.domain = { files, names: new UnixNames(), messages: new Messages(files.pages), inFlight: new InFlight(isCarrier) };
+    this.domain = { files, names: new UnixNames(), messages: new Messages(files.pages), inFlight: new InFlight(isCarrier), settings };
   }
 
   create(type: number, protocol: number, flags: number, caller: SocketCaller): UnixSocket | number {

@@ -7,6 +7,7 @@ import { POLLERR, POLLHUP, POLLRDHUP, POLLWRBAND, READABLE, WRITABLE } from '#se
 import { AF_UNIX, FIONREAD, SHUT_RD, SHUT_RDWR, SHUT_WR, SIOCOUTQ } from '#sentry/abi/socket.ts';
 import { WaitQueue } from '../../lib/wait-queue.ts';
 import type { Caller } from '../../vfs/inode.ts';
+import type { NetworkSettings } from '../../netstack/settings.ts';
 import type { Path } from '../../vfs/mount.ts';
 import type { AnonymousFiles } from '../anonymous/anonymous-files.ts';
 import { guestOf } from '../anonymous/guest-caller.ts';
@@ -31,6 +32,8 @@ export interface UnixDomain {
   readonly names: UnixNames;
   readonly messages: Messages;
   readonly inFlight: InFlight;
+  /** net.core.somaxconn is for these sockets, too. */
+  readonly settings: NetworkSettings;
 }
 
 export abstract class UnixSocket extends Socket implements Charged, Carrier {
@@ -204,5 +207,5 @@ export abstract class UnixSocket extends Socket implements Charged, Carrier {
 /** Who the caller is, for SO_PEERCRED of the other side. */
 export function identityOf(caller: SocketCaller): PeerCredentials {
   const { euid, egid, groups } = caller.credentials;
-  return { pid: caller.group.pid, uid: euid, gid: egid, groups };
+  return { pid: caller.pids.global(caller.group.pid), uid: euid, gid: egid, groups };
 }

@@ -6,6 +6,7 @@
  */
 import { EAGAIN, ELIBBAD, ELOOP, ENOEXEC } from '#sentry/abi/errno.ts';
 import { S_ISGID, S_ISUID, MS_NOSUID } from '#sentry/abi/fs.ts';
+import { UNMAPPED_ID } from '#sentry/abi/stat.ts';
 import { ADDR_NO_RANDOMIZE, PER_CLEAR_ON_SETID, READ_IMPLIES_EXEC } from '#sentry/abi/prctl.ts';
 import { RLIMIT_STACK } from '#sentry/abi/resource.ts';
 import { SIGCHLD } from '#sentry/abi/signal.ts';
@@ -133,6 +134,8 @@ function cleanThread({ kernel, mm, thread }: Task): GuestThread | number {
 function setIds(file: FileDescription): { uid: number | null; gid: number | null } {
   const { mode, uid, gid } = file.inode;
   if (file.mount !== null && (file.mount.flags & MS_NOSUID) !== 0) return { uid: null, gid: null };
+  // Linux: neither counts when one of them means nobody here.
+  if (uid === UNMAPPED_ID || gid === UNMAPPED_ID) return { uid: null, gid: null };
   const setsGroup = (mode & S_ISGID) !== 0 && (mode & 0o010) !== 0;
   return { uid: (mode & S_ISUID) !== 0 ? uid : null, gid: setsGroup ? gid : null };
 }

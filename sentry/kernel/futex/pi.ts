@@ -61,7 +61,7 @@ function queueWaiter(task: Task, address: number, owner: number, deadlineNs: num
   waiter.id = key.id;
   // Not met by plain FUTEX_WAKE.
   waiter.bitset = 0;
-  waiter.ownerTid = owner;
+  waiter.owner = task.pids.global(owner);
   waiter.address = address;
   futexTable.link(waiter);
   waitingCount++;
@@ -92,27 +92,28 @@ function handOver(task: Task, address: number, mark: number): number {
     return result < 0 ? result : 0;
   }
   const more = waiter.next === null ? null : firstPi(waiter.next);
-  const tid = waiter.task!.tid;
+  const { tid, pids } = waiter.task!;
   const result = exchange(task, address, () => tid | mark | (more === null ? 0 : FUTEX_WAITERS));
   if (result < 0) return result;
   futexTable.wakeOne(waiter);
-  for (let other = more; other !== null; other = other.next === null ? null : firstPi(other.next)) other.ownerTid = tid;
+  for (let other = more; other !== null; other = other.next === null ? null : firstPi(other.next)) other.owner = pids.global(tid);
   return 0;
 }
 
 function firstPi(from: FutexWaiter | null): FutexWaiter | null {
   let waiter = futexTable.find(key, from);
-  while (waiter !== null && waiter.ownerTid === 0) waiter = waiter.next === null ? null : futexTable.find(key, waiter.next);
+  while (waiter !== null && waiter.owner === 0) waiter = waiter.next === null ? null : futexTable.find(key, waiter.next);
   return waiter;
 }
 
 /** The task ends: locks it holds and others wait for go to the next waiter, marked FUTEX_OWNER_DIED (Linux exit_pi_state_list). */
 export function releaseLocksOf(task: Task): void {
   if (waitingCount === 0) return;
-  const waiters = [...futexTable.all()].filter((waiter) => waiter.ownerTid === task.tid);
+  const owner = task.pids.global(task.tid);
+  const waiters = [...futexTable.all()].filter((waiter) => waiter.owner === owner);
   for (const waiter of waiters) {
     // Handing a lock over takes its first waiter out of the table and gives the others a new owner.
-    if (waiter.ownerTid !== task.tid || waiter.bucket < 0) continue;
+    if (waiter.owner !== owner || waiter.bucket < 0) continue;
     const heir = waiter.task!;
     key.space = waiter.space;
     key.id = waiter.id;

@@ -40,8 +40,8 @@ export class FutexWaiter implements FutexKey {
   expected = 0;
   isPrivate = false;
   deadlineNs = Infinity;
-  /** Thread that owns the lock (FUTEX_LOCK_PI), 0 for a plain waiter. */
-  ownerTid = 0;
+  /** Thread that owns the lock (FUTEX_LOCK_PI), as of `PidNamespace.global`; 0 for a plain waiter. */
+  owner = 0;
 
   /** For `CallWait.onFinish`. */
   readonly finish: () => void;
@@ -79,7 +79,7 @@ export class FutexTable {
     waiter.task = null;
     waiter.space = null;
     waiter.woken = false;
-    waiter.ownerTid = 0;
+    waiter.owner = 0;
     if (this.pool.length < POOL_MAX) this.pool.push(waiter);
   }
 

@@ -7,20 +7,19 @@
 import { EADDRINUSE } from '#sentry/abi/errno.ts';
 import type { IpAddress } from '../address.ts';
 import type { IpHeader } from '../ip/header.ts';
-import type { Random } from '../stack-state.ts';
+import type { NetworkSettings } from '../settings.ts';
+import type { Random, StackState } from '../stack-state.ts';
 import type { DatagramEndpoint } from './datagram-endpoint.ts';
-
-/** net.ipv4.ip_local_port_range. */
-export const EPHEMERAL_FIRST = 32_768;
-export const EPHEMERAL_LAST = 60_999;
 
 export class PortTable<E extends DatagramEndpoint> {
   readonly endpoints: E[] = [];
   private readonly random: Random;
+  private readonly settings: NetworkSettings;
   private readonly ports = new Map<number, E[]>();
 
-  constructor(random: Random) {
+  constructor({ random, settings }: Pick<StackState, 'random' | 'settings'>) {
     this.random = random;
+    this.settings = settings;
   }
 
   /** Those bound to a port, in order of binding. */
@@ -51,14 +50,15 @@ export class PortTable<E extends DatagramEndpoint> {
 
   /** From a random one on, the first that is free; -1 when none is. */
   private choose(endpoint: E): number {
-    const count = EPHEMERAL_LAST - EPHEMERAL_FIRST + 1;
+    const { localPortFirst, localPortLast } = this.settings;
+    const count = localPortLast - localPortFirst + 1;
     const from = (this.random() >>> 1) % count;
     for (let i = 0; i < count; i++) {
-      const port = EPHEMERAL_FIRST + ((from + i) % count);
+      const port = localPortFirst + ((from + i) % count);
       if (this.at(port).length === 0) return port;
     }
     for (let i = 0; i < count; i++) {
-      const port = EPHEMERAL_FIRST + ((from + i) % count);
+      const port = localPortFirst + ((from + i) % count);
       if (!this.isTaken(endpoint, port)) return port;
     }
     return -1;

@@ -24,7 +24,7 @@ export class Raw implements RawUpper {
 
   constructor(context: EndpointContext) {
     this.context = context;
-    this.pings = new PortTable(context.state.random);
+    this.pings = new PortTable(context.state);
   }
 
   /** A raw endpoint for `protocol` (IPPROTO_RAW: sends only); -EINVAL, -ENOBUFS. The caller has CAP_NET_RAW. */

@@ -22,6 +22,7 @@ import type { TcpLower } from './lower.ts';
 import { TcpOptions } from './options.ts';
 import { PortTable } from './ports.ts';
 import { RateLimit } from './rate-limit.ts';
+import type { NetworkSettings } from '../settings.ts';
 import { Secrets } from './secrets.ts';
 import { SegmentPool } from './segment.ts';
 
@@ -30,6 +31,7 @@ export interface TcpParts {
   readonly packets: PacketPool;
   /** 32 random bits a call, as a signed integer. */
   readonly random: () => number;
+  readonly settings?: NetworkSettings;
 }
 
 export class TcpContext {
@@ -78,7 +80,7 @@ export class TcpContext {
     this.random = parts.random;
     this.create = create;
     this.table = new ConnectionTable(parts.random);
-    this.ports = new PortTable(parts.random);
+    this.ports = new PortTable(parts.random, parts.settings);
     this.secrets = new Secrets(parts.random);
   }
 

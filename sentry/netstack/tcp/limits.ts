@@ -11,8 +11,9 @@ export const TIME_WAIT_MAX = 16_384;
 export const ORPHANS_MAX = 8192;
 /** Listening sockets with one port: bounds the search for the best one. */
 export const LISTENERS_PER_PORT_MAX = 1024;
-/** net.core.somaxconn: bounds both queues of a listener. */
-export const BACKLOG_MAX = 4096;
+/** Bounds both queues of a listener, whatever net.core.somaxconn says; that is 4096 at first. */
+export const BACKLOG_MAX = 65_535;
+export const BACKLOG_MAX_DEFAULT = 4096;
 
 /** SYNs that an interceptor holds at a time, and for how long: a little more than a connect(2) to a dead host takes. */
 export const HELD_SYNS_MAX = 4096;

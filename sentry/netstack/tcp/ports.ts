@@ -11,7 +11,7 @@
  */
 import { EADDRINUSE, EADDRNOTAVAIL } from '#sentry/abi/errno.ts';
 import { IpAddress } from '../address.ts';
-import { EPHEMERAL_PORT_FIRST, EPHEMERAL_PORT_LAST } from './limits.ts';
+import { NetworkSettings } from '../settings.ts';
 
 /** How a port came to be used. */
 export const UNBOUND = 0;
@@ -63,9 +63,11 @@ function mayShare(a: PortUse, b: PortUse): boolean {
 export class PortTable {
   private readonly buckets = new Map<number, PortBucket>();
   private readonly random: () => number;
+  private readonly settings: NetworkSettings;
 
-  constructor(random: () => number) {
+  constructor(random: () => number, settings = new NetworkSettings()) {
     this.random = random;
+    this.settings = settings;
   }
 
   /**
@@ -90,10 +92,11 @@ export class PortTable {
 
   /** A port nobody else uses at all, from a random place on, so that SO_REUSEADDR does not make two sockets share it. Linux prefers odd ones; connect takes even ones. */
   private bindAny(use: PortUse): number {
-    const count = EPHEMERAL_PORT_LAST - EPHEMERAL_PORT_FIRST + 1;
+    const { localPortFirst, localPortLast } = this.settings;
+    const count = localPortLast - localPortFirst + 1;
     const start = (this.random() >>> 0) % count;
     for (let i = 0; i < count; i++) {
-      const port = EPHEMERAL_PORT_FIRST + ((start + i) % count);
+      const port = localPortFirst + ((start + i) % count);
       if (this.buckets.has(port)) continue;
       this.attach(use, port, BOUND);
       return 0;
@@ -106,9 +109,10 @@ export class PortTable {
    * connection of the same four-tuple. 0, or -EADDRNOTAVAIL.
    */
   choose(use: PortUse, offset: number, isFree: (port: number) => boolean): number {
-    const count = EPHEMERAL_PORT_LAST - EPHEMERAL_PORT_FIRST + 1;
+    const { localPortFirst, localPortLast } = this.settings;
+    const count = localPortLast - localPortFirst + 1;
     for (let i = 0; i < count; i++) {
-      const port = EPHEMERAL_PORT_FIRST + ((offset + i) % count);
+      const port = localPortFirst + ((offset + i) % count);
       const bucket = this.buckets.get(port);
       if (bucket !== undefined && (bucket.bound > 0 || !isFree(port))) continue;
       this.attach(use, port, CHOSEN);

@@ -31,7 +31,7 @@ export class Udp implements UdpUpper {
   constructor(context: EndpointContext, protocol: number) {
     this.context = context;
     this.protocol = protocol;
-    this.ports = new PortTable(context.state.random);
+    this.ports = new PortTable(context.state);
   }
 
   /** A new endpoint of AF_INET (4) or AF_INET6 (6); -ENOBUFS. */
