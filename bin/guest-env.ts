@@ -9,6 +9,7 @@
  * Typical sequence: `callerEnvironment()` once at start-up, then `--env` overrides, then the guest's stack. See environ(7).
  */
 import { readFileSync } from 'node:fs';
+import { toText } from './byte-text.ts';
 
 const PREFIX = 'TSVISOR_ENV_';
 const MARKER = 'TSVISOR_LAUNCHER=1';
@@ -18,7 +19,13 @@ export function callerEnvironment(): string[] {
   return restoreEnvironment(readFileSync('/proc/self/environ', 'latin1'));
 }
 
-/** The same from the contents of an environ file: strings that each end in NUL. */
+/** One variable of the caller, as text: for what concerns the command itself. Empty counts as unset. */
+export function callerVariable(name: string): string | undefined {
+  const entry = callerEnvironment().find((variable) => variable.startsWith(`${name}=`));
+  return entry === undefined || entry === `${name}=` ? undefined : toText(entry.slice(name.length + 1));
+}
+
+/** The environment from the contents of an environ file: strings that each end in NUL. */
 export function restoreEnvironment(environ: string): string[] {
   const entries = environ.split('\0').filter((entry) => entry !== '');
   if (!entries.includes(MARKER)) return entries;

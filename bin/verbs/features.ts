@@ -1,18 +1,22 @@
-/** `tsvisor features`: what this host offers and what tsvisor uses of it, as JSON. */
+/** `tsvisor features`: what the runtime supports (OCI features.md), what this host offers and what tsvisor uses of it, as JSON. */
 import { Command } from 'commander';
 import { readFileSync } from 'node:fs';
 import { createHost } from '#platform/host/host.ts';
 import { PLATFORM_NAMES, platformRefusal } from '../sandbox/choose-platform.ts';
+import { ociFeatures } from '../oci/features.ts';
 import { VERSION } from '../version.ts';
 
 export function featuresCommand(): Command {
-  return new Command('features').description('Tell what this host offers and what tsvisor uses of it (JSON).').action(() => {
-    process.stdout.write(`${JSON.stringify(features(), null, 2)}\n`);
-  });
+  return new Command('features')
+    .description('Tell what the runtime supports, what this host offers and what tsvisor uses of it (JSON).')
+    .action(() => {
+      process.stdout.write(`${JSON.stringify(features(), null, 2)}\n`);
+    });
 }
 
 function features(): object {
   return {
+    ...ociFeatures(VERSION),
     version: VERSION,
     node: process.version,
     kernel: readOptional('/proc/sys/kernel/osrelease'),

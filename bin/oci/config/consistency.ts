@@ -3,6 +3,7 @@
  * to itself, so sharing one with the host cannot be had and is said; joining one that is not this pod's is refused, as the processes in it
  * could not be reached.
  */
+import { MS_SHARED, MS_SLAVE } from '#sentry/abi/mount.ts';
 import type { Place } from './reader.ts';
 import { NAMESPACE_TYPES } from './types.ts';
 import type { ContainerConfig, NamespaceType, SysctlConfig } from './types.ts';
@@ -13,6 +14,7 @@ export function checkConsistency(config: ContainerConfig, top: Place): void {
   const place = top.at('linux');
   checkNamespaces(config, place.at('namespaces'));
   checkMappings(config, place);
+  checkPropagation(config, top);
   for (const setting of config.linux.sysctl) checkSysctl(setting, config, place.at('sysctl').at(setting.name));
   if (!has(config, 'uts')) {
     if (config.hostname !== null) top.at('hostname').fail('needs a namespace of type uts in linux.namespaces');
@@ -59,6 +61,16 @@ function checkMappings(config: ContainerConfig, place: Place): void {
   if (namespaces.user.path !== null) return;
   if (uidMappings.length === 0) place.at('uidMappings').fail('is missing, but linux.namespaces has a user namespace');
   if (gidMappings.length === 0) place.at('gidMappings').fail('is missing, but linux.namespaces has a user namespace');
+}
+
+/** Mounts of a sandbox are known to its own kernel and to no other. */
+function checkPropagation(config: ContainerConfig, top: Place): void {
+  const isShared = (flags: number): boolean => (flags & (MS_SHARED | MS_SLAVE)) !== 0;
+  const sentence = 'asks to share mounts with the host, but what is mounted there later does not appear inside, nor the other way round';
+  if (isShared(config.linux.rootfsPropagation ?? 0)) top.at('linux').at('rootfsPropagation').warn(sentence);
+  config.mounts.forEach(({ propagation }, index) => {
+    if (propagation.some(isShared)) top.at('mounts').at(index).at('options').warn(sentence);
+  });
 }
 
 /** The same names as Linux keeps for each namespace; others would be settings of the whole machine. */

@@ -327,6 +327,11 @@ const warned: readonly [changes: Parameters<typeof minimal>[0], warning: string]
     { mounts: [{ destination: '/x', source: '/y', options: ['bind', 'size=1'] }] },
     'config.json: mounts[0].options has no effect on a bind mount: "size=1"',
   ],
+  [{ linux: { rootfsPropagation: 'rshared' } }, 'config.json: linux.rootfsPropagation asks to share mounts with the host'],
+  [
+    { mounts: [{ destination: '/x', source: '/y', options: ['bind', 'rslave'] }] },
+    'config.json: mounts[0].options asks to share mounts with the host',
+  ],
   [{ linux: { mountLabel: 'x' } }, 'config.json: linux.mountLabel is not applied'],
   [{ linux: { resources: { network: { classID: 1 } } } }, 'config.json: linux.resources.network is not applied'],
   [{ linux: { resources: { rdma: { a: {} } } } }, 'config.json: linux.resources.rdma is not applied'],

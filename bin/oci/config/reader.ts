@@ -18,11 +18,11 @@ export interface Report {
   readonly warnings: string[];
 }
 
-/** Where in the document a value stands. The text of it is only made for a message. */
+/** Where in the document a value stands, while it is read: readers do not keep it. The text of it is only made for a message. */
 export class Place {
   private readonly report: Report;
   private readonly parent: Place | null;
-  private readonly name: string | number;
+  private name: string | number;
 
   constructor(report: Report, name: string | number, parent: Place | null = null) {
     this.report = report;
@@ -32,6 +32,12 @@ export class Place {
 
   at(name: string | number): Place {
     return new Place(this.report, name, this);
+  }
+
+  /** Becomes the place of a sibling. A profile has 400 names in a list: an object for each would take longer than reading them. */
+  moveTo(name: string | number): this {
+    this.name = name;
+    return this;
   }
 
   /** Such as `config.json: process.args[0]`. */
@@ -134,7 +140,8 @@ export function list<T>(element: Reader<T>): Reader<T[]> {
   return (value, place) => {
     if (!Array.isArray(value)) return place.fail(`must be a list, not ${shown(value)}`);
     if (value.length > FIELD_LIST_MAX) place.fail(`has ${value.length} entries; at most ${FIELD_LIST_MAX} are read`);
-    return value.map((entry, index) => element(entry, place.at(index)));
+    const child = place.at(0);
+    return value.map((entry, index) => element(entry, child.moveTo(index)));
   };
 }
 
@@ -143,7 +150,8 @@ export function dictionary<T>(element: Reader<T>): Reader<[name: string, value: 
   return (value, place) => {
     const entries = Object.entries(objectAt(value, place));
     if (entries.length > FIELD_LIST_MAX) place.fail(`has ${entries.length} entries; at most ${FIELD_LIST_MAX} are read`);
-    return entries.map(([name, entry]) => [name, element(entry, place.at(name))]);
+    const child = place.at('');
+    return entries.map(([name, entry]) => [name, element(entry, child.moveTo(name))]);
   };
 }
 
@@ -207,10 +215,11 @@ export function object<const F extends Fields>(fields: F): Reader<Structure<F>> 
   return (value, place) => {
     const given = objectAt(value, place);
     const result: Record<string, unknown> = {};
+    const child = place.at('');
     for (const [name, field] of table) {
       const member = Object.hasOwn(given, name) ? given[name] : undefined;
       const read = member === undefined || member === null ? field.fallback : field.read;
-      const outcome = read(member, place.at(name));
+      const outcome = read(member, child.moveTo(name));
       if (field.kept) result[name] = outcome;
     }
     for (const name of Object.keys(given)) if (!Object.hasOwn(fields, name)) unknownField(name, fields, place);
