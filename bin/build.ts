@@ -61,7 +61,7 @@ const nativeModules: Plugin = {
   },
 };
 
-/** commander would run subcommands that are programs of their own, which there are none of. Loading Node's module for that takes 6 ms. */
+/** commander would run subcommands that are programs of their own, which there are none of; systemd is asked for a scope where there is one. Loading Node's module for that takes 6 ms. */
 const lateModules: Plugin = {
   name: 'late-modules',
   setup(build) {
@@ -70,6 +70,7 @@ const lateModules: Plugin = {
     );
     build.onLoad({ filter: /.*/, namespace: 'late' }, ({ path }) => ({
       contents: `export const spawn = (...args) => require('${path}').spawn(...args);
+        export const spawnSync = (...args) => require('${path}').spawnSync(...args);
         export default { spawn };`,
     }));
   },

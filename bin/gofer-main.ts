@@ -6,6 +6,7 @@
 import { writeSync } from 'node:fs';
 import { FIDS_MAX } from '#gofer/protocol/limits.ts';
 import { parseConfig } from '#gofer/server/config.ts';
+import { IdMap } from '#gofer/server/id-map.ts';
 import { openRoots } from '#gofer/server/roots.ts';
 import { Connection, enlargeSendBuffer } from '#gofer/server/serve.ts';
 import { Server } from '#gofer/server/server.ts';
@@ -51,7 +52,10 @@ function main(text: string): void {
   if (fids < FIDS_MIN) fail('the limit on open files (ulimit -n) is too low; raise it to 256 or more');
   enlargeSendBuffer(config.socket);
   const { report, uid, mayChown } = confineGofer(config, opened);
-  const server = new Server({ ...opened, fids, mayChown, uid });
+  const { uidMappings = [], gidMappings = [] } = config;
+  const users = uidMappings.length === 0 ? null : new IdMap(uidMappings);
+  const groups = gidMappings.length === 0 ? null : new IdMap(gidMappings);
+  const server = new Server({ ...opened, fids, mayChown, uid, users, groups });
   new Connection(server, config.socket).run(report.lines());
   exitNow(0);
 }

@@ -8,12 +8,49 @@ import { writeSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { leaveIfConfined } from './confine/sentry.ts';
 import { EXIT_FAILURE, EXIT_USAGE, UserError } from './errors.ts';
+import { addOciGlobals } from './oci/globals.ts';
+import { checkpointCommand, restoreCommand } from './verbs/checkpoint.ts';
+import { createCommand, runCommand } from './verbs/create.ts';
+import { deleteCommand } from './verbs/delete.ts';
 import { doCommand } from './verbs/do.ts';
+import { execCommand } from './verbs/exec.ts';
 import { featuresCommand } from './verbs/features.ts';
+import { installCommand } from './verbs/install.ts';
+import { killCommand } from './verbs/kill.ts';
+import { listCommand } from './verbs/list.ts';
+import { pauseCommand, resumeCommand } from './verbs/pause.ts';
+import { psCommand } from './verbs/ps.ts';
+import { specCommand } from './verbs/spec.ts';
+import { startCommand } from './verbs/start.ts';
+import { stateCommand } from './verbs/state.ts';
 import { syscallsCommand } from './verbs/syscalls.ts';
+import { waitCommand } from './verbs/wait.ts';
 import { VERSION } from './version.ts';
 
 const STDERR = 2;
+
+/** In the order of the help. */
+const VERBS: readonly (() => Command)[] = [
+  doCommand,
+  runCommand,
+  createCommand,
+  startCommand,
+  stateCommand,
+  execCommand,
+  killCommand,
+  deleteCommand,
+  listCommand,
+  psCommand,
+  pauseCommand,
+  resumeCommand,
+  waitCommand,
+  checkpointCommand,
+  restoreCommand,
+  specCommand,
+  installCommand,
+  syscallsCommand,
+  featuresCommand,
+];
 
 function program(): Command {
   const command = new Command('tsvisor');
@@ -23,7 +60,9 @@ function program(): Command {
     .enablePositionalOptions()
     .exitOverride()
     .showHelpAfterError('usage: tsvisor [options] <command> … (--help tells more)');
-  for (const verb of [doCommand(), syscallsCommand(), featuresCommand()]) {
+  addOciGlobals(command);
+  for (const make of VERBS) {
+    const verb = make();
     verb.exitOverride().showHelpAfterError(`usage: tsvisor ${verb.name()} ${verb.usage()} (--help tells more)`);
     command.addCommand(verb);
   }

@@ -65,7 +65,8 @@ export function rootOf({ mounts }: ContainerConfig, index: number): number {
 /** The roots in their order. Names what is not there before anything is started. */
 export function containerRoots(config: ContainerConfig): ServedRoot[] {
   const { root, mounts } = config;
-  const roots: ServedRoot[] = [{ path: root.path, readOnly: root.readonly || rootMode(config) === 'overlay' }];
+  const isKept = rootMode(config) !== 'overlay';
+  const roots: ServedRoot[] = [{ path: root.path, readOnly: !isKept, readOnlyLater: isKept && root.readonly }];
   exists(root.path, 'root.path');
   mounts.forEach((mount, i) => {
     if (!isServed(mount)) return;

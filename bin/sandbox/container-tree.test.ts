@@ -348,7 +348,7 @@ describe('what the gofer serves', () => {
       readonly: true,
     });
     expect(containerRoots(config)).toEqual([
-      { path: '/', readOnly: true },
+      { path: '/', readOnly: false, readOnlyLater: true },
       { path: '/etc', readOnly: true, recursive: false },
       { path: '/usr', readOnly: false, recursive: true },
     ]);

@@ -16,7 +16,7 @@ import { parseDevptsOptions } from '#sentry/fs/devpts/devpts-file-system.ts';
 import type { DevptsFileSystem, DevptsOptions } from '#sentry/fs/devpts/devpts-file-system.ts';
 import type { GoferConnection } from '#sentry/fs/gofer/connection.ts';
 import { shareConnection } from '#sentry/fs/gofer/file-system.ts';
-import type { SharedConnection } from '#sentry/fs/gofer/file-system.ts';
+import type { GoferFileSystem } from '#sentry/fs/gofer/file-system.ts';
 import { OverlayFileSystem } from '#sentry/fs/overlay/overlay.ts';
 import type { FileStore } from '#sentry/fs/tmpfs/file-store.ts';
 import { TMPFS_DEFAULTS, TmpFileSystem } from '#sentry/fs/tmpfs/tmpfs.ts';
@@ -65,7 +65,8 @@ export function buildContainerTree(
   for (const [type, make] of options.types) vfs.types.set(type, make);
   const pts = installTerminals(files.kernel, vfs, devptsOptions(config));
   const shared = shareConnection(connection);
-  const namespace = new MountNamespace(vfs, makeRoot(files, vfs, shared, config), 0, 'rootfs');
+  const served = attachGofer(vfs, shared, 0, rootMode(config) === 'shared' ? 'shared' : 'exclusive', '/');
+  const namespace = new MountNamespace(vfs, makeRoot(files, vfs, served, config), 0, 'rootfs');
   const builder = new TreeBuilder(host, namespace);
   const mounts = new ContainerMounts(builder, config, options, (index) =>
     attachGofer(vfs, shared, rootOf(config, index), 'shared', config.mounts[index]!.destination),
@@ -73,6 +74,8 @@ export function buildContainerTree(
   mounts.mountAll(pts);
   finishTree(files.store, builder, config, options.warn);
   builder.release();
+  const sealed = config.root.readonly && rootMode(config) !== 'overlay' ? served.makeReadOnly(0) : 0;
+  if (sealed < 0) throw new UserError(`config.json: root.readonly: the file server process does not do it (${errnoName(-sealed)}).`);
   return { namespace, pts, showConsole: (index) => showConsole(host, namespace, index) };
 }
 
@@ -95,10 +98,8 @@ function check(result: number, field: string, path: string): void {
   if (result < 0) throw new UserError(`config.json: ${field} ${toText(path)} cannot be covered (${errnoName(-result)}).`);
 }
 
-function makeRoot(files: SandboxFiles, vfs: Vfs, shared: SharedConnection, config: ContainerConfig): FileSystem {
-  const mode = rootMode(config);
-  const served = attachGofer(vfs, shared, 0, mode === 'shared' ? 'shared' : 'exclusive', '/');
-  if (mode !== 'overlay') return served;
+function makeRoot(files: SandboxFiles, vfs: Vfs, served: GoferFileSystem, config: ContainerConfig): FileSystem {
+  if (rootMode(config) !== 'overlay') return served;
   const upper = new TmpFileSystem(files.store, vfs.allocateDevice(), { ...TMPFS_DEFAULTS, mode: 0o755 }, 'overlay');
   return new OverlayFileSystem(vfs.allocateDevice(), [served.root], upper);
 }

@@ -14,7 +14,7 @@ import { CONTROL_MESSAGE_MAX } from '../oci/control/protocol.ts';
 import type { ControlFailure, ControlRequest } from '../oci/control/protocol.ts';
 
 const EPOLLIN = 1;
-const DESCRIPTORS_MAX = 8;
+const DESCRIPTORS_MAX = 32;
 const EXIT_FAILED = 1;
 /** A signal from a stand-in. */
 const SIGNAL_SIZE = 4;

@@ -8,7 +8,7 @@ import { closeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { HostFd } from '#platform/contract/host.ts';
 import { socketPair } from '#platform/host/messages.ts';
-import { spawnWithDescriptor } from '#platform/host/spawn.ts';
+import { spawnWithDescriptors } from '#platform/host/spawn.ts';
 import { startedGofer } from '../starter/hand-over.ts';
 
 /** The socket to a gofer that waits to be told what to serve, or -errno. To be called once. */
@@ -21,7 +21,7 @@ export function launchHelper(name: 'gofer' | 'network'): HostFd | number {
   const pair = socketPair();
   if (typeof pair === 'number') return pair;
   const [ours, theirs] = pair;
-  const pid = spawnWithDescriptor(process.execPath, [process.execPath, '--disable-sigusr1', helperProgram(name)], theirs);
+  const pid = spawnWithDescriptors(process.execPath, [process.execPath, '--disable-sigusr1', helperProgram(name)], [theirs]);
   // The child has its copy. Ours would keep the connection alive when the gofer dies.
   closeSync(theirs);
   if (pid < 0) closeSync(ours);

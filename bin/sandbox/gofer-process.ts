@@ -14,11 +14,15 @@ import { launchGofer } from './gofer-launch.ts';
 /** The descriptor of the socket inside the gofer. */
 const GOFER_SOCKET = 3;
 
-/** Returns the socket to it. */
-export function startGofer(mounts: readonly MountConfig[], debugLog: string | null): HostFd {
+/** Returns the socket to it. `ids`: of a container with a user namespace; without them owners are told as they are. */
+export function startGofer(
+  mounts: readonly MountConfig[],
+  debugLog: string | null,
+  { uidMappings = [], gidMappings = [] }: Pick<GoferConfig, 'uidMappings' | 'gidMappings'> = {},
+): HostFd {
   const socket: number = launchGofer();
   if (socket < 0) throw new UserError(`cannot start the file server process (${errnoName(-socket)}); is a limit reached?`);
-  const config: GoferConfig = { mounts, socket: GOFER_SOCKET };
+  const config: GoferConfig = { mounts, socket: GOFER_SOCKET, uidMappings, gidMappings };
   const errors = debugLog === null ? [] : [openSync(debugLog, 'a')];
   const text = Buffer.from(JSON.stringify(config));
   const memory = allocateMemory(text.length);

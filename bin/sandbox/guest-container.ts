@@ -8,10 +8,15 @@ import { SIGKILL } from '#sentry/abi/signal.ts';
 import { discardProcess } from '#sentry/kernel/boot.ts';
 import type { Container } from '#sentry/kernel/container.ts';
 import { killContainer, killFromOutside } from '#sentry/kernel/container-signals.ts';
+import { pauseContainer, resumeContainer } from '#sentry/kernel/pause.ts';
 import type { Task } from '#sentry/kernel/task.ts';
+import type { ThreadGroup } from '#sentry/kernel/thread-group.ts';
+import { deviceMinor } from '#sentry/vfs/special-files.ts';
 import { UserError } from '../errors.ts';
 import type { ContainerConfig, ProcessConfig } from '../oci/config/types.ts';
-import type { GuestStatus } from '../oci/control/protocol.ts';
+import { EXIT_OCI_FAILURE } from '../oci/errors.ts';
+import type { GuestStatus, ProcessRow } from '../oci/control/protocol.ts';
+import { commandLine } from './command-line.ts';
 import type { ContainerTree } from './container-tree.ts';
 import type { Client } from './control-server.ts';
 import { exitStatusOf } from './exit-status.ts';
@@ -19,9 +24,6 @@ import { forwardSignal } from './host-signals.ts';
 import { checkProgram, loadProgram, makeProcess } from './guest-process.ts';
 import type { GuestProcess, ProcessPlace } from './guest-process.ts';
 import type { Inherited } from './standard-files.ts';
-
-/** Status of a verb that could not do it. */
-const EXIT_FAILED = 1;
 
 export interface GuestContainerOptions {
   readonly config: ContainerConfig;
@@ -37,14 +39,13 @@ export class GuestContainer {
   private readonly init: GuestProcess;
   private readonly prepare: (task: Task) => void;
   private isStarted = false;
-  private isPaused = false;
   /** Told the exit status when it has ended. */
   private readonly waiters: ((status: number) => void)[] = [];
   private exitStatus: number | null = null;
 
   /** Makes its first process, and sees whether there will be a program for it. Throws UserError. */
   constructor({ config, place, inherited, prepare }: GuestContainerOptions) {
-    if (config.process === null) throw new UserError('config.json: process is missing', EXIT_FAILED);
+    if (config.process === null) throw new UserError('config.json: process is missing', EXIT_OCI_FAILURE);
     this.config = config;
     this.place = place;
     this.prepare = prepare;
@@ -70,7 +71,7 @@ export class GuestContainer {
   get status(): GuestStatus {
     if (this.exitStatus !== null) return 'stopped';
     if (!this.isStarted) return 'created';
-    return this.isPaused ? 'paused' : 'running';
+    return this.container.paused ? 'paused' : 'running';
   }
 
   /** Runs the configured program. One that cannot be run is the end of the container. */
@@ -94,12 +95,13 @@ export class GuestContainer {
     return killContainer(this.container, signal === 0 ? 0 : effective, all ? 'all' : 'init') !== -ESRCH;
   }
 
-  pause(): void {
-    this.isPaused = true;
+  /** `stopped` is called when no thread of it runs any more. */
+  pause(stopped: () => void): void {
+    pauseContainer(this.container, stopped);
   }
 
   resume(): void {
-    this.isPaused = false;
+    resumeContainer(this.container);
   }
 
   /** Another process, whose host-visible one is at the other end of `client`. Returns its number inside. */
@@ -124,6 +126,13 @@ export class GuestContainer {
     return task.group.pid;
   }
 
+  /** What `ps` shows. */
+  processes(): ProcessRow[] {
+    const { container } = this;
+    const now = container.kernel.host.monotonicNs();
+    return [...container.living].map((group) => describe(group, now));
+  }
+
   /** `told` is called with the exit status when the container has ended, or at once if it has. */
   whenEnded(told: (status: number) => void): void {
     if (this.exitStatus !== null) told(this.exitStatus);
@@ -135,6 +144,21 @@ export class GuestContainer {
     this.init?.installed.release();
     for (const told of this.waiters) told(status);
   }
+}
+
+function describe(group: ThreadGroup, now: number): ProcessRow {
+  const { leader } = group;
+  const { terminal } = group.processGroup.session;
+  const command = commandLine(leader).replaceAll('\0', ' ').trimEnd();
+  return {
+    uid: leader.credentials.euid,
+    pid: group.pid,
+    ppid: group.parent?.pid ?? 0,
+    ageMs: Math.round((now - leader.startTimeNs) / 1e6),
+    cpuMs: Math.round(group.userTimeNs / 1e6),
+    terminal: terminal === null ? '?' : `pts/${deviceMinor(terminal.device)}`,
+    command: command === '' ? `[${leader.name}]` : command,
+  };
 }
 
 /** Descriptors that came with a request, and how they were opened. */

@@ -7,9 +7,9 @@
  *     loadProgram(guest.task, process);
  *     kernel.start(guest.task);
  *
- * Messages about the program are those of Go's os/exec, for container managers look for them to tell 126 and 127 from other failures.
+ * What is said about a program that cannot be executed is in bin/oci/errors.ts, for container managers look at it.
  */
-import { EACCES, ENOENT, errnoName } from '#sentry/abi/errno.ts';
+import { errnoName } from '#sentry/abi/errno.ts';
 import { createProcess, discardProcess } from '#sentry/kernel/boot.ts';
 import type { Container } from '#sentry/kernel/container.ts';
 import { execve } from '#sentry/kernel/exec/exec.ts';
@@ -20,9 +20,9 @@ import type { Credentials } from '#sentry/vfs/credentials.ts';
 import { WALK_DIRECTORY, WALK_FOLLOW, resolve } from '#sentry/vfs/walk.ts';
 import type { HostFiles } from '#sentry/fs/host-file/host-files.ts';
 import { toText } from '../byte-text.ts';
-import { errnoText } from '../errno-text.ts';
-import { EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, UserError } from '../errors.ts';
+import { UserError } from '../errors.ts';
 import type { CapabilitiesConfig, ProcessConfig } from '../oci/config/types.ts';
+import { EXIT_OCI_FAILURE, programError, reasonOf } from '../oci/errors.ts';
 import type { ContainerTree } from './container-tree.ts';
 import { searchProgram } from './find-program.ts';
 import type { FoundProgram } from './find-program.ts';
@@ -30,8 +30,6 @@ import { homeDirectory } from './home-directory.ts';
 import { installFiles } from './standard-files.ts';
 import type { Inherited, InstalledFiles } from './standard-files.ts';
 
-/** Status of a verb that could not do it. */
-const EXIT_FAILED = 1;
 const UMASK_DEFAULT = 0o022;
 
 /** Where processes of a container are made. */
@@ -66,7 +64,7 @@ export function makeProcess(
     outside,
   });
   if (typeof task === 'number')
-    throw new UserError(`unable to start container process: no process can be made (${errnoName(-task)})`, EXIT_FAILED);
+    throw new UserError(`unable to start container process: no process can be made (${errnoName(-task)})`, EXIT_OCI_FAILURE);
   try {
     const installed = installFiles(files, task, tree.pts, inherited);
     enter(task, config.cwd);
@@ -86,22 +84,14 @@ export function checkProgram(task: Task, config: ProcessConfig): void {
 export function loadProgram(task: Task, config: ProcessConfig): void {
   const program = programOf(task, config);
   const loaded = execve(task, { ...program, args: config.args, environment: environmentOf(task, config) });
-  if (loaded < 0)
-    throw new UserError(`unable to start container process: exec ${toText(config.args[0]!)}: ${errnoText(-loaded)}`, EXIT_NOT_EXECUTABLE);
+  if (loaded < 0) throw programError(config.args[0]!, -loaded);
 }
 
 function programOf(task: Task, { args, env }: ProcessConfig): FoundProgram {
   const name = args[0]!;
   const found = searchProgram(task, name, env);
   if (typeof found !== 'number') return found;
-  const shown = toText(name);
-  const quoted = `unable to start container process: exec: ${JSON.stringify(shown)}`;
-  if (found === -ENOENT) {
-    if (!name.includes('/')) throw new UserError(`${quoted}: executable file not found in $PATH`, EXIT_NOT_FOUND);
-    throw new UserError(`${quoted}: stat ${shown}: no such file or directory`, EXIT_NOT_FOUND);
-  }
-  if (found === -EACCES) throw new UserError(`${quoted}: permission denied`, EXIT_NOT_EXECUTABLE);
-  throw new UserError(`${quoted}: ${errnoText(-found)}`, EXIT_NOT_EXECUTABLE);
+  throw programError(name, -found);
 }
 
 /** HOME is that of the user where the configuration has none. */
@@ -113,8 +103,8 @@ function enter(task: Task, cwd: string): void {
   const place = resolve(task, null, cwd, WALK_FOLLOW | WALK_DIRECTORY);
   if (typeof place === 'number') {
     throw new UserError(
-      `unable to start container process: chdir to cwd (${JSON.stringify(toText(cwd))}) set in config.json failed: ${errnoText(-place)}`,
-      EXIT_FAILED,
+      `unable to start container process: chdir to cwd (${JSON.stringify(toText(cwd))}) set in config.json failed: ${reasonOf(-place)}`,
+      EXIT_OCI_FAILURE,
     );
   }
   task.fs.setCwd(place);

@@ -10,7 +10,7 @@
  *
  * When a child has failed, or there is more to tidy up than names to remove, the starter runs NODE ARG… once more, with TSVISOR_STARTED=failed, died or ended.
  *
- * The gofer is what `spawnWithDescriptor` makes: a session of its own, no environment, no blocked signal, no descriptors but /dev/null as 0 to 2 and its end
+ * The gofer is what `spawnWithDescriptors` makes: a session of its own, no environment, no blocked signal, no descriptors but /dev/null as 0 to 2 and its end
  * of a socket as 3; the other end is descriptor 100 of the sentry. Where there can be no gofer, `here` runs ARG… without one.
  *
  * Specification: clone(2), execve(2), fcntl(2), pipe(2), rt_sigtimedwait(2), wait4(2); the stack at the start: System V ABI for x86-64, section 3.4.1.

@@ -83,7 +83,7 @@ export interface Host {
 
   /** Sends one message (SOCK_SEQPACKET or SOCK_STREAM) with optional descriptors; those only before the sentry is confined. */
   send(fd: HostFd, memory: HostMemory, offset: number, length: number, descriptors?: readonly HostFd[]): number;
-  /** Receives one message, blocking up to `timeoutMs`; descriptors (at most 8) go to `descriptors`, their count to the word after them is `receivedDescriptors`. 0 at end of file. */
+  /** Receives one message, blocking up to `timeoutMs`; descriptors (at most 32) go to `descriptors`, their count to the word after them is `receivedDescriptors`. 0 at end of file. */
   receive(fd: HostFd, memory: HostMemory, offset: number, length: number, descriptors: Int32Array | null, timeoutMs: number): number;
   /** Number of descriptors the last `receive` brought. */
   readonly receivedDescriptors: number;

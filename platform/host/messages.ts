@@ -9,7 +9,7 @@ import * as libc from './libc.ts';
 import { allocateMemory } from './memory.ts';
 
 /** Most descriptors in one message, in either direction. */
-export const MAX_DESCRIPTORS = 8;
+export const MAX_DESCRIPTORS = 32;
 
 const SOL_SOCKET = 1;
 const SCM_RIGHTS = 1;
@@ -26,7 +26,7 @@ const IOVEC = 64;
 const CONTROL = 128;
 const CONTROL_HEADER = 16;
 const CONTROL_SPACE = CONTROL_HEADER + MAX_DESCRIPTORS * 4;
-const POLLFD = 256;
+const POLLFD = 512;
 
 const page = allocateMemory(4096);
 const view = page.view;
@@ -65,7 +65,7 @@ export function sendMessage(fd: HostFd, memory: HostMemory, offset: number, leng
 
 const AF_UNIX = 1;
 const SOCK_SEQPACKET_CLOEXEC = 0x80005;
-const PAIR = 320;
+const PAIR = 576;
 
 /** Two connected message sockets (SOCK_SEQPACKET), close-on-exec. Or -errno. */
 export function socketPair(): readonly [HostFd, HostFd] | number {

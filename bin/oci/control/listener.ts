@@ -5,6 +5,7 @@ import { AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_SEQPACKET } from '#sentry/ab
 import type { HostFd } from '#platform/contract/host.ts';
 import * as sockets from '#platform/host/sockets.ts';
 import { UserError } from '../../errors.ts';
+import { EXIT_OCI_FAILURE } from '../errors.ts';
 import { CONTROL_SOCKET } from '../state/container-directory.ts';
 import { unixAddress } from './address.ts';
 
@@ -18,7 +19,7 @@ export function listenForVerbs(path: string): HostFd {
     const fd: number = sockets.socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     const { memory, length } = unixAddress(`/proc/self/fd/${directory}/${CONTROL_SOCKET}`);
     const listening = fd < 0 ? fd : Math.min(sockets.bind(fd, memory.address, length), 0) || sockets.listen(fd, BACKLOG);
-    if (listening < 0) throw new UserError(`the control socket in ${path} cannot be made (${errnoName(-listening)}).`, 1);
+    if (listening < 0) throw new UserError(`the control socket in ${path} cannot be made (${errnoName(-listening)}).`, EXIT_OCI_FAILURE);
     return fd;
   } finally {
     closeSync(directory);

@@ -4,7 +4,8 @@
  *
  * The connection of an `exec` goes on living as that of a stand-in (bin/stand-in): signal numbers one way, the exit status the other.
  */
-import type { ProcessConfig } from '../config/types.ts';
+import type { HostInterfaceFacts } from '../../sandbox/host-interfaces.ts';
+import type { ProcessConfig, ResourcesConfig } from '../config/types.ts';
 
 /** Of one message: what a socket pair takes by default. */
 export const CONTROL_MESSAGE_MAX = 192 * 1024;
@@ -16,22 +17,31 @@ export type DescriptorFlags = number;
 
 export type ControlRequest = { readonly container: string } & (
   | { readonly verb: 'status' }
-  | { readonly verb: 'start' }
+  | { readonly verb: 'process' }
+  | StartRequest
   | { readonly verb: 'kill'; readonly signal: number; readonly all: boolean }
   | { readonly verb: 'pause' }
   | { readonly verb: 'resume' }
   | { readonly verb: 'ps' }
   | { readonly verb: 'wait' }
   | { readonly verb: 'stats' }
-  | { readonly verb: 'update'; readonly resources: unknown }
+  | { readonly verb: 'update'; readonly resources: ResourcesConfig }
   | ExecRequest
   | JoinRequest
 );
 
+/** `interfaces`: those of the container's network namespace, taken over by the process of the verb; each has a descriptor that comes along. */
+export interface StartRequest {
+  readonly verb: 'start';
+  readonly interfaces: readonly HostInterfaceFacts[];
+}
+
 /** The first descriptors are standard input, output and error, as far as `standard` is not null; then those to be preserved. */
 export interface ExecRequest {
   readonly verb: 'exec';
+  /** As process-codec.ts encodes it. */
   readonly process: ProcessConfig;
+  readonly ignorePaused: boolean;
   readonly standard: readonly (DescriptorFlags | null)[];
   readonly preserved: readonly DescriptorFlags[];
 }
@@ -59,15 +69,27 @@ export interface StatusReply {
   readonly status: GuestStatus;
 }
 
+/** The reply to `process`: that of the container's own, as encoded. */
+export interface ProcessReply {
+  readonly process: ProcessConfig;
+}
+
 export interface PsReply {
-  readonly processes: readonly {
-    readonly pid: number;
-    readonly uid: number;
-    readonly ppid: number;
-    readonly startNs: number;
-    readonly cpuNs: number;
-    readonly command: string;
-  }[];
+  readonly processes: readonly ProcessRow[];
+}
+
+/** Numbers are those inside. */
+export interface ProcessRow {
+  readonly uid: number;
+  readonly pid: number;
+  readonly ppid: number;
+  /** Since it was started, and of its CPU time: milliseconds. */
+  readonly ageMs: number;
+  readonly cpuMs: number;
+  /** `pts/0`, or `?`. */
+  readonly terminal: string;
+  /** Byte string. */
+  readonly command: string;
 }
 
 /** When it has ended. */

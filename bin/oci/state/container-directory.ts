@@ -7,28 +7,21 @@
  * Making the directory is what claims an id. It is there before state.json is, for moments only, but a process can be killed then: such a
  * directory counts as no container, and `create` and `delete --force` remove it once it is old.
  */
-import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../../errors.ts';
+import { EXIT_OCI_FAILURE, ociError } from '../errors.ts';
 import type { ContainerRecord } from './record.ts';
 import { RECORD_VERSION } from './record.ts';
 
-const STATE_FILE = 'state.json';
+export const STATE_FILE = 'state.json';
 export const CONTROL_SOCKET = 'control.sock';
 /** After it, a directory without state.json is nobody's. */
 const CLAIM_MS = 10_000;
 
 /** As runc has it: letters, digits and `_ + - .`, and no name that a path would understand. */
 export function checkId(id: string): void {
-  if (id === '') throw new UserError('container id cannot be empty', 1);
-  if (!/^[\w+.-]+$/.test(id) || id === '.' || id === '..' || id.length > 1024) throw new UserError(`invalid container id format: ${id}`, 1);
-}
-
-/** Where containers are kept when --root says nothing. */
-export function defaultRoot(): string {
-  const runtime = process.env['TSVISOR_ENV_XDG_RUNTIME_DIR'];
-  if (process.geteuid!() === 0 || runtime === undefined || runtime === '') return '/run/tsvisor';
-  return join(runtime, 'tsvisor');
+  if (!/^[\w+.-]{1,1024}$/.test(id) || id === '.' || id === '..') throw ociError('invalidId', JSON.stringify(id));
 }
 
 export class ContainerDirectory {
@@ -47,7 +40,10 @@ export class ContainerDirectory {
       return readdirSync(root).toSorted();
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-      throw new UserError(`the directory ${root} cannot be read (${(error as NodeJS.ErrnoException).code}); check --root.`, 1);
+      throw new UserError(
+        `the directory ${root} cannot be read (${(error as NodeJS.ErrnoException).code}); check --root.`,
+        EXIT_OCI_FAILURE,
+      );
     }
   }
 
@@ -77,13 +73,10 @@ export class ContainerDirectory {
     }
   }
 
-  /** Durable, and never half of it. */
+  /** Never half of it, whoever is killed. It need not survive the host's own end: no container does. */
   write(record: ContainerRecord): void {
     const fresh = join(this.path, `${STATE_FILE}.${process.pid}`);
-    const fd = openSync(fresh, 'w', 0o600);
-    writeSync(fd, JSON.stringify(record));
-    fsyncSync(fd);
-    closeSync(fd);
+    writeFileSync(fresh, JSON.stringify(record), { mode: 0o600 });
     renameSync(fresh, join(this.path, STATE_FILE));
   }
 
@@ -95,10 +88,11 @@ export class ContainerDirectory {
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       if (code === 'ENOENT' || code === 'ENOTDIR') return null;
-      throw new UserError(`the state of container ${this.id} cannot be read (${code}).`, 1);
+      throw new UserError(`the state of container ${this.id} cannot be read (${code}).`, EXIT_OCI_FAILURE);
     }
     const record = JSON.parse(text) as ContainerRecord;
-    if (record.version !== RECORD_VERSION) throw new UserError(`container ${this.id} was made by another version of tsvisor.`, 1);
+    if (record.version !== RECORD_VERSION)
+      throw new UserError(`container ${this.id} was made by another version of tsvisor.`, EXIT_OCI_FAILURE);
     return record;
   }
 

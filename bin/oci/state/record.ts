@@ -2,7 +2,8 @@
  * What is known of a container on the host: `state.json` in its directory. It holds what does not change; whether the container was started, or is
  * paused, only its sentry knows (bin/oci/control), and it has stopped when its process is gone. So a crash of any process leaves nothing untrue.
  */
-import type { HookConfig } from '../config/types.ts';
+import type { CgroupState } from '../cgroups/host-cgroup.ts';
+import type { HooksConfig } from '../config/types.ts';
 import type { ProcessIdentity } from './process-identity.ts';
 
 export const RECORD_VERSION = 1;
@@ -25,10 +26,9 @@ export interface ContainerRecord {
   /** Name or number of the user. */
   readonly owner: string;
   readonly annotations: Readonly<Record<string, string>>;
-  /** HostCgroup.toState(), or null where there is none. */
-  readonly cgroup: unknown;
-  readonly poststart: readonly HookConfig[];
-  readonly poststop: readonly HookConfig[];
+  /** null where there is none. */
+  readonly cgroup: CgroupState | null;
+  readonly hooks: HooksConfig;
   /** `run` without --detach: nobody will delete it but its starter. */
   readonly attended: boolean;
 }

@@ -1,0 +1,47 @@
+/** What the verbs of the OCI runtime have in common: the options before the verb, and that a failure goes to the log that clients read. */
+import type { Command } from 'commander';
+import { UserError } from '../errors.ts';
+import { EXIT_OCI_FAILURE } from '../oci/errors.ts';
+import { ociGlobals } from '../oci/globals.ts';
+import type { OciGlobals } from '../oci/globals.ts';
+import { openLog } from '../oci/log.ts';
+import type { RuntimeLog } from '../oci/log.ts';
+
+export interface VerbContext {
+  readonly globals: OciGlobals;
+  readonly log: RuntimeLog;
+}
+
+/** The exit status of the verb; nothing: 0. */
+export type VerbResult = number | void;
+
+/** Has `verb` run `action` with its arguments and options. */
+export function ociAction<A extends unknown[]>(verb: Command, action: (context: VerbContext, ...args: A) => VerbResult): Command {
+  return verb.action((...args: unknown[]) => {
+    const globals = ociGlobals(verb);
+    const log = openLog(globals.log);
+    try {
+      process.exitCode = action({ globals, log }, ...(args as A)) ?? 0;
+    } catch (error) {
+      process.exitCode = report(error, log);
+    }
+  });
+}
+
+function report(error: unknown, log: RuntimeLog): number {
+  if (error instanceof UserError) {
+    log.error(error.message);
+    return error.exitCode;
+  }
+  const { message, stack } = error instanceof Error ? error : new Error(String(error));
+  log.debug(stack ?? message);
+  log.error(`internal error: ${message}; run again with --debug --log FILE for details`);
+  return EXIT_OCI_FAILURE;
+}
+
+/** For an option that is a number of descriptors. */
+export function parseCount(value: string): number {
+  const count = Number(value);
+  if (!Number.isInteger(count) || count < 0) throw new UserError(`"${value}" is not a number of descriptors.`, EXIT_OCI_FAILURE);
+  return count;
+}

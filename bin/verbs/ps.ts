@@ -1,0 +1,36 @@
+/** `tsvisor ps`: the processes of a container, with their numbers inside: on the host they are threads of its sandbox, if anything. */
+import { writeSync } from 'node:fs';
+import { Command, Option } from 'commander';
+import { toText } from '../byte-text.ts';
+import type { ProcessRow, PsReply } from '../oci/control/protocol.ts';
+import { KnownContainer } from '../oci/lifecycle/known-container.ts';
+import { ociAction } from './oci-action.ts';
+import { formatTable } from './table.ts';
+
+const STDOUT = 1;
+const COLUMNS = ['UID', 'PID', 'PPID', 'C', 'STIME', 'TTY', 'TIME', 'CMD'] as const;
+
+export function psCommand(): Command {
+  const command = new Command('ps')
+    .description('List the processes of a container.')
+    .passThroughOptions()
+    .argument('<id>')
+    .argument('[options...]', 'accepted for clients that pass some to ps(1)')
+    .addOption(new Option('-f, --format <format>', 'table or json').choices(['table', 'json']).default('table'));
+  return ociAction(command, ({ globals }, id: string, _options: string[], { format }: { format: string }) => {
+    const container = KnownContainer.find(globals.root, id);
+    const processes = container.tryAsk<PsReply>({ verb: 'ps' })?.processes ?? [];
+    writeSync(
+      STDOUT,
+      format === 'json' ? `${JSON.stringify(processes.map(({ pid }) => pid))}\n` : formatTable(COLUMNS, processes.map(rowOf)),
+    );
+  });
+}
+
+function rowOf({ uid, pid, ppid, ageMs, cpuMs, terminal, command }: ProcessRow): string[] {
+  const share = ageMs === 0 ? 0 : Math.min(99, Math.floor((cpuMs / ageMs) * 100));
+  const started = new Date(Date.now() - ageMs).toTimeString().slice(0, 5);
+  const seconds = Math.floor(cpuMs / 1000);
+  const time = [seconds / 3600, (seconds / 60) % 60, seconds % 60].map((part) => String(Math.floor(part)).padStart(2, '0')).join(':');
+  return [String(uid), String(pid), String(ppid), String(share), started, terminal, time, toText(command)];
+}

@@ -1,0 +1,23 @@
+/** `tsvisor start`: runs the program of a created container. */
+import { Command } from 'commander';
+import { KnownContainer } from '../oci/lifecycle/known-container.ts';
+import { runHooks } from '../oci/hooks.ts';
+import { takeInterfacesOf } from '../sandbox/network-namespace.ts';
+import { ociAction } from './oci-action.ts';
+
+export function startCommand(): Command {
+  const command = new Command('start').description('Start a container that was created.').argument('<id>');
+  return ociAction(command, ({ globals }, id: string) => {
+    const container = KnownContainer.find(globals.root, id);
+    container.permit('start');
+    const { sandbox, process: host, hooks, bundle } = container.record;
+    const connection = container.connectOrFail();
+    // What managers have put into the namespace since it was created (bin/sandbox/network-namespace.ts). A pod's first container has done it for all.
+    const taken = sandbox === id ? takeInterfacesOf(host.pid) : [];
+    connection.ask(
+      { container: id, verb: 'start', interfaces: taken.map(({ facts }) => facts) },
+      taken.map(({ fd }) => fd),
+    );
+    runHooks('poststart', hooks, container.state('running'), { directory: bundle });
+  });
+}
