@@ -44,31 +44,42 @@ export class VethNetwork implements OutsideNetwork {
   readonly namespace: string;
   readonly outerDevice: string;
   readonly innerDevice: string;
+  /** Where the outer end lies; null: in the host's own namespace. */
+  readonly peerNamespace: string | null;
 
-  /** Names and addresses differ between test files that run at once. */
-  constructor() {
+  /** Names and addresses differ between test files that run at once. `apart`: nothing that is sent reaches the host either. */
+  constructor({ apart = false } = {}) {
     const id = process.pid % 10_000;
     this.namespace = `tsv${id}`;
     [this.outerDevice, this.innerDevice] = [`tsva${id}`, `tsvb${id}`];
     const subnet = `10.${100 + (id % 100)}.${Math.floor(id / 100)}`;
     [this.outside, this.listenAt, this.guest] = [`${subnet}.1`, `${subnet}.1`, `${subnet}.2`];
+    this.peerNamespace = apart ? `tsvp${id}` : null;
     this.isPossible = isRoot && ip('netns', 'add', this.namespace) && ip('netns', 'del', this.namespace);
   }
 
   open(): void {
     const inside = (...args: readonly string[]) => ip('-n', this.namespace, ...args);
+    const outside = (...args: readonly string[]) => ip(...(this.peerNamespace === null ? [] : ['-n', this.peerNamespace]), ...args);
     ip('netns', 'add', this.namespace);
-    ip('link', 'add', this.outerDevice, 'type', 'veth', 'peer', 'name', this.innerDevice, 'netns', this.namespace);
-    ip('addr', 'add', `${this.outside}/24`, 'dev', this.outerDevice);
-    ip('link', 'set', this.outerDevice, 'up');
+    if (this.peerNamespace !== null) ip('netns', 'add', this.peerNamespace);
+    outside('link', 'add', this.outerDevice, 'type', 'veth', 'peer', 'name', this.innerDevice, 'netns', this.namespace);
+    outside('addr', 'add', `${this.outside}/24`, 'dev', this.outerDevice);
+    outside('link', 'set', this.outerDevice, 'up');
     inside('addr', 'add', `${this.guest}/24`, 'dev', this.innerDevice);
     inside('link', 'set', this.innerDevice, 'up');
     inside('route', 'add', 'default', 'via', this.outside);
   }
 
   close(): void {
-    ip('link', 'del', this.outerDevice);
+    if (this.peerNamespace === null) ip('link', 'del', this.outerDevice);
+    else ip('netns', 'del', this.peerNamespace);
     ip('netns', 'del', this.namespace);
+  }
+
+  /** The argument vector that runs `command` where the outer end lies. */
+  outsideCommand(command: readonly string[]): string[] {
+    return this.peerNamespace === null ? [...command] : ['ip', 'netns', 'exec', this.peerNamespace, ...command];
   }
 
   command(command: readonly string[], _?: Ports, args: readonly string[] = []): string[] {

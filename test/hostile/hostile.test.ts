@@ -159,6 +159,18 @@ describe('malformed programs', () => {
   });
 });
 
+describe('seccomp filters', () => {
+  test('malformed, half there, changing, long', async () => {
+    await expectSame([guest('filters')], { timeoutMs: 60_000 });
+  });
+
+  test('very many in many processes', async () => {
+    const { stdout } = await runHostile('filters', ['chains']);
+    expect(stdout).toContain('lost = 0');
+    expect(stdout).toContain('install(&allow, 1) = 0');
+  });
+});
+
 describe('races and wild jumps', () => {
   test('memory that changes while the kernel reads it', async () => {
     await expectSame([guest('races')], { timeoutMs: 60_000 });

@@ -20,6 +20,7 @@ import { IpHeader } from './header.ts';
 const IPV4_TIMEOUT_NS = 30 * SECOND;
 const IPV6_TIMEOUT_NS = 60 * SECOND;
 const DATAGRAM_MAX = 65_535;
+const HASH_BITS = 8;
 const ECN_MASK = 3;
 const ECN_CE = 3;
 
@@ -44,6 +45,10 @@ export class Reassembly {
   held = 0;
   hasCongestion = false;
   readonly timer: Timer;
+  /** Neighbours in the order of arrival, and the next one with the same hash. */
+  older: Reassembly | null = null;
+  newer: Reassembly | null = null;
+  nextAlike: Reassembly | null = null;
 
   constructor(ip: IpHeader, identification: number, expire: (which: Reassembly) => void) {
     this.ip.copy(ip);
@@ -75,6 +80,12 @@ function equal(a: IpAddress, b: IpAddress): boolean {
   return a.equals(b);
 }
 
+/** Index into the heads of the table's chains. */
+function hashOf({ source, destination }: IpHeader, identification: number): number {
+  const mixed = Math.imul(identification ^ source.w3 ^ Math.imul(source.w1 ^ destination.w3, 0x85eb_ca6b), 0x9e37_79b1);
+  return mixed >>> (32 - HASH_BITS);
+}
+
 /** Hears of datagrams that never became complete, for ICMP time exceeded. */
 export type ReassemblyTimeout = (which: Reassembly) => void;
 
@@ -82,8 +93,10 @@ export class ReassemblyTable {
   bytes = 0;
   private readonly state: StackState;
   private readonly timedOut: ReassemblyTimeout;
-  /** Oldest first. */
-  private readonly datagrams: Reassembly[] = [];
+  private datagrams = 0;
+  private oldest: Reassembly | null = null;
+  private newest: Reassembly | null = null;
+  private readonly heads = Array.from<Reassembly | null>({ length: 1 << HASH_BITS }).fill(null);
 
   constructor(state: StackState, timedOut: ReassemblyTimeout) {
     this.state = state;
@@ -91,7 +104,18 @@ export class ReassemblyTable {
   }
 
   get count(): number {
-    return this.datagrams.length;
+    return this.datagrams;
+  }
+
+  /** Incomplete datagrams of one version and the bytes held for them, for /proc/net/sockstat. */
+  usage(version: 4 | 6): { count: number; bytes: number } {
+    let [count, bytes] = [0, 0];
+    for (let datagram = this.oldest; datagram !== null; datagram = datagram.newer) {
+      if (datagram.ip.version !== version) continue;
+      count++;
+      bytes += datagram.held;
+    }
+    return { count, bytes };
   }
 
   /** Takes in one fragment; `payload` is what follows its headers. The datagram when it is complete, and `ip` then describes it. */
@@ -111,14 +135,22 @@ export class ReassemblyTable {
   }
 
   private find(ip: IpHeader, identification: number): Reassembly | null {
-    for (const datagram of this.datagrams) if (datagram.isFor(ip, identification)) return datagram;
-    return null;
+    let datagram = this.heads[hashOf(ip, identification)] ?? null;
+    while (datagram !== null && !datagram.isFor(ip, identification)) datagram = datagram.nextAlike;
+    return datagram;
   }
 
   private create(ip: IpHeader, identification: number): Reassembly {
-    while (this.datagrams.length >= REASSEMBLIES_MAX) this.fail(this.datagrams[0]!);
+    if (this.datagrams >= REASSEMBLIES_MAX) this.fail(this.oldest!);
     const datagram = new Reassembly(ip, identification, this.expire);
-    this.datagrams.push(datagram);
+    const hash = hashOf(ip, identification);
+    datagram.nextAlike = this.heads[hash]!;
+    this.heads[hash] = datagram;
+    datagram.older = this.newest;
+    if (this.newest === null) this.oldest = datagram;
+    else this.newest.newer = datagram;
+    this.newest = datagram;
+    this.datagrams++;
     this.state.timers.set(datagram.timer, this.state.nowNs + (ip.version === 4 ? IPV4_TIMEOUT_NS : IPV6_TIMEOUT_NS));
     return datagram;
   }
@@ -153,7 +185,7 @@ export class ReassemblyTable {
   /** False when `newest` itself had to go. */
   private makeRoom(newest: Reassembly): boolean {
     while (this.bytes > FRAGMENT_BYTES_MAX) {
-      const oldest = this.datagrams[0]!;
+      const oldest = this.oldest!;
       this.fail(oldest);
       if (oldest === newest) return false;
     }
@@ -192,8 +224,24 @@ export class ReassemblyTable {
 
   private remove(datagram: Reassembly): void {
     this.state.timers.cancel(datagram.timer);
-    this.datagrams.splice(this.datagrams.indexOf(datagram), 1);
+    this.unlink(datagram);
     this.bytes -= datagram.held;
     for (const piece of datagram.pieces) piece.packet.release();
+  }
+
+  private unlink(datagram: Reassembly): void {
+    const { older, newer } = datagram;
+    if (older === null) this.oldest = newer;
+    else older.newer = newer;
+    if (newer === null) this.newest = older;
+    else newer.older = older;
+    const hash = hashOf(datagram.ip, datagram.identification);
+    let before = this.heads[hash]!;
+    if (before === datagram) this.heads[hash] = datagram.nextAlike;
+    else {
+      while (before.nextAlike !== datagram) before = before.nextAlike!;
+      before.nextAlike = datagram.nextAlike;
+    }
+    this.datagrams--;
   }
 }

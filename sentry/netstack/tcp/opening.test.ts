@@ -8,6 +8,7 @@ import { SocketAddress } from '../socket-address.ts';
 import type { TcpConnection } from './connection.ts';
 import { ACK, RST, SYN, TcpHeader } from './header.ts';
 import type { HeldSyn } from './intercept.ts';
+import { RTO_INITIAL_US } from './limits.ts';
 import { CLOSED, ESTABLISHED, FIN_WAIT1, SYN_RECEIVED, SYN_SENT } from './states.ts';
 import { checkInvariants } from './testing/invariants.ts';
 import { World } from './testing/world.ts';
@@ -189,6 +190,8 @@ describe('a listener', () => {
     expect(context.counters.SyncookiesRecv).toBe(1);
     const server = world.server.tcp.accept(listener)!;
     expect([server.usesSack, server.usesTimestamps, server.sendScale]).toEqual([true, true, client.receiveScale]);
+    // Nothing is known of the round trip yet.
+    expect(server.rtoUs).toBe(RTO_INITIAL_US);
     world.client.write(client, new Uint8Array(30_000));
     world.run(500);
     expect(world.server.readInto(server, 1 << 20)).toBe(30_000);
@@ -197,6 +200,22 @@ describe('a listener', () => {
     expect(world.client.read(client)).toBe('answer');
     world.run(200_000);
     expect(listener.requests).toBe(0);
+  });
+
+  it('lets a connection by cookie come into being when its first segments were lost', () => {
+    const world = new World();
+    const listener = world.server.listen(80, 1);
+    for (let i = 0; i < 10; i++) stranger(world, world.server, i);
+    let lost = 0;
+    world.filter = (seen) => seen.from === world.client && (seen.flags & SYN) === 0 && lost++ < 3;
+    const client = world.client.connect(world.server, 80);
+    world.run(50);
+    world.client.write(client, new Uint8Array(14_000));
+    world.run(2000);
+    expect(lost).toBeGreaterThan(3);
+    expect(world.server.tcp.counters.SyncookiesFailed).toBeGreaterThan(0);
+    const server = world.server.tcp.accept(listener)!;
+    expect(world.server.readInto(server, 1 << 20)).toBe(14_000);
   });
 
   it('does not take a cookie it did not make', () => {

@@ -85,7 +85,7 @@ function sendCookie(context: TcpContext, request: SynRequest): void {
   sendSynAck(context, request);
 }
 
-/** Whether the acknowledgement carries a cookie of ours, and now is (or, without room, will be) a connection. */
+/** Whether the acknowledgement carries a cookie of ours, and now is (or, without room, will be) a connection. False: to be reset. */
 function acceptCookie(context: TcpContext, listener: TcpListener, ip: IpHeader, header: TcpHeader, arrival: Arrival): boolean {
   const { counters } = context;
   if (context.nowNs >= listener.cookiesUntilNs || ip.isToMany) return false;
@@ -95,9 +95,11 @@ function acceptCookie(context: TcpContext, listener: TcpListener, ip: IpHeader, 
   answerOffer(context, request, listener.options);
   if (!readCookie(context, request, header, scaleToOffer())) {
     counters.SyncookiesFailed++;
-    return false;
+    // Linux: resets. With data it may be of a connection whose first segments the flood has drowned: only those confirm a cookie, and they will be repeated.
+    return arrival.length > 0;
   }
   counters.SyncookiesRecv++;
+  request.retransmits = 1; // nobody remembers how often the SYN|ACK was sent, and when: its round trip is not measured
   if (request.usesTimestamps) request.timestampOffset = (header.tsEcho - context.nowMs) | 0;
   if (listener.isAcceptQueueFull || context.table.isFull) {
     counters.ListenOverflows++;

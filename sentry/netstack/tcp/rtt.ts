@@ -10,9 +10,9 @@ import { RTO_MAX_US, RTO_MIN_US } from './limits.ts';
 /** How long a least round trip is believed (net.ipv4.tcp_min_rtt_wlen). */
 const MIN_RTT_WINDOW_US = 300_000_000;
 
-/** Takes a measurement of `rttUs` ≥ 0. */
+/** Takes a measurement; of one that a peer has made up by an old timestamp no more than the longest timeout counts. */
 export function sampleRtt(connection: ControlBlock, rttUs: number): void {
-  const sample = Math.max(rttUs, 1);
+  const sample = Math.min(Math.max(rttUs, 1), RTO_MAX_US);
   if (connection.srttUs === 0) {
     connection.srttUs = sample << 3;
     connection.mdevUs = sample << 1;
