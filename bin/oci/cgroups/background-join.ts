@@ -6,7 +6,7 @@
  * the result looks at the cgroup itself.
  */
 import { closeSync, constants, openSync, write } from 'node:fs';
-import { UserError } from '../../errors.ts';
+import { CgroupError } from './cgroup-error.ts';
 import type { CgroupFiles } from './cgroup-files.ts';
 import { pause } from './remove.ts';
 
@@ -29,10 +29,11 @@ export class BackgroundJoin {
     }
   }
 
-  /** Waits until all are in, or gone. Throws UserError for what the host refused. */
+  /** Waits until all are in, or gone. To be called while names of the host can be opened. Throws CgroupError for what the host refused. */
   finish(files: CgroupFiles): void {
+    if (typeof files.read('/proc/self/stat') === 'number') throw new Error('isolated before the sandbox was in its cgroup');
     for (let waitedMs = 0; !this.#pids.every((pid) => this.#isIn(pid, files)); waitedMs += LOOK_MS) {
-      if (waitedMs > PATIENCE_MS) throw new UserError(`the host did not take the sandbox's processes into the cgroup ${this.#paths[0]}.`);
+      if (waitedMs > PATIENCE_MS) throw new CgroupError(`the host did not take the sandbox's processes into the cgroup ${this.#paths[0]}.`);
       pause(LOOK_MS);
     }
     for (const fd of this.#descriptors.splice(0)) closeSync(fd);

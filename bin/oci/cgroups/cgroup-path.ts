@@ -9,7 +9,7 @@
  * Without one: `tsvisor-ID` … a relative path, and with systemd a scope in system.slice (user.slice for an ordinary user).
  * Spec: OCI config-linux.md, "Cgroups Path"; systemd.slice(5) for the nesting that dashes express.
  */
-import { UserError } from '../../errors.ts';
+import { CgroupError } from './cgroup-error.ts';
 import { CGROUP_PATH_MAX } from './limits.ts';
 
 export interface CgroupPlace {
@@ -33,7 +33,7 @@ export interface PlaceRequest {
 export function cgroupPlace(request: PlaceRequest): CgroupPlace {
   const { id, cgroupsPath, systemd } = request;
   if (cgroupsPath.length > CGROUP_PATH_MAX || cgroupsPath.includes('\0'))
-    throw new UserError('config.json: linux.cgroupsPath is too long or holds a NUL.');
+    throw new CgroupError('config.json: linux.cgroupsPath is too long or holds a NUL.');
   if (systemd) return systemdPlace(request);
   return { path: cleanPath(cgroupsPath === '' ? id : cgroupsPath), scope: null };
 }
@@ -53,10 +53,10 @@ function systemdPlace({ id, cgroupsPath, rootless }: PlaceRequest): CgroupPlace 
   const parts = cgroupsPath === '' ? [usual, 'tsvisor', id] : cgroupsPath.split(':');
   const [slice, prefix, name] = parts;
   if (parts.length !== 3 || name === '') {
-    throw new UserError(`expected cgroupsPath to be of format "slice:prefix:name" for systemd cgroups, got "${cgroupsPath}" instead.`);
+    throw new CgroupError(`expected cgroupsPath to be of format "slice:prefix:name" for systemd cgroups, got "${cgroupsPath}" instead.`);
   }
   const unit = prefix === '' ? `${name!}.scope` : `${prefix!}-${name!}.scope`;
-  if (unit.includes('/')) throw new UserError(`config.json: linux.cgroupsPath: "${unit}" is no name of a systemd unit.`);
+  if (unit.includes('/')) throw new CgroupError(`config.json: linux.cgroupsPath: "${unit}" is no name of a systemd unit.`);
   const scope = { slice: slice === '' ? usual : slice!, unit };
   return { path: `${slicePath(scope.slice)}/${unit}`, scope };
 }
@@ -67,7 +67,7 @@ export function slicePath(slice: string): string {
   if (stem === '-') return '';
   const names = stem.split('-');
   if (stem === '' || slice.includes('/') || names.includes('')) {
-    throw new UserError(`config.json: linux.cgroupsPath: "${slice}" is no name of a systemd slice.`);
+    throw new CgroupError(`config.json: linux.cgroupsPath: "${slice}" is no name of a systemd slice.`);
   }
   return names.map((_, i) => `/${names.slice(0, i + 1).join('-')}.slice`).join('');
 }

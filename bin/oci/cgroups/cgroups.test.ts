@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { cgroupPlace, slicePath } from './cgroup-path.ts';
 import { findHierarchies } from './hierarchies.ts';
 import { HostCgroup } from './host-cgroup.ts';
+import type { CgroupState } from './host-cgroup.ts';
 import { SANDBOX_MEMORY_BYTES } from './limits.ts';
 import { prepareCgroup } from './plan.ts';
 import type { CgroupHost, CgroupRequest } from './plan.ts';
@@ -227,14 +228,35 @@ describe('making, joining and removing', () => {
     expect(files.read('/sys/fs/cgroup/box/cgroup.procs')).toBe('9\n');
   });
 
+  test('what was planned is known before it is made, and taken away without killing anybody', () => {
+    const files = new FakeCgroups(version1Hierarchies());
+    const before = [...files.tree.keys()];
+    let planned: CgroupState | null = null;
+    const onPlanned = (state: CgroupState): void => {
+      expect([...files.tree.keys()]).toEqual(before);
+      planned = state;
+    };
+    setUp(files, { cgroupsPath: '/pods/one', onPlanned });
+    const crashed = HostCgroup.fromState(planned!, files);
+    files.write('/sys/fs/cgroup/cpu/pods/one/cgroup.procs', '5');
+    expect(crashed.remove()).toBe(false);
+    expect(files.read('/sys/fs/cgroup/cpu/pods/one/cgroup.procs')).toBe('5\n');
+    for (const { processes } of files.tree.values()) processes.clear();
+    expect(crashed.remove()).toBe(true);
+    expect([...files.tree.keys()]).toEqual(before);
+  });
+
   test('an ordinary user: only what is delegated', () => {
     const files = new FakeCgroups(version1Hierarchies());
     for (const name of ['memory', 'cpu', 'cpuset', 'blkio', 'systemd']) files.forbidden.add(`/sys/fs/cgroup/${name}/`);
     const { cgroup, warnings } = setUp(files, { resources: some({ pidsLimit: 4, memory: { limit: MIB } }) }, { rootless: true });
     expect(cgroup!.state.directories.map(({ path }) => path)).toEqual(['/sys/fs/cgroup/pids/box']);
-    expect(warnings.join('\n')).toMatch(/memory.*linux\.resources\.memory\.limit is not applied/s);
+    expect(warnings).toEqual(['linux.resources.memory.limit is not applied: there is no memory controller for this container.']);
     files.forbidden.add('/sys/fs/cgroup/pids/');
-    expect(setUp(files, { id: 'other' }, { rootless: true }).cgroup).toBe(null);
+    expect(setUp(files, { id: 'other' }, { rootless: true })).toEqual({ cgroup: null, warnings: [] });
+    expect(setUp(files, { id: 'other', resources: some({ pidsLimit: 4 }) }, { rootless: true }).warnings).toEqual([
+      'not applied, because this user may not make cgroups: linux.resources.pids.limit.',
+    ]);
     expect(() => setUp(files, { id: 'other' })).toThrow('EACCES');
   });
 });

@@ -10,7 +10,7 @@
  * Spec: cgroups(7); kernel Documentation/admin-guide/cgroup-v2.rst.
  */
 import { EBUSY, EINVAL, ENOENT, errnoName } from '#sentry/abi/errno.ts';
-import { UserError } from '../../errors.ts';
+import { CgroupError } from './cgroup-error.ts';
 import type { ResourcesConfig } from '../config/types.ts';
 import { BackgroundJoin } from './background-join.ts';
 import type { CgroupFiles } from './cgroup-files.ts';
@@ -37,6 +37,8 @@ export interface CgroupState {
   readonly scope: string | null;
   /** Made by a user to whom some hierarchies were refused: their limits are warned about. */
   readonly partial: boolean;
+  /** What was intended when its creator died: nobody was in it yet, and who is in it now is somebody else. */
+  readonly isOnlyPlanned: boolean;
 }
 
 export type Warn = (sentence: string) => void;
@@ -79,7 +81,7 @@ export class HostCgroup {
     return this.state.directories.find(({ controllers }) => controllers.includes(controller)) ?? null;
   }
 
-  /** Puts process `pid` with all its threads into it. Throws UserError. */
+  /** Puts process `pid` with all its threads into it. Throws CgroupError. */
   join(pid: number): void {
     for (const { path } of this.state.directories) {
       let result = 0;
@@ -87,12 +89,12 @@ export class HostCgroup {
         result = this.files.write(`${path}/cgroup.procs`, String(pid));
         if (result !== -EINVAL) break;
       }
-      if (result < 0) throw new UserError(`cannot put process ${pid} into the cgroup ${path} (${errnoName(-result)}).`);
+      if (result < 0) throw new CgroupError(`cannot put process ${pid} into the cgroup ${path} (${errnoName(-result)}).`);
     }
   }
 
   /**
-   * The same for several processes, while the caller goes on. Returns a function that waits until they are in and throws UserError if they cannot
+   * The same for several processes, while the caller goes on. Returns a function that waits until they are in and throws CgroupError if they cannot
    * be.
    */
   joinInBackground(pids: readonly number[]): () => void {
@@ -104,7 +106,7 @@ export class HostCgroup {
   }
 
   /**
-   * Sets what `resources` has and leaves the rest. Throws UserError if a limit on memory, CPU or processes cannot be set; what else the host
+   * Sets what `resources` has and leaves the rest. Throws CgroupError if a limit on memory, CPU or processes cannot be set; what else the host
    * does not know is told to `warn`.
    */
   update(resources: ResourcesConfig, warn: Warn): void {
@@ -134,7 +136,7 @@ export class HostCgroup {
     const second = version2Settings(resources);
     const version = (setting: Setting): number | undefined => this.directoryOf(setting.controller)?.version;
     const unified = second.find((setting) => setting.field.startsWith('unified.') && version(setting) === 1);
-    if (unified !== undefined) throw new UserError(`config.json: linux.resources.${unified.field}: cannot use unified on cgroup v1.`);
+    if (unified !== undefined) throw new CgroupError(`config.json: linux.resources.${unified.field}: cannot use unified on cgroup v1.`);
     const usable = [...first.filter((setting) => version(setting) === 1), ...second.filter((setting) => version(setting) === 2)];
     const missing = new Map([...first, ...second].map((setting) => [setting.field, setting]));
     for (const { field } of usable) missing.delete(field);
@@ -156,14 +158,14 @@ export class HostCgroup {
     }
     const usage = error === -EBUSY && file === 'memory.limit_in_bytes' ? this.#usageText(directory) : '';
     const what = `writing "${value}" to ${directory.path}/${file}`;
-    throw new UserError(`cannot set linux.resources.${field}: ${what} failed (${errnoName(-error)})${usage}.`);
+    throw new CgroupError(`cannot set linux.resources.${field}: ${what} failed (${errnoName(-error)})${usage}.`);
   }
 
   #missing({ controller, field }: Setting, warn: Warn): void {
     if (this.state.partial || !ESSENTIAL.has(controller)) {
       return warn(`linux.resources.${field} is not applied: there is no ${controller} controller for this container.`);
     }
-    throw new UserError(`cannot set ${controller} limit: container could not join or create cgroup (linux.resources.${field}).`);
+    throw new CgroupError(`cannot set ${controller} limit: container could not join or create cgroup (linux.resources.${field}).`);
   }
 
   #usageText({ path }: CgroupDirectory): string {
@@ -178,7 +180,7 @@ export class HostCgroup {
     if (!memory.checkBeforeUpdate || directory?.version !== 2 || memory.limit === null || memory.limit <= 0) return;
     const current = Number(this.files.read(`${directory.path}/memory.current`));
     if (current > memory.limit) {
-      throw new UserError(`rejecting memory limit ${memory.limit}: the container's cgroup uses ${current} bytes.`);
+      throw new CgroupError(`rejecting memory limit ${memory.limit}: the container's cgroup uses ${current} bytes.`);
     }
   }
 }

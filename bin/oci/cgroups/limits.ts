@@ -7,7 +7,7 @@
  * Bytes on top of the memory limit, for the sentry, the gofer and the host's page tables: what an idle sandbox takes (two Node.js processes,
  * see docs/OCI.md) plus room for the tables, caches and buffers that the sentry keeps for its guests.
  */
-export const SANDBOX_MEMORY_BYTES = 192 * 1024 * 1024;
+export const SANDBOX_MEMORY_BYTES = 96 * 1024 * 1024;
 
 /** Host threads of an idle sandbox: two Node.js processes (about 11 each), the bell, the zygote, spare processes. */
 export const SANDBOX_TASKS = 64;

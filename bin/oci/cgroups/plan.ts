@@ -10,7 +10,7 @@
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { EACCES, EEXIST, ENOENT, EPERM, EROFS, errnoName } from '#sentry/abi/errno.ts';
-import { UserError } from '../../errors.ts';
+import { CgroupError } from './cgroup-error.ts';
 import type { ResourcesConfig } from '../config/types.ts';
 import { cgroupPlace } from './cgroup-path.ts';
 import type { CgroupPlace } from './cgroup-path.ts';
@@ -19,9 +19,9 @@ import type { CgroupFiles } from './cgroup-files.ts';
 import { findHierarchies, join } from './hierarchies.ts';
 import type { Hierarchy } from './hierarchies.ts';
 import { HostCgroup } from './host-cgroup.ts';
-import type { CgroupDirectory, Warn } from './host-cgroup.ts';
+import type { CgroupDirectory, CgroupState, Warn } from './host-cgroup.ts';
 import { pause } from './remove.ts';
-import { version2Settings } from './settings.ts';
+import { version1Settings, version2Settings } from './settings.ts';
 import { startScope, systemdIsReachable } from './systemd-scope.ts';
 
 export interface CgroupRequest {
@@ -32,6 +32,10 @@ export interface CgroupRequest {
   /** --systemd-cgroup */
   readonly systemd: boolean;
   readonly warn: Warn;
+  /**
+   * Told what is about to be made, before any of it is: written down, it lets others take away what a creator leaves that dies halfway.
+   */
+  readonly onPlanned?: (state: CgroupState) => void;
 }
 
 /** What is read of the host. */
@@ -51,7 +55,7 @@ const MAKE_ATTEMPTS = 4;
 const WHOLE_ID_RANGE = 4_294_967_295;
 
 /**
- * Makes the cgroup and sets its limits. null where this user may not have one (told to `warn`). Throws UserError for what config.json asks in
+ * Makes the cgroup and sets its limits. null where this user may not have one (told to `warn`). Throws CgroupError for what config.json asks in
  * vain, and where the cgroup is in use.
  */
 export function prepareCgroup(request: CgroupRequest, host: CgroupHost = inspectHost()): HostCgroup | null {
@@ -80,33 +84,59 @@ function ownsAllIds(uidMap: string): boolean {
 }
 
 function make(request: CgroupRequest, place: CgroupPlace, host: CgroupHost): HostCgroup | null {
-  const { warn, id } = request;
-  const scope = place.scope === null ? null : startOwnScope(request, place, host);
+  const makers = host.hierarchies.map((hierarchy) => new DirectoryMaker(host.files, hierarchy, place.path));
+  request.onPlanned?.({
+    directories: makers.map((maker) => maker.planned()),
+    scope: place.scope?.unit ?? null,
+    partial: false,
+    isOnlyPlanned: true,
+  });
+  const scope = startOwnScope(request, place, host);
+  const { directories, refused } = makeDirectories(request, makers, host);
+  if (directories.length === 0) {
+    const fields = limitFields(request.resources);
+    if (fields.length > 0) request.warn(`not applied, because this user may not make cgroups: ${fields.join(', ')}.`);
+    return null;
+  }
+  const cgroup = new HostCgroup({ directories, scope, partial: refused.length > 0, isOnlyPlanned: false }, host.files);
+  if (scope === null) refuseOccupied(cgroup, makers);
+  return cgroup;
+}
+
+/** Names of the limits that are asked for. */
+function limitFields(resources: ResourcesConfig): string[] {
+  const settings = [...version1Settings(resources), ...version2Settings(resources)];
+  return [...new Set(settings.map(({ field }) => `linux.resources.${field}`))];
+}
+
+interface Made {
+  readonly directories: readonly CgroupDirectory[];
+  /** Hierarchies in which this user may not have one. */
+  readonly refused: readonly string[];
+}
+
+function makeDirectories({ resources, id }: CgroupRequest, makers: readonly DirectoryMaker[], { hierarchies, rootless }: CgroupHost): Made {
   const directories: CgroupDirectory[] = [];
   const refused: string[] = [];
-  const wanted = controllersWanted(request.resources, host.hierarchies);
-  for (const hierarchy of host.hierarchies) {
-    const maker = new DirectoryMaker(host.files, hierarchy, place.path);
+  const wanted = controllersWanted(resources, hierarchies);
+  for (const maker of makers) {
     const result = maker.make(wanted);
     if (result === 0) {
       directories.push(maker.made());
       continue;
     }
     maker.undo();
-    if (host.rootless && NOT_PERMITTED.has(result)) {
-      refused.push(hierarchy.controllers.join(',') || 'unified');
+    const { controllers, version } = maker.hierarchy;
+    if (rootless && NOT_PERMITTED.has(result)) {
+      refused.push(controllers.join(',') || 'unified');
       continue;
     }
     // A hybrid host's v2 hierarchy is a convenience for who has v1's.
-    if (hierarchy.version === 2 && directories.length > 0) continue;
-    new HostCgroup({ directories, scope, partial: refused.length > 0 }, host.files).remove();
-    throw new UserError(`cannot make the cgroup of container ${id}: mkdir ${maker.path} failed (${errnoName(-result)}).`);
+    if (version === 2 && directories.length > 0) continue;
+    for (const other of makers) other.undo();
+    throw new CgroupError(`cannot make the cgroup of container ${id}: mkdir ${maker.path} failed (${errnoName(-result)}).`);
   }
-  if (refused.length > 0) warn(`this user may not make cgroups (${refused.join(' ')}); limits of linux.resources are not applied by them.`);
-  if (directories.length === 0) return null;
-  const cgroup = new HostCgroup({ directories, scope, partial: refused.length > 0 }, host.files);
-  if (scope === null) refuseOccupied(cgroup);
-  return cgroup;
+  return { directories, refused };
 }
 
 /** systemd makes the directories itself; where it cannot be asked the same path is used without it. */
@@ -131,7 +161,7 @@ function awaitMembership(unit: string, files: CgroupFiles): void {
     if (String(files.read('/proc/self/cgroup')).includes(`/${unit}`)) return;
     pause(SCOPE_LOOK_MS);
   }
-  throw new UserError(`systemd did not start the scope ${unit} within ${SCOPE_PATIENCE_MS / 1000} seconds.`);
+  throw new CgroupError(`systemd did not start the scope ${unit} within ${SCOPE_PATIENCE_MS / 1000} seconds.`);
 }
 
 /** Where v1 has the usual controllers, v2's are left alone unless needed. */
@@ -142,19 +172,21 @@ function controllersWanted(resources: ResourcesConfig, hierarchies: readonly Hie
   return HANDED_DOWN.filter((name) => asked.has(name) && !inVersion1.includes(name));
 }
 
-function refuseOccupied(cgroup: HostCgroup): void {
+/** Nothing of it is touched then but what was made a moment ago. */
+function refuseOccupied(cgroup: HostCgroup, makers: readonly DirectoryMaker[]): void {
   for (const { path } of cgroup.state.directories) {
     const members = cgroup.files.read(`${path}/cgroup.procs`);
     if (typeof members === 'number' || members.trim() === '') continue;
-    throw new UserError(`container's cgroup is not empty: ${members.trim().split('\n').length} process(es) found in ${path}.`);
+    for (const maker of makers) maker.undo();
+    throw new CgroupError(`container's cgroup is not empty: ${members.trim().split('\n').length} process(es) found in ${path}.`);
   }
 }
 
 /** One container's directory in one hierarchy, with what has to be above it. */
 class DirectoryMaker {
   readonly path: string;
+  readonly hierarchy: Hierarchy;
   readonly #files: CgroupFiles;
-  readonly #hierarchy: Hierarchy;
   /** From the hierarchy's top to the container's directory. */
   readonly #chain: string[];
   readonly #made: string[] = [];
@@ -166,7 +198,7 @@ class DirectoryMaker {
     const from = place.startsWith('/') ? mountPoint : base;
     this.path = join(from, place);
     this.#files = files;
-    this.#hierarchy = hierarchy;
+    this.hierarchy = hierarchy;
     const names = this.path
       .slice(mountPoint.length)
       .split('/')
@@ -184,7 +216,7 @@ class DirectoryMaker {
   }
 
   #makeChain(wanted: readonly string[]): number {
-    const { version, controllers } = this.#hierarchy;
+    const { version, controllers } = this.hierarchy;
     for (const [i, directory] of this.#chain.entries()) {
       if (i > 0) {
         const result = this.#files.makeDirectory(directory);
@@ -226,13 +258,20 @@ class DirectoryMaker {
   #checkType(): number {
     const type = this.#files.read(`${this.path}/cgroup.type`);
     if (typeof type === 'number' || type.trim() === 'domain') return 0;
-    throw new UserError(`cannot enter cgroupv2 ${this.path}: it is in ${type.trim()} mode; choose another linux.cgroupsPath.`);
+    throw new CgroupError(`cannot enter cgroupv2 ${this.path}: it is in ${type.trim()} mode; choose another linux.cgroupsPath.`);
   }
 
   made(): CgroupDirectory {
-    const { version, controllers } = this.#hierarchy;
+    const { version, controllers } = this.hierarchy;
     const usable = version === 1 ? controllers : this.#words(`${this.path}/cgroup.controllers`).filter((name) => name !== '');
     return { version, controllers: usable, path: this.path, madeParents: this.#made.filter((path) => path !== this.path) };
+  }
+
+  /** What `make` would make now. */
+  planned(): CgroupDirectory {
+    const { version, controllers } = this.hierarchy;
+    const missing = this.#chain.filter((path) => path !== this.path && typeof this.#files.read(`${path}/cgroup.procs`) === 'number');
+    return { version, controllers, path: this.path, madeParents: missing };
   }
 
   undo(): void {

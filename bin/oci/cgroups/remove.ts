@@ -20,13 +20,14 @@ export function pause(milliseconds: number): void {
 }
 
 /** True if no directory of it is left. */
-export function removeCgroup({ directories, scope }: CgroupState, files: CgroupFiles): boolean {
+export function removeCgroup({ directories, scope, isOnlyPlanned }: CgroupState, files: CgroupFiles): boolean {
   let left = directories.map(({ path }) => path);
   let delay = REMOVE_FIRST_PAUSE_MS;
   for (let attempt = 0; attempt < REMOVE_ATTEMPTS && left.length > 0; attempt++) {
     if (attempt > 0) pause(delay);
     delay = Math.min(delay * 2, REMOVE_LONGEST_PAUSE_MS);
     left = left.filter((path) => !removeTree(path, files));
+    if (isOnlyPlanned) break;
     for (const path of left) killAll(path, files);
   }
   if (scope !== null) stopScope(scope);

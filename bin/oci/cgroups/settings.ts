@@ -4,7 +4,7 @@
  * Limits on memory and on tasks are those of the guests plus the sandbox's own part (limits.ts); all others hold for the sandbox as a whole.
  * Spec: kernel Documentation/admin-guide/cgroup-v1 and cgroup-v2.rst; the conversions are those of the OCI specification's v2 mapping.
  */
-import { UserError } from '../../errors.ts';
+import { CgroupError } from './cgroup-error.ts';
 import { HOST_TASKS_FOR_GUEST_TASK, SANDBOX_MEMORY_BYTES, SANDBOX_TASKS } from './limits.ts';
 import type { BlockIoConfig, CpuConfig, MemoryConfig, ResourcesConfig, ThrottleDevice } from '../config/types.ts';
 import type { Setting } from './resources.ts';
@@ -130,10 +130,21 @@ export function version2Settings(resources: ResourcesConfig): Setting[] {
   ];
 }
 
-function unifiedSetting(file: string, value: string): Setting {
+/** Amounts of memory and of tasks that are given by the file's name mean the guests' as well. */
+const OF_GUESTS: Readonly<Record<string, (value: number) => number | string | null>> = {
+  'memory.max': withSandbox,
+  'memory.high': withSandbox,
+  'memory.low': withSandbox,
+  'memory.min': withSandbox,
+  'pids.max': tasks,
+};
+
+function unifiedSetting(file: string, text: string): Setting {
   if (file === '' || file.includes('/') || !file.includes('.')) {
-    throw new UserError(`config.json: linux.resources.unified: "${file}" is not the name of a cgroup file.`);
+    throw new CgroupError(`config.json: linux.resources.unified: "${file}" is not the name of a cgroup file.`);
   }
+  const convert = /^\s*[1-9]\d*\s*$/.test(text) ? OF_GUESTS[file] : undefined;
+  const value = convert === undefined ? text : String(convert(Number(text)));
   return { controller: file.slice(0, file.indexOf('.')), file, value, field: `unified.${file}` };
 }
 
@@ -154,8 +165,8 @@ export function swapAlone(memory: MemoryConfig): number | null {
   const { limit } = memory;
   const total = totalOfSwap(memory);
   if (total === null || total === UNLIMITED || limit === UNLIMITED) return total;
-  if (limit === null || limit === 0) throw new UserError('unable to set swap limit without memory limit.');
-  if (total < limit) throw new UserError('memory+swap limit should be >= memory limit.');
+  if (limit === null || limit === 0) throw new CgroupError('unable to set swap limit without memory limit.');
+  if (total < limit) throw new CgroupError('memory+swap limit should be >= memory limit.');
   return total - limit;
 }
 

@@ -6,7 +6,7 @@
  * again when it reloads. Spec: org.freedesktop.systemd1(5), StartTransientUnit; systemd.resource-control(5).
  */
 import { spawnSync } from 'node:child_process';
-import { UserError } from '../../errors.ts';
+import { CgroupError } from './cgroup-error.ts';
 import type { ResourcesConfig } from '../config/types.ts';
 import type { SystemdScope } from './cgroup-path.ts';
 import { version2Settings } from './settings.ts';
@@ -34,12 +34,12 @@ export function systemdIsReachable(rootless: boolean): boolean {
   return busctl(rootless, ['get-property', ...SERVICE, 'Version']).status === 0;
 }
 
-/** Starts the scope with `request.pid` in it. Throws UserError. */
+/** Starts the scope with `request.pid` in it. Throws CgroupError. */
 export function startScope(scope: SystemdScope, request: ScopeRequest): void {
   const properties = scopeProperties(scope, request);
   const args = ['StartTransientUnit', 'ssa(sv)a(sa(sv))', scope.unit, 'replace', String(properties.length), ...properties.flat(), '0'];
   const { status, stderr } = busctl(request.rootless, ['call', ...SERVICE, ...args]);
-  if (status !== 0) throw new UserError(`systemd does not start the scope ${scope.unit} (${stderr.trim() || 'no answer'}).`);
+  if (status !== 0) throw new CgroupError(`systemd does not start the scope ${scope.unit} (${stderr.trim() || 'no answer'}).`);
 }
 
 export function scopeProperties({ slice }: SystemdScope, { description, pid, resources }: ScopeRequest): Property[] {
