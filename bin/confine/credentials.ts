@@ -15,6 +15,7 @@ export const CAP_DAC_READ_SEARCH = 2;
 export const CAP_FOWNER = 3;
 export const CAP_FSETID = 4;
 export const CAP_NET_BIND_SERVICE = 10;
+export const CAP_SETFCAP = 31;
 
 /**
  * User ids for sandboxes: base plus process id, so that no two sandboxes share one. The range lies above what distributions and container
@@ -99,7 +100,7 @@ export function becomeUser(id: number, mask: number, report: ConfinementReport):
   }
   if (!report.step(`user and group ${became} in every thread`, result)) return result;
   report.step(
-    mask === 0 ? 'no capabilities' : `capabilities 0x${mask.toString(16)} in the main thread, none in the others`,
+    mask === 0 ? 'no capabilities' : `capabilities 0x${(mask >>> 0).toString(16)} in the main thread, none in the others`,
     keepCapabilities(mask),
   );
   return became;

@@ -20,6 +20,7 @@ import {
   CAP_DAC_READ_SEARCH,
   CAP_FOWNER,
   CAP_FSETID,
+  CAP_SETFCAP,
   capabilityMask,
   GOFER_USERS,
   keepCapabilities,
@@ -63,7 +64,7 @@ function neededCapabilities(roots: readonly Root[]): number {
   const reading = capabilityMask(CAP_DAC_READ_SEARCH);
   // Some containers withhold CAP_DAC_READ_SEARCH and grant CAP_DAC_OVERRIDE, which includes it.
   if (roots.every((root) => root.readOnly)) return (permittedCapabilities() & reading) !== 0 ? reading : capabilityMask(CAP_DAC_OVERRIDE);
-  return reading | capabilityMask(CAP_DAC_OVERRIDE, CAP_CHOWN, CAP_FOWNER, CAP_FSETID);
+  return reading | capabilityMask(CAP_DAC_OVERRIDE, CAP_CHOWN, CAP_FOWNER, CAP_FSETID, CAP_SETFCAP);
 }
 
 function dropPrivileges(config: GoferConfig, mask: number, wasRoot: boolean, report: ConfinementReport): number {

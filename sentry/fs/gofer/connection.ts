@@ -60,6 +60,7 @@ export class GoferConnection {
   /** Memory into which the gofer reads small files (gofer/server/window.ts); null: there is none. */
   window: HostMemory | null = null;
   private tag = 0;
+  private isClosed = false;
 
   constructor(host: GoferHost, socket: HostFd, onLost: GoferLost) {
     this.host = host;
@@ -132,6 +133,12 @@ export class GoferConnection {
     return this.slot.takeDescriptor();
   }
 
+  /** The gofer is not needed any more: whatever is still asked of it fails with EIO, and nobody is told. */
+  close(): void {
+    this.isClosed = true;
+    this.host.close(this.socket);
+  }
+
   /** Lets go of fids. The gofer does not answer. */
   release(fids: readonly number[]): void {
     this.tag = (this.tag + 1) & 0xffff;
@@ -140,12 +147,11 @@ export class GoferConnection {
 
   private post<Q>(message: Message<Q, unknown>, request: Q, tag: number): boolean {
     const { memory, writer } = this;
+    this.errno = EIO;
+    if (this.isClosed) return false;
     writer.begin(memory, HEADER_SIZE, MESSAGE_MAX);
     message.request.write(writer, request);
-    if (writer.overflow) {
-      this.errno = EIO;
-      return false;
-    }
+    if (writer.overflow) return false;
     writeHeader(memory, 0, writer.at, message.type, tag);
     const sent = this.host.send(this.socket, memory, 0, writer.at);
     if (sent === writer.at) return true;

@@ -1,12 +1,13 @@
 /** What the root of a container asks of the gofer beyond a directory of `do`: owners of a user namespace, a time to prepare it, sockets, mounts on it. */
+import { execFileSync } from 'node:child_process';
 import { chmodSync, chownSync, lstatSync, mkdirSync, mkdtempSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { IdMap } from '#gofer/server/id-map.ts';
-import { EACCES, EINVAL, EOVERFLOW, EPERM, EROFS } from '#sentry/abi/errno.ts';
+import { EACCES, EINVAL, ENODATA, EOVERFLOW, EPERM, EROFS } from '#sentry/abi/errno.ts';
 import { O_CREAT, O_RDONLY, O_RDWR, O_WRONLY, S_IFSOCK } from '#sentry/abi/fs.ts';
-import { Fixture } from '../../../test/unit/gofer-fixture.ts';
+import { Fixture, realHost } from '../../../test/unit/gofer-fixture.ts';
 import type { Special } from '../../../test/unit/gofer-fixture.ts';
 import * as attributesOf from '../../vfs/attributes.ts';
 import { ALL_CAPABILITIES, initialCredentials, NO_CAPABILITIES } from '../../vfs/credentials.ts';
@@ -14,9 +15,9 @@ import type { Path } from '../../vfs/mount.ts';
 import * as names from '../../vfs/operations.ts';
 import { resolve, WALK_FOLLOW } from '../../vfs/walk.ts';
 import type { VfsCaller } from '../../vfs/walk.ts';
+import * as xattr from '../../vfs/xattr.ts';
 import { FileStore } from '../tmpfs/file-store.ts';
 import { TmpFileSystem } from '../tmpfs/tmpfs.ts';
-import { realHost } from '../../../test/unit/gofer-fixture.ts';
 
 let root: string;
 const opened: Fixture[] = [];
@@ -155,6 +156,20 @@ describe('a root that is read-only once it is prepared', () => {
   });
 });
 
+test.skipIf(process.geteuid!() !== 0)('set-user-ID bits stay when root writes, and go when others do', () => {
+  chmodSync(join(root, 'dir/file'), 0o6777);
+  const fixture = serve({});
+  const file = fixture.open('/dir/file', O_RDWR);
+  fixture.write(file, 'x', 0);
+  expect(statSync(join(root, 'dir/file')).mode & 0o7777).toBe(0o6777);
+  expect(file.truncate(0)).toBe(0);
+  expect(statSync(join(root, 'dir/file')).mode & 0o7777).toBe(0o6777);
+  Object.assign(fixture.caller, { credentials: initialCredentials(5, 5, [], NO_CAPABILITIES) });
+  fixture.write(file, 'y', 0);
+  expect(statSync(join(root, 'dir/file')).mode & 0o7777).toBe(0o777);
+  file.release();
+});
+
 describe('a shared root', () => {
   test('shows at once what the host does', () => {
     const fixture = serve({});
@@ -176,5 +191,36 @@ describe('a shared root', () => {
     // Somebody on the host takes the place away: what is mounted there stays.
     renameSync(join(root, 'dir'), join(root, 'gone'));
     expect(fixture.stat('/dir/x')).toMatchObject({ size: 0 });
+  });
+});
+
+describe.skipIf(process.geteuid!() !== 0)('file capabilities', () => {
+  const value = Buffer.from('0100000200200000000000000000000000000000', 'hex').toString('latin1');
+  const name = 'security.capability';
+
+  test('are asked for once while the file stays as it is', () => {
+    const fixture = serve({});
+    const file = at(fixture, '/dir/file');
+    file.dentry.acquire();
+    expect(fixture.cost(() => expect(xattr.getxattr(fixture.caller, file, name)).toBe(-ENODATA))).toBe(1);
+    expect(fixture.cost(() => expect(xattr.getxattr(fixture.caller, file, name)).toBe(-ENODATA))).toBe(0);
+    expect(xattr.setxattr(fixture.caller, file, name, value, 0)).toBe(0);
+    expect(xattr.getxattr(fixture.caller, file, name)).toBe(value);
+    expect(xattr.listxattr(fixture.caller, file)).toEqual([name]);
+    execFileSync('setcap', ['-r', join(root, 'dir/file')]);
+    expect(xattr.getxattr(fixture.caller, at(fixture, '/dir/file'), name)).toBe(-ENODATA);
+    file.dentry.release();
+  });
+
+  test('of a user namespace name its root on the host', () => {
+    for (const name of ['', 'dir', 'dir/file']) chownSync(join(root, name), 100_000, 100_000);
+    const fixture = serve({ ids: new IdMap([{ containerID: 0, hostID: 100_000, size: 1000 }]) });
+    expect(xattr.setxattr(fixture.caller, at(fixture, '/dir/file'), name, value, 0)).toBe(0);
+    expect(execFileSync('getcap', ['-n', join(root, 'dir/file')]).toString()).toContain('[rootid=100000]');
+    expect(xattr.getxattr(fixture.caller, at(fixture, '/dir/file'), name)).toBe(value);
+    execFileSync('setcap', ['cap_net_raw+ep', join(root, 'dir/file')]);
+    // Given by the host's root, who is nobody inside.
+    expect(xattr.getxattr(fixture.caller, at(fixture, '/dir/file'), name)).toBe(-ENODATA);
+    expect(xattr.setxattr(fixture.caller, at(fixture, '/dir/file'), name, 'x', 0)).toBe(-EINVAL);
   });
 });

@@ -11,7 +11,7 @@ import type { HostFd } from '#platform/contract/host.ts';
 import type { Io } from '../../mm/io.ts';
 import type { Mappable } from '../../mm/mapped-file.ts';
 import { COPY_OFFSET } from '../../mm/user-memory.ts';
-import { clearPrivileges } from '../../vfs/attributes.ts';
+import { modeAfterWrite } from '../../vfs/truncate.ts';
 import type { Dentry } from '../../vfs/dentry.ts';
 import { FileDescription } from '../../vfs/file-description.ts';
 import type { Caller, Stat } from '../../vfs/inode.ts';
@@ -90,7 +90,8 @@ export class GoferFileDescription extends FileDescription {
     if (done <= 0) return done;
     this.endOfWrite = at + done;
     file.touch();
-    if ((file.mode & (S_ISUID | S_ISGID)) !== 0) clearPrivileges(caller, file);
+    // The host has taken these bits away, for the sentry has no privileges there. The guest may have.
+    if ((file.mode & (S_ISUID | S_ISGID)) !== 0) file.setattr({ mode: modeAfterWrite(caller.credentials, file.mode) });
     if ((this.flags & O_DSYNC) !== 0) {
       const error = this.sync((this.flags & O_SYNC) !== O_SYNC);
       if (error < 0) return error;

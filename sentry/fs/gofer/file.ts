@@ -7,7 +7,7 @@
  */
 import { emptyAttributes } from '#sentry/abi/stat.ts';
 import { EACCES, ENFILE, EROFS, ESTALE } from '#sentry/abi/errno.ts';
-import { O_ACCMODE, O_RDONLY, O_RDWR, O_WRONLY } from '#sentry/abi/fs.ts';
+import { O_ACCMODE, O_RDONLY, O_RDWR, O_WRONLY, S_ISGID, S_ISUID } from '#sentry/abi/fs.ts';
 import { fetchedExtent, Open } from '#gofer/protocol/messages.ts';
 import type { Attributes } from '#gofer/protocol/attributes.ts';
 import type { HostFd, HostStat } from '#platform/contract/host.ts';
@@ -193,7 +193,9 @@ export class GoferFile extends GoferInode {
     if (size !== undefined && !this.fileSystem.readOnly) this.dropContent();
     const donated = this.forWriting;
     const onlySize = mode === undefined && uid === undefined && gid === undefined && atimeSec === undefined && mtimeSec === undefined;
-    if (size === undefined || !onlySize || donated?.wanted !== true) return super.setattr(change);
+    // The gofer may keep set-user-ID bits, which the host takes away from whoever else changes the size.
+    const hasSetId = (this.mode & (S_ISUID | S_ISGID)) !== 0;
+    if (size === undefined || !onlySize || hasSetId || donated?.wanted !== true) return super.setattr(change);
     const error = this.fileSystem.connection.host.ftruncate(donated.fd, size);
     if (error === 0) this.touch();
     return error;

@@ -38,6 +38,15 @@ import type { FidHolder } from './fid-cache.ts';
 import type { GoferFileSystem } from './file-system.ts';
 import type { Listed, Listing } from './listings.ts';
 
+const CAPABILITY = 'security.capability';
+
+/** What the gofer told of the attribute, its value or -errno, and the change time of the file then. */
+interface KnownCapability {
+  readonly value: string | number;
+  readonly ctimeSec: number;
+  readonly ctimeNsec: number;
+}
+
 export class GoferInode extends Inode implements FidHolder, Listed {
   declare readonly fileSystem: GoferFileSystem;
   attributes: Attributes;
@@ -57,6 +66,7 @@ export class GoferInode extends Inode implements FidHolder, Listed {
   listing: Listing | null = null;
   /** Target of a symbolic link, once known. */
   linkTarget: string | null = null;
+  private capability: KnownCapability | null = null;
   private references = 0;
 
   constructor(fileSystem: GoferFileSystem, attributes: Attributes, parent: GoferInode | null, name: string) {
@@ -279,11 +289,25 @@ export class GoferInode extends Inode implements FidHolder, Listed {
 
   override getxattr(name: string): string | number {
     // The gofer serves no others (gofer/server/xattr.ts), and programs such as ls ask for security.* of every file.
-    if (!name.startsWith('user.')) return -ENODATA;
+    if (name === CAPABILITY) return this.isRegular ? this.getCapability() : -ENODATA;
+    return name.startsWith('user.') ? this.askForAttribute(name) : -ENODATA;
+  }
+
+  private askForAttribute(name: string): string | number {
     const fid = this.ensureFid();
     if (fid < 0) return fid;
     const { connection } = this.fileSystem;
     return connection.ask(Getxattr, { fid, name })?.value ?? -connection.errno;
+  }
+
+  /** Every execve asks for it. Setting it changes the change time. */
+  private getCapability(): string | number {
+    const known = this.capability;
+    const { ctimeSec, ctimeNsec } = this.attributes;
+    if (known !== null && !this.stale && known.ctimeSec === ctimeSec && known.ctimeNsec === ctimeNsec) return known.value;
+    const value = this.askForAttribute(CAPABILITY);
+    if (!this.stale) this.capability = { value, ctimeSec, ctimeNsec };
+    return value;
   }
 
   override setxattr(name: string, value: string, flags: number): number {
@@ -291,6 +315,7 @@ export class GoferInode extends Inode implements FidHolder, Listed {
     const fid = this.ensureFid();
     if (fid < 0) return fid;
     this.touch();
+    this.capability = null;
     return this.fileSystem.connection.tell(Setxattr, { fid, name, value, flags });
   }
 
@@ -307,6 +332,7 @@ export class GoferInode extends Inode implements FidHolder, Listed {
     const fid = this.ensureFid();
     if (fid < 0) return fid;
     this.touch();
+    this.capability = null;
     return this.fileSystem.connection.tell(Removexattr, { fid, name });
   }
 

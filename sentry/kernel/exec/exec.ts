@@ -20,6 +20,8 @@ import { unshareFiles } from '../fd-table.ts';
 import { exitRobustList } from '../futex/exit.ts';
 import type { Task } from '../task.ts';
 import { credentialsAfterExec } from './exec-credentials.ts';
+import type { FilePrivileges } from './exec-credentials.ts';
+import { fileCapabilities } from './file-capabilities.ts';
 import { openExecutable } from './open-executable.ts';
 import { load } from './load.ts';
 import type { Executable, Program } from './load.ts';
@@ -91,7 +93,8 @@ function openInterpreter(task: Task, path: string): Executable | number {
 
 function replaceProgram(task: Task, resolved: Resolved): number {
   const { kernel } = task;
-  const change = credentialsAfterExec(task.credentials, setIds(resolved.program.file));
+  const change = credentialsAfterExec(task.credentials, privilegesOf(resolved.program.file));
+  if (typeof change === 'number') return change;
   // The program says itself whether its stack is executable.
   const personality = task.personality & ~(change.secure ? PER_CLEAR_ON_SETID : READ_IMPLIES_EXEC);
   const thread = cleanThread(task);
@@ -130,15 +133,19 @@ function cleanThread({ kernel, mm, thread }: Task): GuestThread | number {
   return mm.executable === null ? thread : kernel.platform.createSpace();
 }
 
-/** The set-user-ID and set-group-ID of the file, where its mount allows. */
-function setIds(file: FileDescription): { uid: number | null; gid: number | null } {
-  const { mode, uid, gid } = file.inode;
-  if (file.mount !== null && (file.mount.flags & MS_NOSUID) !== 0) return { uid: null, gid: null };
-  // Linux: neither counts when one of them means nobody here.
-  if (uid === UNMAPPED_ID || gid === UNMAPPED_ID) return { uid: null, gid: null };
+/** The set-user-ID, set-group-ID and capabilities of the file, where its mount allows. */
+function privilegesOf(file: FileDescription): FilePrivileges {
+  const { inode } = file;
+  const { mode, uid, gid } = inode;
+  if (file.mount !== null && (file.mount.flags & MS_NOSUID) !== 0) return NO_PRIVILEGES;
+  const capabilities = fileCapabilities(inode);
+  // Linux: neither id counts when one of them means nobody here.
+  if (uid === UNMAPPED_ID || gid === UNMAPPED_ID) return { uid: null, gid: null, capabilities };
   const setsGroup = (mode & S_ISGID) !== 0 && (mode & 0o010) !== 0;
-  return { uid: (mode & S_ISUID) !== 0 ? uid : null, gid: setsGroup ? gid : null };
+  return { uid: (mode & S_ISUID) !== 0 ? uid : null, gid: setsGroup ? gid : null, capabilities };
 }
+
+const NO_PRIVILEGES: FilePrivileges = { uid: null, gid: null, capabilities: null };
 
 /** A thread that execs takes over its leader's identity (de_thread). */
 function becomeLeader(task: Task): void {
