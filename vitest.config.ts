@@ -24,6 +24,12 @@ function onEachPlatform(name: string, include: string[], testTimeout: number) {
   });
 }
 
+/** Tests of `tsvisor` as an OCI runtime, or of whatever TSVISOR_OCI_RUNTIME names. One file at a time: their containers share the host's cgroups. */
+function ofTheRuntime(name: string, include: string[], testTimeout: number) {
+  const { extends: inherited, test } = group(name, include, testTimeout);
+  return { extends: inherited, test: { ...test, fileParallelism: false, globalSetup: ['test/harness/build-first.ts'] } };
+}
+
 export default defineConfig({
   test: {
     pool: 'forks',
@@ -36,6 +42,8 @@ export default defineConfig({
       ...onEachPlatform('programs', ['test/programs/**/*.test.ts'], 180_000),
       ...onEachPlatform('hostile', ['test/hostile/**/*.test.ts'], 120_000),
       ...onEachPlatform('stress', ['test/stress/**/*.test.ts'], 60_000),
+      ofTheRuntime('oci', ['test/oci/**/*.test.ts'], 60_000),
+      ofTheRuntime('clients', ['test/clients/**/*.test.ts'], 180_000),
     ],
   },
 });
