@@ -84,5 +84,14 @@ export const SYNTHETIC_TEXT_MAX = 32 << 20;
 /** Inodes that one fd or fdinfo directory of /proc keeps at a time. */
 export const DESCRIPTOR_INODES_MAX = 4096;
 
+/** Instructions of the seccomp filters one task may have on top of each other (Linux MAX_INSNS_PER_PATH), each filter counting four more. */
+export const SECCOMP_INSTRUCTIONS_PER_TASK = 32_768;
+/** Bytes of all seccomp filters of the sandbox with their tables, which lie outside the V8 heap. */
+export const SECCOMP_FILTERS_BYTES_MAX = 128 * 1024 * 1024;
+
 /** System V IPC objects of one kind (the 15 bits an id has for the index): the sysctls can ask for no more. */
 export const IPC_OBJECTS_MAX = 32_768;
+
+/** cgroups that guests of a container may make, and how deep (Linux: cgroup.max.descendants and cgroup.max.depth, without a bound by default). */
+export const CONTROL_GROUPS_MAX = 4096;
+export const CONTROL_GROUP_DEPTH_MAX = 64;

@@ -73,6 +73,12 @@ export interface GuestThread {
   /** Valid after a Fault stop. */
   readonly fault: Fault;
 
+  /**
+   * After a Syscall stop with the number 0xffffffff: the number that the thread gave the 32-bit entry (int 0x80), `call` having the arguments as i386
+   * passes them; -1 when it came by the native entry. Missing where there is no other.
+   */
+  foreignNumber?(): number;
+
   /** Result of the system call it is stopped at; stored at the next `resume`. Cheaper than going through `registers`. `value` is within ±2^53. */
   setResult(value: number): void;
   /**

@@ -33,6 +33,8 @@ export class PtraceThread extends Tracee implements GuestThread {
   running = false;
   /** `interrupt` was called and no stop has answered it yet. */
   interruptWanted = false;
+  /** What it asked the 32-bit entry for, or -1. */
+  #foreignNumber = -1;
   #deferred: MemoryCalls | null = null;
 
   constructor(space: PtraceSpace, tid: number, injectAddress: number) {
@@ -171,10 +173,18 @@ export class PtraceThread extends Tracee implements GuestThread {
     const result = process.trace(process.PTRACE_GET_SYSCALL_INFO, this.tid, reg.SYSCALL_INFO_SIZE, infoAddress);
     if (result < 0) {
       this.lost(StopKind.Gone);
-    } else if ((info[reg.INFO_OP]! & 0xff) !== SYSCALL_INFO_ENTRY || info[reg.INFO_ARCH] !== AUDIT_ARCH_X86_64) {
+      return;
+    }
+    this.#foreignNumber = -1;
+    if ((info[reg.INFO_OP]! & 0xff) !== SYSCALL_INFO_ENTRY || info[reg.INFO_ARCH] !== AUDIT_ARCH_X86_64) {
       // int 0x80 and sysenter: there is no 32-bit kernel behind this one, so no number of theirs exists.
+      if (info[reg.INFO_ARCH] !== AUDIT_ARCH_X86_64) this.#foreignNumber = this.call[0]!;
       this.call[0] = NO_SUCH_CALL;
     }
+  }
+
+  foreignNumber(): number {
+    return this.#foreignNumber;
   }
 
   /** Takes note of a CPU exception whose siginfo the host holds. False: the signal came from outside and is dropped. */

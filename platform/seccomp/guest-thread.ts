@@ -43,6 +43,8 @@ const SI_ADDR = 16;
 const SI_SYSCALL = 24;
 const SI_ARCH = 28;
 const ARGUMENT_REGISTERS = [Reg.rdi, Reg.rsi, Reg.rdx, Reg.r10, Reg.r8, Reg.r9];
+/** Those of the 32-bit entry, of which it sees the lower halves. */
+const FOREIGN_ARGUMENT_REGISTERS = [Reg.rbx, Reg.rcx, Reg.rdx, Reg.rsi, Reg.rdi, Reg.rbp];
 /** rip of calls that the host serves at fixed addresses above the user half. */
 const USER_HIGH = 0x8000;
 
@@ -336,13 +338,22 @@ export class SeccompThread extends MemoryThread implements GuestThread {
   #trapped(info: number): boolean {
     const { view, words } = this.context;
     const { call } = this;
-    call[0] = view.getUint32(info + SI_ARCH, true) === AUDIT_ARCH_X86_64 ? view.getUint32(info + SI_SYSCALL, true) : NO_SUCH_CALL;
+    const isNative = view.getUint32(info + SI_ARCH, true) === AUDIT_ARCH_X86_64;
+    const registers = isNative ? ARGUMENT_REGISTERS : FOREIGN_ARGUMENT_REGISTERS;
+    call[0] = isNative ? view.getUint32(info + SI_SYSCALL, true) : NO_SUCH_CALL;
     for (let i = 0; i < 6; i += 1) {
-      const word = registerWord(this.board.layout, ARGUMENT_REGISTERS[i]!);
+      const word = registerWord(this.board.layout, registers[i]!);
       call[2 + 2 * i] = words[word]!;
-      call[3 + 2 * i] = words[word + 1]!;
+      call[3 + 2 * i] = isNative ? words[word + 1]! : 0;
     }
     return this.#stopped(StopKind.Syscall);
+  }
+
+  foreignNumber(): number {
+    if (this.state !== State.Rung || this.signal !== SIGSYS || this.call[0] !== NO_SUCH_CALL) return -1;
+    const { view } = this.context;
+    const info = this.board.layout.frame + Frame.siginfo;
+    return view.getUint32(info + SI_ARCH, true) === AUDIT_ARCH_X86_64 ? -1 : view.getUint32(info + SI_SYSCALL, true);
   }
 
   #decodeFault(info: number, code: number): void {

@@ -92,6 +92,8 @@ export const MS_NOSUID = 2;
 export const MS_NODEV = 4;
 export const MS_NOEXEC = 8;
 export const MS_NOATIME = 1024;
+export const MS_NODIRATIME = 2048;
+export const MS_STRICTATIME = 0x100_0000;
 
 export const NAME_MAX = 255;
 export const PATH_MAX = 4096;

@@ -8,6 +8,7 @@
  *                        │ pid uid status 0 utime stime      child
  *                        │ address address lsb               fault
  *                        │ band band fd                      poll
+ *                        │ address address number arch       sys
  *
  * Specification: sigaction(2), Linux uapi/asm-generic/siginfo.h.
  */
@@ -31,6 +32,7 @@ import {
   SIGTRAP,
 } from './signal.ts';
 import type { SI_TKILL } from './signal.ts';
+import { SYS_SECCOMP } from './seccomp.ts';
 
 /** Bytes of siginfo_t in guest memory. */
 export const SIGINFO_SIZE = 128;
@@ -169,6 +171,17 @@ export class SignalInfo {
     const info = new SignalInfo(signo, code);
     info.words[4] = addressLow;
     info.words[5] = addressHigh;
+    return info;
+  }
+
+  /** SIGSYS of a seccomp filter for a call made at `address`; `errno`: the data of the filter's verdict. */
+  static systemCall(errno: number, addressLow: number, addressHigh: number, number: number, architecture: number): SignalInfo {
+    const info = new SignalInfo(SIGSYS, SYS_SECCOMP);
+    info.words[1] = errno;
+    info.words[4] = addressLow;
+    info.words[5] = addressHigh;
+    info.words[6] = number;
+    info.words[7] = architecture;
     return info;
   }
 

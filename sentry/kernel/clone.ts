@@ -13,6 +13,7 @@ import { TASKS_MAX } from '../limits.ts';
 import { finishVfork, CHILD_CHANGED } from './exit.ts';
 import { openPidFd } from './pidfd.ts';
 import { inheritScheduling } from './scheduling.ts';
+import { inheritFilter } from './seccomp/install.ts';
 import { GroupSignals } from './signals/group-signals.ts';
 import { armCpuLimit } from './timers/process-timers.ts';
 import { Task } from './task.ts';
@@ -111,7 +112,12 @@ function clearsHandlers(flags: number): boolean {
 
 function checkProcessLimit(parent: Task): number {
   const { kernel, container, credentials, group } = parent;
-  if (kernel.taskCount >= TASKS_MAX || container.taskCount >= container.pidsMax) return -EAGAIN;
+  if (kernel.taskCount >= TASKS_MAX) return -EAGAIN;
+  if (container.taskCount >= container.pidsMax) {
+    container.taskRefusals++;
+    return -EAGAIN;
+  }
+  if (group.controlGroup !== null && !group.controlGroup.admitsTask()) return -EAGAIN;
   const limit = group.limits.soft(RLIMIT_NPROC);
   // Linux counts a user's processes wherever they are; here, where the containers of a pod do not see each other, in this container.
   const { tasks } = container.pids;
@@ -135,6 +141,7 @@ function makeTask(parent: Task, tid: number, { flags, exitSignal, childTidAddres
   });
   child.signals.inherit(parent.signals, (flags & (c.CLONE_VM | c.CLONE_VFORK)) === c.CLONE_VM ? 'drop' : 'keep');
   child.exitSignal = (flags & c.CLONE_PARENT) !== 0 ? parent.group.leader.exitSignal : exitSignal;
+  inheritFilter(child, parent);
   child.niceness = parent.niceness;
   child.personality = parent.personality;
   child.scheduling = inheritScheduling(parent.scheduling);
@@ -157,6 +164,7 @@ function makeGroup(parent: Task, pid: number, flags: number): ThreadGroup {
     limits: parent.group.limits.fork(),
   });
   group.oomScoreAdj = parent.group.oomScoreAdj;
+  group.controlGroup = parent.group.controlGroup;
   return group;
 }
 

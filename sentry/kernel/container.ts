@@ -66,6 +66,9 @@ export class Container {
   readonly living = new Set<ThreadGroup>();
   /** Threads, zombies included. */
   taskCount = 0;
+  /** The most there have been at once, and clones refused because of `pidsMax`. */
+  taskPeak = 0;
+  taskRefusals = 0;
   /** CPU time of processes that have ended. */
   private endedCpuNs = 0;
 
@@ -83,6 +86,7 @@ export class Container {
     this.pids.tasks.set(task.tid, task);
     if (this.paused) task.signals.isFrozen = true;
     this.taskCount++;
+    if (this.taskCount > this.taskPeak) this.taskPeak = this.taskCount;
     this.kernel.taskCount++;
   }
 

@@ -10,6 +10,7 @@ import type { Container } from './container.ts';
 import type { Kernel } from './kernel.ts';
 import { leaveProcessGroup, notifyOrphanedGroups } from './job-control.ts';
 import { SIG_IGN, SIGCHLD, SIGKILL } from '#sentry/abi/signal.ts';
+import { releaseFilter } from './seccomp/install.ts';
 import { childStatusInfo, kernelInfo } from './signals/info.ts';
 import { sendToGroup } from './signals/send.ts';
 import { leaveSignals } from './signals/stop.ts';
@@ -30,6 +31,12 @@ export function exitTask(task: Task, code: number): void {
     return;
   }
   endTasks([task]);
+}
+
+/** A seccomp filter ends a thread, or its process, as if by signal `signo`: the last thread is the process. */
+export function killTask(task: Task, signo: number, what: 'thread' | 'process'): void {
+  if (what === 'process' || livingTasks(task.group) === 1) exitGroup(task.group, signo);
+  else endTasks([task]);
 }
 
 /** Ends every task of a process; `status` as wait4(2) reports it. */
@@ -93,6 +100,7 @@ function giveUpShared(task: Task): void {
   group.container.freezer.stopped(task);
   task.files.release();
   task.fs.release();
+  releaseFilter(task);
   leaveSignals(task);
   sendParentDeathSignals(task);
   if (task.isLeader) return;

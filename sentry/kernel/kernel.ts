@@ -207,9 +207,9 @@ export class Kernel implements HostEvents {
     this.lastRunnable = task;
   }
 
-  /** Lets a new or stopped task run guest code, unless signals say otherwise. */
+  /** Lets a new task run guest code, unless signals, a pause or its end say otherwise. */
   start(task: Task): void {
-    this.returnToGuest(task, null);
+    if (!task.hasExited) this.returnToGuest(task, null);
   }
 
   // HostEvents

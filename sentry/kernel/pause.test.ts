@@ -37,6 +37,18 @@ test('threads in guest code stop, and are told of when the last one has', () => 
   expect([told.times, isRunning(task), isRunning(second)]).toEqual([1, true, true]);
 });
 
+test('resumed before they have stopped, they go on', () => {
+  const world = new KernelWorld();
+  const task = world.process();
+  const told = { times: 0 };
+  pauseContainer(world.container, () => told.times++);
+  resumeContainer(world.container);
+  expect(told.times).toBe(1);
+  world.step();
+  expect(isRunning(task)).toBe(true);
+  expect(world.call(task, 'getpid')).toBe(1);
+});
+
 test('a call made just before is served afterwards, once', () => {
   const world = new KernelWorld();
   const init = world.process();

@@ -20,6 +20,7 @@ import type { ThreadGroup } from './thread-group.ts';
 import type { UtsNamespace } from './uts-namespace.ts';
 import { DEFAULT_SCHEDULING } from './scheduling.ts';
 import type { Scheduling } from './scheduling.ts';
+import type { SeccompFilter } from './seccomp/filter.ts';
 import { TaskSignals } from './signals/task-signals.ts';
 import { CallWait } from './wait.ts';
 
@@ -51,6 +52,7 @@ export class Task implements Caller {
   thread: GuestThread;
   state: TaskState = TaskState.Running;
   private currentCredentials: Credentials;
+  private currentSeccomp: SeccompFilter | null = null;
   /** comm: at most 15 bytes. */
   name: string;
   readonly signals: TaskSignals;
@@ -117,6 +119,16 @@ export class Task implements Caller {
 
   set credentials(credentials: Credentials) {
     this.currentCredentials = credentials;
+    this.thread.forgetAnswers?.();
+  }
+
+  /** What says which calls it may make; null: all. Set by kernel/seccomp/install.ts, which counts the users of filters. */
+  get seccomp(): SeccompFilter | null {
+    return this.currentSeccomp;
+  }
+
+  set seccomp(filter: SeccompFilter | null) {
+    this.currentSeccomp = filter;
     this.thread.forgetAnswers?.();
   }
 

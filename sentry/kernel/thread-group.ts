@@ -3,6 +3,7 @@
  *
  * Data only: clone.ts makes groups, exit.ts ends them, reap.ts reports what became of them, signals/ stops and continues them.
  */
+import type { ControlGroup } from '../fs/cgroup/control-group.ts';
 import { WaitQueue } from '../lib/wait-queue.ts';
 import type { Container } from './container.ts';
 import { CpuAccount } from './cpu-time.ts';
@@ -44,6 +45,8 @@ export class ThreadGroup {
   isSubreaper = false;
   /** /proc/PID/oom_score_adj. */
   oomScoreAdj = 0;
+  /** The group guests put it into (sentry/fs/cgroup); null: its container's own. */
+  controlGroup: ControlGroup | null = null;
   /** Has called execve since fork (setpgid by the parent fails with EACCES then). */
   hasExeced = false;
   /** Notified when a child changes state (exit, stop, continue). Mask 1. */

@@ -3,6 +3,7 @@
  * call: nothing is allocated and nothing is looked up by name.
  */
 import { ENOSYS } from '#sentry/abi/errno.ts';
+import { enforce, GO_ON } from '../kernel/seccomp/enforce.ts';
 import type { Task } from '../kernel/task.ts';
 import { Decode } from './row.ts';
 import type { Handler, Row } from './row.ts';
@@ -102,8 +103,15 @@ export class SyscallTable {
   /** Serves the call `task` is stopped at. */
   dispatch(task: Task): number {
     const { call } = task.thread;
-    const entry = this.entries[call[0]!];
-    if (entry === undefined) return this.unknown(task, call[0]!);
+    const nr = call[0]!;
+    const { seccomp } = task;
+    // Asked once for each call: not when one that waited is looked at again.
+    if (seccomp !== null && !seccomp.allows(nr) && task.wait.first) {
+      const result = enforce(task, seccomp);
+      if (result !== GO_ON) return result;
+    }
+    const entry = this.entries[nr];
+    if (entry === undefined) return this.unknown(task, nr);
     return invoke(entry, task, call);
   }
 

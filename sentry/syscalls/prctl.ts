@@ -9,6 +9,7 @@ import { Reg } from '#sentry/abi/x64/registers.ts';
 import { has, isSubset, only, union, without } from '../kernel/capabilities.ts';
 import type { Task } from '../kernel/task.ts';
 import { CAP_LAST_CAP, CAP_SETPCAP, CAP_SYS_RESOURCE, capable, NO_CAPABILITIES } from '../vfs/credentials.ts';
+import { setSeccompMode } from './seccomp.ts';
 import { addr, family, hex64, oneOf, partial, refused, syscall, u32 } from './row.ts';
 
 /** comm without its terminator. */
@@ -39,8 +40,10 @@ function prctl(task: Task, option: number, a: number, b: number, c: number, d: n
       return task.memory.storeU32(a, task.group.isSubreaper ? 1 : 0);
     case p.PR_GET_TID_ADDRESS:
       return task.memory.storeU64(a, task.clearChildTid);
-    // Nothing restricts the guest's calls but this kernel itself.
     case p.PR_GET_SECCOMP:
+      return task.seccomp?.mode ?? 0;
+    case p.PR_SET_SECCOMP:
+      return setSeccompMode(task, a, b);
     case p.PR_GET_TIMING:
       return 0;
     case p.PR_SET_TIMING:
@@ -203,7 +206,7 @@ export const prctlRows = family(
     name: 'prctl',
     nr: { x64: 157, arm64: 167 },
     args: { option: oneOf(p.PRCTL_OPTIONS), arg2: hex64, arg3: hex64, arg4: hex64, arg5: hex64 },
-    support: partial('no PR_SET_MM, PR_SET_VMA, seccomp, speculation control, syscall dispatch, core scheduling'),
+    support: partial('no PR_SET_MM, PR_SET_VMA, speculation control, syscall dispatch, core scheduling'),
     run: prctl,
   }),
   syscall({

@@ -120,7 +120,6 @@ const refusedRows: readonly Row[] = [
   refuse('unshare', 272, 97, EPERM, NAMESPACES),
   refuse('setns', 308, 268, EPERM, NAMESPACES),
   refuse('ptrace', 101, 117, EPERM, 'no tracing inside the sandbox'),
-  refuse('seccomp', 317, 277, ENOSYS, 'as a kernel without CONFIG_SECCOMP'),
   refuse('bpf', 321, 280, EPERM, 'no programs in the kernel'),
   refuse('perf_event_open', 298, 241, EPERM, HARDWARE),
   refuse('io_uring_setup', 425, 425, ENOSYS, IO_URING),

@@ -28,6 +28,7 @@ import { processRows } from './process.ts';
 import { readWriteRows } from './read-write.ts';
 import { resourceRows } from './resources.ts';
 import { schedulingRows } from './scheduling.ts';
+import { seccompRows } from './seccomp.ts';
 import { shmRows } from './shm.ts';
 import { signalRows } from './signals.ts';
 import { socketRows } from './sockets.ts';
@@ -69,6 +70,7 @@ export const ALL_ROWS: readonly Row[] = [
   ...readWriteRows,
   ...resourceRows,
   ...schedulingRows,
+  ...seccompRows,
   ...shmRows,
   ...signalRows,
   ...socketRows,

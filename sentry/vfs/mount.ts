@@ -14,7 +14,7 @@ export class Mount {
   readonly fileSystem: FileSystem;
   /** The dentry of the file system that appears at the mount point. */
   readonly root: Dentry;
-  /** MS_* flags: MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_NOATIME. */
+  /** MS_* flags: those of MS_KEPT. */
   flags: number;
   /** What /proc/mounts shows in its first column. */
   readonly source: string;

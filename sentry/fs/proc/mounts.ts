@@ -1,5 +1,5 @@
 /** /proc/PID/mounts, mountinfo and mountstats (fs/proc_namespace.c). Only mounts below the reader's root are shown. */
-import { MS_NOATIME, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY } from '#sentry/abi/fs.ts';
+import { MS_NOATIME, MS_NODEV, MS_NODIRATIME, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_STRICTATIME } from '#sentry/abi/fs.ts';
 import type { Mount, Path } from '../../vfs/mount.ts';
 import { nameInFileSystem, pathName } from '../../vfs/path-name.ts';
 import { deviceMajor, deviceMinor } from '../../vfs/special-files.ts';
@@ -26,7 +26,10 @@ function options({ flags }: Mount): string {
   if ((flags & MS_NOSUID) !== 0) names.push('nosuid');
   if ((flags & MS_NODEV) !== 0) names.push('nodev');
   if ((flags & MS_NOEXEC) !== 0) names.push('noexec');
-  names.push((flags & MS_NOATIME) !== 0 ? 'noatime' : 'relatime');
+  if ((flags & MS_NOATIME) !== 0) names.push('noatime');
+  if ((flags & MS_NODIRATIME) !== 0) names.push('nodiratime');
+  // Linux: strictatime has no name here.
+  if ((flags & (MS_NOATIME | MS_STRICTATIME)) === 0) names.push('relatime');
   return names.join(',');
 }
 

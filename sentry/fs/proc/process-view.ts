@@ -27,6 +27,8 @@ export interface DescriptorView {
 export interface GroupView {
   readonly pid: number;
   oomScoreAdj: number;
+  /** null: the container's own. */
+  readonly controlGroup: { readonly path: string } | null;
   readonly leader: TaskView;
   readonly tasks: ReadonlySet<TaskView>;
   readonly parent: GroupView | null;
@@ -59,6 +61,8 @@ export interface TaskView {
   readonly files: DescriptorView;
   readonly fs: FsContext;
   readonly niceness: number;
+  /** Its SECCOMP_MODE_* and how many filters it has; null: none. */
+  readonly seccomp: { readonly mode: number; readonly count: number } | null;
   readonly personality: number;
   readonly scheduling: { readonly timerSlackNs: number };
   readonly minorFaults: number;

@@ -77,7 +77,7 @@ function processEntries(fs: ProcFileSystem, task: TaskView, leads: boolean): Rec
     ...(leads ? { task: new TasksDirectory(fs, task) } : {}),
     attr: new StaticDirectory(fs, {}),
     auxv: secret(() => auxvText(fs, task)),
-    cgroup: text(() => '0::/\n'),
+    cgroup: text(() => `0::${task.group.controlGroup?.path ?? '/'}\n`),
     cmdline: text(() => stringsText(fs, task, task.mm.argStart, task.mm.argEnd)),
     comm: new TextFile(
       fs,

@@ -56,7 +56,7 @@ function fixedEntries(fs: ProcFileSystem): Record<string, Inode> {
   const { kernel } = fs;
   const text = (read: () => string): TextFile => new TextFile(fs, read);
   return {
-    cgroups: text(() => '#subsys_name\thierarchy\tnum_cgroups\tenabled\n'),
+    cgroups: text(controllersText),
     cmdline: text(() => 'quiet\n'),
     cpuinfo: text(() => cpuInfoText(kernel.machine)),
     devices: text(() => 'Character devices:\n  1 mem\n  5 /dev/tty\n  5 /dev/ptmx\n128 ptm\n136 pts\n\nBlock devices:\n'),
@@ -95,6 +95,12 @@ const TERMINAL_DRIVERS =
   '/dev/ptmx            /dev/ptmx       5       2 system\n' +
   'pty_slave            /dev/pts      136 0-1048575 pty:slave\n' +
   'pty_master           /dev/ptm      128 0-1048575 pty:master\n';
+
+/** All in the one hierarchy of v2, number 0. */
+function controllersText(): string {
+  const lines = ['cpuset', 'cpu', 'cpuacct', 'blkio', 'memory', 'pids'].map((name) => `${name}\t0\t1\t1\n`);
+  return `#subsys_name\thierarchy\tnum_cgroups\tenabled\n${lines.join('')}`;
+}
 
 function cpuInfoText({ cpuCount, cpuDescription }: MachineView): string {
   return Array.from({ length: cpuCount }, (_, cpu) => `processor\t: ${cpu}\n${cpuDescription}\n`).join('');

@@ -113,7 +113,7 @@ export abstract class SyntheticDirectory extends SyntheticInode {
     const { newNameError } = this.fileSystem;
     return newNameError === -EPERM ? -EACCES : newNameError;
   }
-  override mkdir(): Inode | number {
+  override mkdir(_name?: string, _mode?: number, _uid?: number, _gid?: number): Inode | number {
     return this.fileSystem.newNameError;
   }
   override mknod(): Inode | number {

@@ -5,7 +5,17 @@
  * Lifetime: `nlink` counts names, `references` dentries and open files. When both reach zero the contents are freed.
  */
 import { EEXIST, ENODATA, ENOSPC, ENXIO } from '#sentry/abi/errno.ts';
-import { MS_NOATIME, O_NOATIME, S_IFDIR, S_IFLNK, S_IFMT, XATTR_CREATE, XATTR_REPLACE } from '#sentry/abi/fs.ts';
+import {
+  MS_NOATIME,
+  MS_NODIRATIME,
+  MS_STRICTATIME,
+  O_NOATIME,
+  S_IFDIR,
+  S_IFLNK,
+  S_IFMT,
+  XATTR_CREATE,
+  XATTR_REPLACE,
+} from '#sentry/abi/fs.ts';
 import { XATTR_BYTES_PER_INODE_MAX } from '../../limits.ts';
 import type { Dentry } from '../../vfs/dentry.ts';
 import type { FileDescription } from '../../vfs/file-description.ts';
@@ -104,12 +114,13 @@ export class TmpInode extends Inode {
     this.mtimeNsec = this.ctimeNsec = now.nsec;
   }
 
-  /** The file was read: with relatime, which is Linux's default, that only shows when it is news or a day old. */
+  /** The file was read: with relatime, which is the default, that only shows when it is news or a day old. */
   touchAccessed(mountFlags: number, openFlags: number): void {
     if ((mountFlags & MS_NOATIME) !== 0 || (openFlags & O_NOATIME) !== 0) return;
+    if ((mountFlags & MS_NODIRATIME) !== 0 && this.isDirectory) return;
     const isNews = this.isAccessOlderThan(this.mtimeSec, this.mtimeNsec) || this.isAccessOlderThan(this.ctimeSec, this.ctimeNsec);
     const now = this.fileSystem.now();
-    if (!isNews && now.sec - this.atimeSec < DAY_SECONDS) return;
+    if (!isNews && (mountFlags & MS_STRICTATIME) === 0 && now.sec - this.atimeSec < DAY_SECONDS) return;
     this.atimeSec = now.sec;
     this.atimeNsec = now.nsec;
   }

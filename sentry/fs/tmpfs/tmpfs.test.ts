@@ -30,6 +30,8 @@ describe('tmpfs', () => {
       inodes: 1024,
     });
     expect(parseTmpfsOptions('')).toEqual(TMPFS_DEFAULTS);
+    expect(parseTmpfsOptions('size=25%', 4096)).toMatchObject({ sizeBytes: 1024 });
+    expect(parseTmpfsOptions('size=x%', 4096)).toBe(-errno.EINVAL);
     expect(parseTmpfsOptions('size=huge')).toBe(-errno.EINVAL);
     expect(parseTmpfsOptions('bogus')).toBe(-errno.EINVAL);
   });

@@ -118,13 +118,13 @@ export class TmpFileSystem extends FileSystem implements Budget {
 
 const SUFFIXES: Readonly<Record<string, number>> = { k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4 };
 
-/** The data argument of mount(2) for tmpfs. Unknown options are refused. */
-export function parseTmpfsOptions(text: string): TmpfsOptions | number {
+/** The data argument of mount(2) for tmpfs. Unknown options are refused. `memoryBytes`: what a size in percent is a part of. */
+export function parseTmpfsOptions(text: string, memoryBytes: number = 0): TmpfsOptions | number {
   const options: { -readonly [K in keyof TmpfsOptions]: TmpfsOptions[K] } = { ...TMPFS_DEFAULTS };
   for (const option of text.split(',')) {
     if (option === '') continue;
     const [key, value = ''] = option.split('=', 2) as [string, string?];
-    if (key === 'size') options.sizeBytes = parseSize(value, 1);
+    if (key === 'size') options.sizeBytes = value.endsWith('%') ? parseShare(value, memoryBytes) : parseSize(value, 1);
     else if (key === 'nr_blocks') options.sizeBytes = parseSize(value, PAGE_SIZE);
     else if (key === 'nr_inodes') options.inodes = parseSize(value, 1);
     else if (key === 'mode') options.mode = Number.parseInt(value, 8) & 0o7777;
@@ -137,6 +137,12 @@ export function parseTmpfsOptions(text: string): TmpfsOptions | number {
 
 /** Options about placement that change nothing a program could see, and the generic ones that mount(8) passes through. */
 const IGNORED: ReadonlySet<string> = new Set(['huge', 'mpol', 'inode32', 'inode64', 'rw', 'ro', 'noswap']);
+
+/** A part of the memory; never 0, which would mean without limit. */
+function parseShare(text: string, whole: number): number {
+  const match = /^(\d+)%$/.exec(text);
+  return match === null ? Number.NaN : Math.max(1, Math.floor((Number(match[1]) * whole) / 100));
+}
 
 function parseSize(text: string, unit: number): number {
   const match = /^(\d+)([kmgt]?)$/i.exec(text);

@@ -93,11 +93,16 @@ export function sockstatText(stack: Stack, unixSockets: number): string {
   return (
     `sockets: used ${unixSockets + owned}\n` +
     `TCP: inuse ${live} orphan ${context.orphans} tw ${context.timeWaits} alloc ${live} mem ${pages}\n` +
-    `UDP: inuse ${count(udpRows(stack))} mem 0\nUDPLITE: inuse 0\nRAW: inuse ${count(rawRows(stack))}\nFRAG: inuse 0 memory 0\n`
+    `UDP: inuse ${count(udpRows(stack))} mem 0\nUDPLITE: inuse 0\nRAW: inuse ${count(rawRows(stack))}\n${fragments(stack, 4)}`
   );
+}
+
+function fragments(stack: Stack, version: 4 | 6): string {
+  const { count, bytes } = stack.reassembly.usage(version);
+  return `FRAG${version === 4 ? '' : '6'}: inuse ${count} memory ${bytes}\n`;
 }
 
 export function sockstat6Text(stack: Stack): string {
   const count = (rows: SocketRow[]): number => rows.filter((row) => row.domain !== AF_INET && row.state !== TIME_WAIT).length;
-  return `TCP6: inuse ${count(tcpRows(stack))}\nUDP6: inuse ${count(udpRows(stack))}\nUDPLITE6: inuse 0\nRAW6: inuse ${count(rawRows(stack))}\nFRAG6: inuse 0 memory 0\n`;
+  return `TCP6: inuse ${count(tcpRows(stack))}\nUDP6: inuse ${count(udpRows(stack))}\nUDPLITE6: inuse 0\nRAW6: inuse ${count(rawRows(stack))}\n${fragments(stack, 6)}`;
 }

@@ -1,0 +1,103 @@
+/**
+ * seccomp(2) and the classic BPF it is programmed in: Linux uapi/linux/seccomp.h, filter.h, bpf_common.h, audit.h.
+ *
+ * A program is an array of `struct sock_filter`: 16 bits of code, two jump distances of 8 bits, 32 bits of operand. It reads
+ * `struct seccomp_data` in words: number, architecture, instruction pointer (2), six arguments of two words, little endian.
+ */
+export const SECCOMP_MODE_STRICT = 1;
+export const SECCOMP_MODE_FILTER = 2;
+
+export const SECCOMP_SET_MODE_STRICT = 0;
+export const SECCOMP_SET_MODE_FILTER = 1;
+export const SECCOMP_GET_ACTION_AVAIL = 2;
+export const SECCOMP_GET_NOTIF_SIZES = 3;
+export const SECCOMP_OPERATIONS: Readonly<Record<string, number>> = {
+  SECCOMP_SET_MODE_STRICT,
+  SECCOMP_SET_MODE_FILTER,
+  SECCOMP_GET_ACTION_AVAIL,
+  SECCOMP_GET_NOTIF_SIZES,
+};
+
+export const SECCOMP_FILTER_FLAG_TSYNC = 1 << 0;
+export const SECCOMP_FILTER_FLAG_LOG = 1 << 1;
+export const SECCOMP_FILTER_FLAG_SPEC_ALLOW = 1 << 2;
+export const SECCOMP_FILTER_FLAG_NEW_LISTENER = 1 << 3;
+export const SECCOMP_FILTER_FLAG_TSYNC_ESRCH = 1 << 4;
+export const SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV = 1 << 5;
+export const SECCOMP_FILTER_FLAGS: Readonly<Record<string, number>> = {
+  SECCOMP_FILTER_FLAG_TSYNC,
+  SECCOMP_FILTER_FLAG_LOG,
+  SECCOMP_FILTER_FLAG_SPEC_ALLOW,
+  SECCOMP_FILTER_FLAG_NEW_LISTENER,
+  SECCOMP_FILTER_FLAG_TSYNC_ESRCH,
+  SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
+};
+
+// What a program returns: an action in the upper half, as a signed number the more severe the smaller; data for it in the lower half.
+export const SECCOMP_RET_KILL_PROCESS = 0x8000_0000 | 0;
+export const SECCOMP_RET_KILL_THREAD = 0;
+export const SECCOMP_RET_TRAP = 0x0003_0000;
+export const SECCOMP_RET_ERRNO = 0x0005_0000;
+export const SECCOMP_RET_USER_NOTIF = 0x7fc0_0000;
+export const SECCOMP_RET_TRACE = 0x7ff0_0000;
+export const SECCOMP_RET_LOG = 0x7ffc_0000;
+export const SECCOMP_RET_ALLOW = 0x7fff_0000;
+export const SECCOMP_RET_ACTION = 0xffff_0000 | 0;
+export const SECCOMP_RET_DATA = 0xffff;
+
+/** Bytes of `struct seccomp_data`, of `struct sock_fprog` and of one `struct sock_filter`. */
+export const SECCOMP_DATA_SIZE = 64;
+export const SOCK_FPROG_SIZE = 16;
+export const SOCK_FILTER_SIZE = 8;
+
+/** Instructions one program may have. */
+export const BPF_MAXINSNS = 4096;
+/** Words of scratch memory. */
+export const BPF_MEMWORDS = 16;
+
+// Instruction classes, bits 0-2.
+export const BPF_LD = 0x00;
+export const BPF_LDX = 0x01;
+export const BPF_ST = 0x02;
+export const BPF_STX = 0x03;
+export const BPF_ALU = 0x04;
+export const BPF_JMP = 0x05;
+export const BPF_RET = 0x06;
+export const BPF_MISC = 0x07;
+// Modes of loads, bits 5-7; their size, bits 3-4, is always a word here (0).
+export const BPF_IMM = 0x00;
+export const BPF_ABS = 0x20;
+export const BPF_MEM = 0x60;
+export const BPF_LEN = 0x80;
+// Operand of arithmetic and jumps, bit 3; of BPF_RET, bits 3-4.
+export const BPF_K = 0x00;
+export const BPF_X = 0x08;
+export const BPF_A = 0x10;
+// Arithmetic, bits 4-7.
+export const BPF_ADD = 0x00;
+export const BPF_SUB = 0x10;
+export const BPF_MUL = 0x20;
+export const BPF_DIV = 0x30;
+export const BPF_OR = 0x40;
+export const BPF_AND = 0x50;
+export const BPF_LSH = 0x60;
+export const BPF_RSH = 0x70;
+export const BPF_NEG = 0x80;
+export const BPF_XOR = 0xa0;
+// Jumps, bits 4-7.
+export const BPF_JA = 0x00;
+export const BPF_JEQ = 0x10;
+export const BPF_JGT = 0x20;
+export const BPF_JGE = 0x30;
+export const BPF_JSET = 0x40;
+// BPF_MISC.
+export const BPF_TAX = 0x00;
+export const BPF_TXA = 0x80;
+
+export const AUDIT_ARCH_X86_64 = 0xc000_003e;
+export const AUDIT_ARCH_I386 = 0x4000_0003;
+/** In a number of the native entry: the call is one of x32. */
+export const X32_SYSCALL_BIT = 0x4000_0000;
+
+/** `si_code` of SIGSYS from a filter. */
+export const SYS_SECCOMP = 1;

@@ -1,0 +1,111 @@
+/**
+ * How tasks get filters: by seccomp(2) and prctl(2), from their container's configuration, from their parent.
+ *
+ *     installFilter(task, words, flags)      // the caller has looked at privileges
+ *     installStrictMode(task)
+ *     inheritFilter(child, parent)           // clone; execve keeps what there is
+ *     releaseFilter(task)                    // its end
+ *
+ * Specification: seccomp(2); Linux kernel/seccomp.c seccomp_set_mode_filter, seccomp_can_sync_threads, seccomp_sync_threads.
+ */
+import { EINVAL, ESRCH } from '#sentry/abi/errno.ts';
+import * as s from '#sentry/abi/seccomp.ts';
+import type { Task } from '../task.ts';
+import { SeccompFilter } from './filter.ts';
+import { decodeProgram } from './program.ts';
+import type { Program } from './program.ts';
+
+/**
+ * Puts a program on top of the filters `task` has.
+ * @param words `struct sock_filter` after `struct sock_filter`, two words each: code, jt and jf; k.
+ * @param flags SECCOMP_FILTER_FLAG_TSYNC, _LOG, _SPEC_ALLOW (without effect: mitigations are the host's), _TSYNC_ESRCH.
+ * @returns 0; with TSYNC the number of a thread that cannot take over the filters; -EINVAL for a program that is not allowed, or in strict mode;
+ *   -ENOMEM; -ESRCH instead of a thread's number with TSYNC_ESRCH.
+ */
+export function installFilter(task: Task, words: Uint32Array, flags: number): number {
+  const program = decodeProgram(words);
+  if (program === null) return -EINVAL;
+  const { seccomp } = task;
+  if (seccomp !== null && seccomp.mode !== s.SECCOMP_MODE_FILTER) return -EINVAL;
+  const filter = SeccompFilter.create(s.SECCOMP_MODE_FILTER, program, seccomp, (flags & s.SECCOMP_FILTER_FLAG_LOG) !== 0);
+  if (typeof filter === 'number') return filter;
+  const shallSync = (flags & s.SECCOMP_FILTER_FLAG_TSYNC) !== 0;
+  const obstacle = shallSync ? findObstacle(task) : 0;
+  if (obstacle !== 0) return (flags & s.SECCOMP_FILTER_FLAG_TSYNC_ESRCH) === 0 ? obstacle : -ESRCH;
+  replaceFilter(task, filter);
+  if (shallSync) synchronize(task, filter);
+  return 0;
+}
+
+/** read, write, exit and rt_sigreturn, and nothing else. 0, or -EINVAL for a task with filters. */
+export function installStrictMode(task: Task): number {
+  const { seccomp } = task;
+  if (seccomp !== null) return seccomp.mode === s.SECCOMP_MODE_STRICT ? 0 : -EINVAL;
+  const filter = SeccompFilter.create(s.SECCOMP_MODE_STRICT, strictProgram(), null, false);
+  if (typeof filter === 'number') return filter;
+  replaceFilter(task, filter);
+  return 0;
+}
+
+/** A new task has the filters of the one that made it. */
+export function inheritFilter(child: Task, parent: Task): void {
+  if (parent.seccomp !== null) replaceFilter(child, parent.seccomp);
+}
+
+/** The task has ended and makes no more calls; what /proc shows of it stays. */
+export function releaseFilter(task: Task): void {
+  if (task.seccomp !== null) SeccompFilter.release(task.seccomp);
+}
+
+function replaceFilter(task: Task, filter: SeccompFilter): void {
+  SeccompFilter.acquire(filter);
+  releaseFilter(task);
+  task.seccomp = filter;
+}
+
+/** The number of a thread of the process that has filters which `task` has not, or 0. */
+function findObstacle(task: Task): number {
+  for (const other of task.group.tasks) {
+    if (other === task || other.hasExited || other.seccomp === null) continue;
+    if (other.seccomp.mode !== s.SECCOMP_MODE_FILTER || !other.seccomp.isAncestorOf(task.seccomp)) return other.tid;
+  }
+  return 0;
+}
+
+/** All threads of the process have the filters of `task`, and its promise not to gain privileges. */
+function synchronize(task: Task, filter: SeccompFilter): void {
+  const { noNewPrivs } = task.credentials;
+  for (const other of task.group.tasks) {
+    if (other === task || other.hasExited) continue;
+    replaceFilter(other, filter);
+    if (noNewPrivs && !other.credentials.noNewPrivs) other.credentials = { ...other.credentials, noNewPrivs };
+  }
+}
+
+/** What strict mode leaves, by each entry: Linux mode1_syscalls, mode1_syscalls_32. */
+const STRICT_NATIVE = [0, 1, 15, 60];
+const STRICT_FOREIGN = [1, 3, 4, 119];
+
+let strict: Program | null = null;
+
+function strictProgram(): Program {
+  strict ??= decodeProgram(strictWords());
+  if (strict === null) throw new Error('the program of strict mode is malformed');
+  return strict;
+}
+
+function strictWords(): Uint32Array {
+  const words: number[] = [];
+  const add = (code: number, k: number, yes = 0, no = 0): void => void words.push(code | (yes << 16) | (no << 24), k);
+  const addList = (numbers: readonly number[]): void => {
+    add(s.BPF_LD | s.BPF_ABS, 0);
+    numbers.forEach((number, i) => add(s.BPF_JMP | s.BPF_JEQ, number, numbers.length - i, 0));
+    add(s.BPF_RET, s.SECCOMP_RET_KILL_THREAD);
+    add(s.BPF_RET, s.SECCOMP_RET_ALLOW);
+  };
+  add(s.BPF_LD | s.BPF_ABS, 4);
+  add(s.BPF_JMP | s.BPF_JEQ, s.AUDIT_ARCH_X86_64, 0, STRICT_NATIVE.length + 3);
+  addList(STRICT_NATIVE);
+  addList(STRICT_FOREIGN);
+  return Uint32Array.from(words);
+}
