@@ -25,8 +25,6 @@ export interface LogOptions {
   readonly debug: boolean;
 }
 
-export const DEFAULT_LOG: LogOptions = { file: null, format: 'text', debug: false };
-
 const STDERR = 2;
 
 /** @throws UserError when the file cannot be opened */

@@ -7,24 +7,22 @@ import { PlatformLost, PlatformUnavailable } from '#platform/host/errors.ts';
 import type { HostFd } from '#platform/contract/host.ts';
 import type { LinuxHost } from '#platform/host/host.ts';
 import { installSignalForwarding } from '#platform/ptrace/signal-forwarding.ts';
-import { HostFiles } from '#sentry/fs/host-file/host-files.ts';
 import type { Kernel } from '#sentry/kernel/kernel.ts';
 import { UserError } from '../errors.ts';
+import type { CgroupMeter } from '../oci/cgroups/meter.ts';
 import { raiseGuestScore } from '../oci/cgroups/oom-score.ts';
 import type { ContainerConfig } from '../oci/config/types.ts';
 import { EXIT_OCI_FAILURE } from '../oci/errors.ts';
 import { PATCHING_BY_DEFAULT } from './choose-platform.ts';
 import type { StandardIo } from '../oci/lifecycle/standard-io.ts';
-import { buildContainerTree } from './container-tree.ts';
-import { ContainerVerbs } from './container-verbs.ts';
+import { answerVerbs } from './container-verbs.ts';
 import { ControlServer } from './control-server.ts';
 import { exitStatusOf } from './exit-status.ts';
-import { GuestContainer } from './guest-container.ts';
+import { GuestSandbox } from './guest-sandbox.ts';
 import { forwardHostSignal } from './host-signals.ts';
 import { connectNetwork } from './network.ts';
 import type { NetworkPlan } from './network.ts';
-import { SandboxFiles } from './sandbox-files.ts';
-import { confine, connectGofer, createKernel, endSandbox, openHost } from './sentry.ts';
+import { confine, createKernel, endSandbox, openHost } from './sentry.ts';
 
 /** What has a name on the host, opened. */
 export interface PreparedSandbox {
@@ -33,9 +31,13 @@ export interface PreparedSandbox {
   /** The socket of a gofer that was told what to serve. */
   readonly gofer: HostFd;
   readonly network: NetworkPlan;
+  /** What the host counts for the container's cgroup. */
+  readonly meter: CgroupMeter;
   /** Where verbs connect. */
   readonly listener: HostFd;
   readonly io: StandardIo;
+  /** What hooks inside are told: its state, JSON. */
+  readonly state: string;
   /** `run`: the container is started at once. */
   readonly startNow: boolean;
   /** Waits for what was begun on the host meanwhile; may throw UserError. */
@@ -59,16 +61,23 @@ export function runContainerSandbox(prepared: PreparedSandbox): number {
 function runToEnd(prepared: PreparedSandbox): number {
   const { config, warn, debug } = prepared;
   const host = openHost(debug);
+  prepared.finishPreparing();
   const kernel = makeKernel(host, config, warn);
   try {
-    prepared.finishPreparing();
     confine(kernel);
-    const guest = makeContainer(kernel, prepared);
-    serveVerbs(kernel, prepared, guest);
+    connectNetwork(kernel, prepared.network);
+    const sandbox = new GuestSandbox(kernel);
+    const { id, gofer, meter, io, listener } = prepared;
+    const guest = sandbox.add({ id, config, gofer, meter, inherited: io.files, state: prepared.state, onGoferLost: endSandbox, warn });
+    new ControlServer(kernel, listener, answerVerbs(sandbox)).start();
     installSignalForwarding(host);
-    if (prepared.startNow) guest.start();
-    prepared.onUp();
-    prepared.io.letGo();
+    const up = (failure: UserError | null): void => {
+      if (failure !== null) throw failure;
+      prepared.onUp();
+      prepared.io.letGo();
+    };
+    if (prepared.startNow) guest.start(up);
+    else up(null);
     return exitStatusOf(kernel.run());
   } finally {
     // Also after a bug of ours or a lost gofer: no guest may outlive this.
@@ -89,29 +98,6 @@ function makeKernel(host: LinuxHost, config: ContainerConfig, warn: (sentence: s
     onHostSignal: forwardHostSignal,
     onPlatform: () => score.restore(),
   });
-}
-
-/** The sandbox's own container. */
-function makeContainer(kernel: Kernel, { id, config, gofer, network, io, warn }: PreparedSandbox): GuestContainer {
-  const { pidsLimit } = config.linux.resources;
-  const container = kernel.addContainer(id, {
-    hostname: config.hostname ?? '',
-    ...(config.domainname === null ? {} : { domainname: config.domainname }),
-    ...(pidsLimit !== null && pidsLimit > 0 ? { pidsMax: pidsLimit } : {}),
-  });
-  const connection = connectGofer(kernel, gofer, endSandbox);
-  connectNetwork(kernel, network);
-  const tree = buildContainerTree(new SandboxFiles(kernel), container, connection, config, { types: new Map(), warn });
-  const files = new HostFiles(kernel.host, kernel);
-  files.registerWith(tree.namespace.vfs.special);
-  const place = { container, tree, files, personality: config.linux.personality ?? 0 };
-  return new GuestContainer({ config, place, inherited: io.files, prepare: () => {} });
-}
-
-function serveVerbs(kernel: Kernel, { id, listener }: PreparedSandbox, guest: GuestContainer): void {
-  const verbs = new ContainerVerbs(kernel);
-  verbs.add(id, guest);
-  new ControlServer(kernel, listener, (request, descriptors, client) => verbs.answer(request, descriptors, client)).start();
 }
 
 /** Writes the outcome for the starter and closes its pipe. */

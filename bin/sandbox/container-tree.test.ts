@@ -185,6 +185,14 @@ describe('mounts', () => {
     expect(other.warnings).toEqual([expect.stringContaining('mounts[0].type mqueue')]);
   });
 
+  test('a tmpfs has the mode of what it covers, unless it is told one', () => {
+    const c = new Container();
+    c.directory('/a', 0o711);
+    c.directory('/b', 0o711);
+    c.build({ mounts: [mountOf('tmpfs', '/a'), mountOf('tmpfs', '/b', { data: 'mode=770' }), mountOf('tmpfs', '/c')] });
+    expect(['/a', '/b', '/c'].map((path) => c.world.stat(path).mode & 0o7777)).toEqual([0o711, 0o770, 0o1777]);
+  });
+
   test('tmpcopyup', () => {
     const c = new Container();
     const { world } = c;

@@ -10,7 +10,7 @@
  * Propagation: the tree is the container's own and private, whatever the options say. A mount made on the host later does not appear inside.
  */
 import { EINVAL, ENOENT, ENOTDIR, errnoName } from '#sentry/abi/errno.ts';
-import { MS_RDONLY } from '#sentry/abi/fs.ts';
+import { MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY } from '#sentry/abi/fs.ts';
 import { MS_KEPT } from '#sentry/abi/mount.ts';
 import { parseDevptsOptions } from '#sentry/fs/devpts/devpts-file-system.ts';
 import type { DevptsFileSystem, DevptsOptions } from '#sentry/fs/devpts/devpts-file-system.ts';
@@ -36,6 +36,8 @@ import { copyTree } from './copy-up.ts';
 import { attachGofer } from './sandbox-files.ts';
 import type { SandboxFiles } from './sandbox-files.ts';
 import { TreeBuilder } from './tree-builder.ts';
+
+const SYSTEM_FLAGS = MS_NOSUID | MS_NODEV | MS_NOEXEC;
 
 export interface ContainerTree {
   readonly namespace: MountNamespace;
@@ -137,7 +139,8 @@ export class ContainerMounts {
   /** `pts` is what devpts on /dev/pts means. */
   mountAll(pts: FileSystem): void {
     this.config.mounts.forEach((mount, i) => {
-      const flags = mount.flags & MS_KEPT;
+      // Below a bind mount there are no mounts of their own: what is mounted there on the host is part of it.
+      const flags = (mount.flags | mount.recursiveFlags) & MS_KEPT;
       const mounted = this.mountOne(mount, i, flags, pts);
       if (typeof mounted === 'number')
         throw new UserError(`config.json: mounts[${i}] cannot be mounted on ${toText(mount.destination)} (${reason(-mounted)}).`);
@@ -147,12 +150,13 @@ export class ContainerMounts {
   private mountOne(mount: MountConfig, index: number, flags: number, pts: FileSystem): Mount | number | null {
     const { destination, type, source } = mount;
     const own = ownFileSystem(mount);
-    if (own !== null) return this.mountOwn(mount, index, own.type, own.place, flags);
+    // A bind mount has the flags of what it shows, unless they are taken back.
+    if (own !== null) return this.mountOwn(mount, index, own.type, own.place, (flags | SYSTEM_FLAGS) & ~mount.clearedFlags);
     if (type === 'bind') return this.builder.tryMount(destination, this.served(index), flags, 'gofer');
     if (isMainDevpts(mount)) return this.builder.tryMount(destination, pts, flags, source);
     // A link there would have the kernel's files appear elsewhere, and a program trust what the image put in their place.
     if ((type === 'proc' || type === 'sysfs') && !this.isPlainDirectory(destination)) return -ENOTDIR;
-    const fileSystem = this.make(type, mount.data, index);
+    const fileSystem = this.make(type, type === 'tmpfs' ? this.withMode(destination, mount.data) : mount.data, index);
     if (fileSystem === null || typeof fileSystem === 'number') return fileSystem;
     const copied = mount.copyUp && fileSystem instanceof TmpFileSystem ? copyTree(this.builder, destination, fileSystem) : 0;
     if (copied < 0) return copied;
@@ -163,6 +167,13 @@ export class ContainerMounts {
   private isPlainDirectory(destination: string): boolean {
     const there = this.builder.look(destination);
     return typeof there === 'number' ? there === -ENOENT : there.dentry.inode!.isDirectory;
+  }
+
+  /** A tmpfs that is not told its mode has that of the directory it covers, as runc does it. */
+  private withMode(destination: string, data: string): string {
+    const covered = this.builder.find(destination);
+    if (typeof covered === 'number') return data;
+    return `mode=${(covered.dentry.inode!.mode & 0o7777).toString(8)},${data}`;
   }
 
   private make(type: string, data: string, index: number): FileSystem | number | null {

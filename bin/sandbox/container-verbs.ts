@@ -1,74 +1,125 @@
 /** The sentry's answers to verbs: each request of bin/oci/control/protocol.ts, for the container it names. */
 import type { HostFd } from '#platform/contract/host.ts';
+import { SIGKILL } from '#sentry/abi/signal.ts';
 import type { Kernel } from '#sentry/kernel/kernel.ts';
-import type { ControlRequest, ExecReply, ExecRequest, PsReply, StartRequest, StatusReply, WaitReply } from '../oci/control/protocol.ts';
+import { openMeter } from '../oci/cgroups/meter.ts';
+import { readConfig } from '../oci/config/read.ts';
+import type {
+  ControlRequest,
+  ExecReply,
+  ExecRequest,
+  JoinRequest,
+  PsReply,
+  StartRequest,
+  StatusReply,
+  WaitReply,
+} from '../oci/control/protocol.ts';
 import { decodeProcess, encodeProcess } from '../oci/control/process-codec.ts';
 import { ociError } from '../oci/errors.ts';
 import { permit } from '../oci/lifecycle/state-machine.ts';
-import type { Client } from './control-server.ts';
+import type { Answer, Client } from './control-server.ts';
 import { inheritedFrom } from './guest-container.ts';
 import type { GuestContainer } from './guest-container.ts';
+import type { GuestSandbox } from './guest-sandbox.ts';
 import { connectInterface } from './network-device.ts';
 
 const DONE = {};
+const EPOLLIN = 1;
 
-export class ContainerVerbs {
-  private readonly kernel: Kernel;
-  private readonly containers = new Map<string, GuestContainer>();
+export function answerVerbs(sandbox: GuestSandbox): Answer {
+  return (request, descriptors, client) => {
+    if (request.verb === 'join') return join(sandbox, request.container, request, descriptors, client);
+    const guest = sandbox.containers.get(request.container);
+    if (guest === undefined) throw ociError('notRunning', request.container);
+    return answer(sandbox.kernel, guest, request, descriptors, client);
+  };
+}
 
-  constructor(kernel: Kernel) {
-    this.kernel = kernel;
+type OtherRequest = Exclude<ControlRequest, JoinRequest>;
+
+/** Throws UserError where the sentry refuses. */
+function answer(
+  kernel: Kernel,
+  guest: GuestContainer,
+  request: OtherRequest,
+  descriptors: readonly HostFd[],
+  client: Client,
+): object | null {
+  const id = request.container;
+  switch (request.verb) {
+    case 'status':
+      return { status: guest.status } satisfies StatusReply;
+    case 'process':
+      return { process: encodeProcess(guest.process) };
+    case 'start':
+      permit('start', id, guest.status);
+      start(kernel, guest, request, descriptors, client);
+      return null;
+    case 'kill':
+      permit('kill', id, guest.status);
+      if (!guest.kill(request.signal, request.all)) throw ociError('notRunning', id);
+      return DONE;
+    case 'pause':
+      permit('pause', id, guest.status);
+      guest.pause(() => client.reply(DONE));
+      return null;
+    case 'resume':
+      permit('resume', id, guest.status);
+      guest.resume();
+      return DONE;
+    case 'exec':
+      if (!request.ignorePaused || guest.status !== 'paused') permit('exec', id, guest.status);
+      return exec(guest, request, descriptors, client);
+    case 'ps':
+      return { processes: guest.processes() } satisfies PsReply;
+    case 'stats':
+      return guest.cgroup.stats();
+    case 'update':
+      permit('update', id, guest.status);
+      guest.cgroup.update(request.resources);
+      return DONE;
+    case 'wait':
+      guest.whenEnded((exitStatus) => client.reply({ exitStatus } satisfies WaitReply));
+      return null;
   }
+}
 
-  add(id: string, container: GuestContainer): void {
-    this.containers.set(id, container);
-  }
+function start(kernel: Kernel, guest: GuestContainer, { interfaces }: StartRequest, descriptors: readonly HostFd[], client: Client): void {
+  interfaces.forEach((facts, i) => connectInterface(kernel, { facts, fd: descriptors[i]! }));
+  guest.start((failure) =>
+    client.answerWith(() => {
+      if (failure !== null) throw failure;
+      return DONE;
+    }),
+  );
+}
 
-  /** Throws UserError where the sentry refuses. */
-  answer(request: ControlRequest, descriptors: readonly HostFd[], client: Client): object | null {
-    const guest = this.containers.get(request.container);
-    if (guest === undefined) throw ociError('doesNotExist', request.container);
-    const id = request.container;
-    switch (request.verb) {
-      case 'status':
-        return { status: guest.status } satisfies StatusReply;
-      case 'process':
-        return { process: encodeProcess(guest.process) };
-      case 'start':
-        permit('start', id, guest.status);
-        this.start(guest, request, descriptors);
-        return DONE;
-      case 'kill':
-        permit('kill', id, guest.status);
-        if (!guest.kill(request.signal, request.all)) throw ociError('notRunning', id);
-        return DONE;
-      case 'pause':
-        permit('pause', id, guest.status);
-        guest.pause(() => client.reply(DONE));
-        return null;
-      case 'resume':
-        permit('resume', id, guest.status);
-        guest.resume();
-        return DONE;
-      case 'exec':
-        if (!request.ignorePaused || guest.status !== 'paused') permit('exec', id, guest.status);
-        return this.exec(guest, request, descriptors, client);
-      case 'ps':
-        return { processes: guest.processes() } satisfies PsReply;
-      case 'wait':
-        guest.whenEnded((exitStatus) => client.reply({ exitStatus } satisfies WaitReply));
-        return null;
-      default:
-        throw ociError('notSupported', request.verb);
-    }
-  }
+function exec(guest: GuestContainer, request: ExecRequest, descriptors: readonly HostFd[], client: Client): ExecReply {
+  return { pid: guest.exec(decodeProcess(request.process), inheritedFrom(descriptors, request.files), client) };
+}
 
-  private start(guest: GuestContainer, { interfaces }: StartRequest, descriptors: readonly HostFd[]): void {
-    interfaces.forEach((facts, i) => connectInterface(this.kernel, { facts, fd: descriptors[i]! }));
-    guest.start();
-  }
-
-  private exec(guest: GuestContainer, request: ExecRequest, descriptors: readonly HostFd[], client: Client): ExecReply {
-    return { pid: guest.exec(decodeProcess(request.process), inheritedFrom(descriptors, request.standard, request.preserved), client) };
-  }
+/** A further container of a pod, once its gofer is ready: others are not to wait for that. The client becomes its stand-in. */
+function join(sandbox: GuestSandbox, id: string, request: JoinRequest, [gofer, ...files]: readonly HostFd[], client: Client): null {
+  const { config } = readConfig(request.config, request.bundle);
+  const { kernel } = sandbox;
+  kernel.watch(gofer!, EPOLLIN, () => {
+    kernel.unwatch(gofer!);
+    client.answerWith(() => {
+      const guest = sandbox.add({
+        id,
+        config,
+        gofer: gofer!,
+        meter: openMeter(null),
+        inherited: inheritedFrom(files, request.files),
+        state: request.state,
+        onGoferLost: () => guest.kill(SIGKILL, true),
+        warn: (sentence) => kernel.host.log(sentence),
+      });
+      guest.whenEnded((status) => client.tellExit(status));
+      client.onSignal = (signo) => guest.signal(signo);
+      client.onGone = () => guest.kill(SIGKILL, true);
+      return DONE;
+    });
+  });
+  return null;
 }

@@ -41,6 +41,19 @@ export class Client {
     this.server.send(this.fd, encode(JSON.stringify(reply)));
   }
 
+  /** Replies with what `make` returns, unless that is null, or with the sentence of the UserError it throws. */
+  answerWith(make: () => object | null): void {
+    try {
+      const reply = make();
+      if (reply !== null) this.reply(reply);
+    } catch (error) {
+      if (error instanceof SyntaxError) this.close();
+      else if (error instanceof UserError)
+        this.reply({ error: error.message, exitCode: error.exitCode || EXIT_FAILED } satisfies ControlFailure);
+      else throw error;
+    }
+  }
+
   /** To a stand-in, which ends with it. */
   tellExit(status: number): void {
     this.onGone = null;
@@ -121,15 +134,7 @@ export class ControlServer {
   }
 
   private serve(client: Client, text: string, descriptors: readonly HostFd[]): void {
-    try {
-      const reply = this.answer(JSON.parse(decode(text)) as ControlRequest, descriptors, client);
-      if (reply !== null) client.reply(reply);
-    } catch (error) {
-      if (error instanceof SyntaxError) client.close();
-      else if (error instanceof UserError)
-        client.reply({ error: error.message, exitCode: error.exitCode || EXIT_FAILED } satisfies ControlFailure);
-      else throw error;
-    }
+    client.answerWith(() => this.answer(JSON.parse(decode(text)) as ControlRequest, descriptors, client));
   }
 }
 

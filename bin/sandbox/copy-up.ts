@@ -45,7 +45,7 @@ class TreeCopy {
     this.memory = source.host.allocate(CHUNK);
   }
 
-  /** The entries of `from`, then its own owner and mode. */
+  /** The entries of `from`, then its own owner and mode. `depth`: directories above it. */
   directory(from: Path, to: Path, depth: number): number {
     if (depth > COPY_DEPTH_MAX) return -ELOOP;
     const names = this.namesIn(from);
@@ -57,7 +57,8 @@ class TreeCopy {
       const error = typeof entry === 'number' ? entry : this.entry(entry, to, name, depth);
       if (error < 0) return error;
     }
-    return this.attributes(from, to);
+    // Those of the top are the mount's options.
+    return depth === 0 ? 0 : this.attributes(from, to);
   }
 
   private namesIn(directory: Path): string[] | number {

@@ -13,6 +13,7 @@ import type { Task } from '#sentry/kernel/task.ts';
 import type { ThreadGroup } from '#sentry/kernel/thread-group.ts';
 import { deviceMinor } from '#sentry/vfs/special-files.ts';
 import { UserError } from '../errors.ts';
+import type { GuestCgroup } from '../oci/cgroups/guest-cgroup.ts';
 import type { ContainerConfig, ProcessConfig } from '../oci/config/types.ts';
 import { EXIT_OCI_FAILURE } from '../oci/errors.ts';
 import type { GuestStatus, ProcessRow } from '../oci/control/protocol.ts';
@@ -24,19 +25,27 @@ import { forwardSignal } from './host-signals.ts';
 import { checkProgram, loadProgram, makeProcess } from './guest-process.ts';
 import type { GuestProcess, ProcessPlace } from './guest-process.ts';
 import type { Inherited } from './standard-files.ts';
+import { runStartHooks } from './start-hooks.ts';
+import type { HooksDone } from './start-hooks.ts';
 
 export interface GuestContainerOptions {
   readonly config: ContainerConfig;
   readonly place: ProcessPlace;
+  /** Its limits and accounts. */
+  readonly cgroup: GuestCgroup;
   readonly inherited: readonly (Inherited | null)[];
+  /** What hooks inside are told: the container's state, JSON. */
+  readonly state: string;
   /** What each new process gets before it runs: the container's system call filter. */
   readonly prepare: (task: Task) => void;
 }
 
 export class GuestContainer {
   readonly config: ContainerConfig;
+  readonly cgroup: GuestCgroup;
   private readonly place: ProcessPlace;
   private readonly init: GuestProcess;
+  private readonly state: string;
   private readonly prepare: (task: Task) => void;
   private isStarted = false;
   /** Told the exit status when it has ended. */
@@ -44,10 +53,12 @@ export class GuestContainer {
   private exitStatus: number | null = null;
 
   /** Makes its first process, and sees whether there will be a program for it. Throws UserError. */
-  constructor({ config, place, inherited, prepare }: GuestContainerOptions) {
+  constructor({ config, place, cgroup, inherited, state, prepare }: GuestContainerOptions) {
     if (config.process === null) throw new UserError('config.json: process is missing', EXIT_OCI_FAILURE);
     this.config = config;
     this.place = place;
+    this.cgroup = cgroup;
+    this.state = state;
     this.prepare = prepare;
     place.container.onEnd = (waitStatus) => this.finish(exitStatusOf(waitStatus));
     this.init = makeProcess(place, config.process, inherited, {});
@@ -74,18 +85,31 @@ export class GuestContainer {
     return this.container.paused ? 'paused' : 'running';
   }
 
-  /** Runs the configured program. One that cannot be run is the end of the container. */
-  start(): void {
+  /**
+   * Runs the configured program, after the hooks that come before it. `done` is called with null when it runs, else with why it does not, which is the
+   * end of the container.
+   */
+  start(done: HooksDone): void {
+    const { config, place } = this;
+    runStartHooks(place, config.hooks.startContainer, this.process, this.state, (failure) => {
+      const problem = failure ?? this.startProgram();
+      if (problem !== null) discardProcess(this.init.task);
+      done(problem);
+    });
+  }
+
+  private startProgram(): UserError | null {
     const { task } = this.init;
     try {
       loadProgram(task, this.process);
     } catch (error) {
-      discardProcess(task);
+      if (error instanceof UserError) return error;
       throw error;
     }
     this.prepare(task);
     this.isStarted = true;
     task.kernel.start(task);
+    return null;
   }
 
   /** Whether there was anybody to take it. */
@@ -93,6 +117,12 @@ export class GuestContainer {
     // Before it was started there is nobody who could handle a signal: it ends as the host's process of runc does.
     const effective = this.isStarted ? signal : SIGKILL;
     return killContainer(this.container, signal === 0 ? 0 : effective, all ? 'all' : 'init') !== -ESRCH;
+  }
+
+  /** A signal that the host's process of the container was sent. */
+  signal(signal: number): void {
+    if (this.isStarted) forwardSignal(this.init.task.group, signal);
+    else killContainer(this.container, SIGKILL, 'init');
   }
 
   /** `stopped` is called when no thread of it runs any more. */
@@ -161,12 +191,8 @@ function describe(group: ThreadGroup, now: number): ProcessRow {
   };
 }
 
-/** Descriptors that came with a request, and how they were opened. */
-export function inheritedFrom(
-  descriptors: readonly HostFd[],
-  standard: readonly (number | null)[],
-  preserved: readonly number[],
-): (Inherited | null)[] {
+/** Descriptors that came with a request, in the order of `files`: how each was opened, null for one that there is none for. */
+export function inheritedFrom(descriptors: readonly HostFd[], files: readonly (number | null)[]): (Inherited | null)[] {
   let next = 0;
-  return [...standard, ...preserved].map((flags) => (flags === null ? null : { fd: descriptors[next++]!, flags }));
+  return files.map((flags) => (flags === null ? null : { fd: descriptors[next++]!, flags }));
 }

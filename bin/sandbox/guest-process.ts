@@ -77,19 +77,18 @@ export function makeProcess(
 
 /** Throws UserError, in the words that managers know, where `process` would find nothing to execute. */
 export function checkProgram(task: Task, config: ProcessConfig): void {
-  programOf(task, config).file.release();
+  programOf(task, config.args[0]!, config.env).file.release();
 }
 
-/** Gives `task` its program. Throws UserError as above. */
-export function loadProgram(task: Task, config: ProcessConfig): void {
-  const program = programOf(task, config);
+/** Gives `task` its program, by default what it calls itself. Throws UserError as above. */
+export function loadProgram(task: Task, config: ProcessConfig, name = config.args[0]!): void {
+  const program = programOf(task, name, config.env);
   const loaded = execve(task, { ...program, args: config.args, environment: environmentOf(task, config) });
-  if (loaded < 0) throw programError(config.args[0]!, -loaded);
+  if (loaded < 0) throw programError(name, -loaded);
 }
 
-function programOf(task: Task, { args, env }: ProcessConfig): FoundProgram {
-  const name = args[0]!;
-  const found = searchProgram(task, name, env);
+function programOf(task: Task, name: string, environment: readonly string[]): FoundProgram {
+  const found = searchProgram(task, name, environment);
   if (typeof found !== 'number') return found;
   throw programError(name, -found);
 }

@@ -128,13 +128,16 @@ export function openContainerNetwork({ kind, runtime }: ContainerNamespace, inte
 }
 
 /**
- * Takes over the interfaces in the namespace of process `pid`, a sandbox's sentry. This thread stays there. Empty where that is the caller's own namespace:
- * a sandbox without one.
+ * Takes over the interfaces in the namespace of process `pid`, a sandbox's sentry. Empty where that is the caller's own namespace: a sandbox without one.
+ * This thread comes back from there if it may.
  */
 export function takeInterfacesOf(pid: number): TakenInterface[] {
-  const path = `/proc/${pid}/ns/net`;
   const runtime = openSync('/proc/thread-self/ns/net', 'r');
-  join(path);
-  closeSync(runtime);
-  return isInHostNamespace() ? [] : takeInterfaces(null);
+  try {
+    join(`/proc/${pid}/ns/net`);
+    return isInHostNamespace() ? [] : takeInterfaces(null);
+  } finally {
+    systemCall(SYS_SETNS, runtime, CLONE_NEWNET);
+    closeSync(runtime);
+  }
 }

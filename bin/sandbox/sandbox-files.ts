@@ -37,6 +37,12 @@ export class SandboxFiles {
     this.store = new FileStore(kernel.host, TMPFS_MEMFDS_MAX, TMPFS_SLAB_BYTES_MAX, kernel.memoryBudget);
   }
 
+  /** A fresh `st_dev` for a file system that is made by somebody else. */
+  allocateDevice(): number {
+    this.first ??= new Vfs(this.kernel.host);
+    return this.first.allocateDevice();
+  }
+
   /** For the tree of a container: pipes, memory devices, and what mount(2) inside can mount. Terminals are yet to be installed. */
   makeVfs({ pids }: Container): Vfs {
     const { kernel, store } = this;
@@ -45,7 +51,7 @@ export class SandboxFiles {
     vfs.special.openFifo = (inode, dentry, flags) => openFifo(kernel.anonymous, inode, dentry, flags);
     registerMemoryDevices(vfs.special, kernel.host);
     vfs.types.set('tmpfs', (text) => {
-      const options = parseTmpfsOptions(text);
+      const options = parseTmpfsOptions(text, kernel.machine.memoryBytes);
       return typeof options === 'number' ? options : new TmpFileSystem(store, vfs.allocateDevice(), options);
     });
     vfs.types.set('proc', () => new ProcFileSystem(vfs.allocateDevice(), kernel.host, kernel, pids));

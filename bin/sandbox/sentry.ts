@@ -71,16 +71,13 @@ export function confine({ host, platform }: Kernel): void {
   for (const line of confineSentry(platform.name).lines()) host.log(`sentry: ${line}`);
 }
 
-/**
- * The connection over `socket` to a gofer, which has said hello. `onLost` is told a sentence when it ends or does not make sense any more, and does
- * not return.
- */
-export function connectGofer(kernel: Kernel, socket: HostFd, onLost: (sentence: string) => never): GoferConnection {
+/** The connection over `socket` to a gofer, which has said hello. `onLost` is told a sentence when it ends or does not make sense any more. */
+export function connectGofer(kernel: Kernel, socket: HostFd, onLost: (sentence: string) => void): GoferConnection {
   const { host } = kernel;
-  const lost = (reason: string): never => onLost(`the file server process is lost (${reason}); the sandbox was stopped.`);
+  const lost = (reason: string): void => onLost(`the file server process is lost (${reason}); the sandbox was stopped.`);
   const connection = new GoferConnection(host, socket, lost);
   if (!connection.awaitHello()) throw new UserError('the file server process did not start; --debug-log FILE tells why.');
-  // Its end must end the sandbox at once, not at the next file that a guest asks for.
+  // Its end is to be known at once, not at the next file that a guest asks for.
   kernel.watch(socket, POLLRDHUP, () => lost('it ended'));
   for (const line of connection.hello.report) host.log(`gofer: ${line}`);
   return connection;

@@ -29,6 +29,23 @@ import type { VfsCaller } from '#sentry/vfs/walk.ts';
 export const realHost: LinuxHost = createHost({});
 export const buffer: HostMemory = realHost.allocate(65_536);
 
+/** The host for a client of `gofer`, which takes its step as soon as a request was sent. */
+export function steppingHost(gofer: TestGofer): GoferHost {
+  return new Proxy<GoferHost>(realHost, {
+    get: (target, key) => {
+      if (key !== 'send') {
+        const value = Reflect.get(target, key) as unknown;
+        return typeof value === 'function' ? value.bind(target) : value;
+      }
+      return (...args: Parameters<GoferHost['send']>): number => {
+        const sent = target.send(...args);
+        gofer.connection.serveOne();
+        return sent;
+      };
+    },
+  });
+}
+
 /** What most tests do without. */
 export interface Special {
   readonly ids?: IdMap;
@@ -46,21 +63,7 @@ export class Fixture {
     const { ids = null, ...config } = special;
     this.gofer = new TestGofer([{ path: root, readOnly, ...config }], fids, ids);
     const { gofer } = this;
-    // The server takes its step as soon as a request was sent.
-    const host = new Proxy<GoferHost>(realHost, {
-      get: (target, key) => {
-        if (key !== 'send') {
-          const value = Reflect.get(target, key) as unknown;
-          return typeof value === 'function' ? value.bind(target) : value;
-        }
-        return (...args: Parameters<GoferHost['send']>): number => {
-          const sent = target.send(...args);
-          gofer.connection.serveOne();
-          return sent;
-        };
-      },
-    });
-    this.connection = new GoferConnection(host, gofer.socket, (reason) => (this.lost = reason));
+    this.connection = new GoferConnection(steppingHost(gofer), gofer.socket, (reason) => (this.lost = reason));
     if (!this.connection.awaitHello()) throw new Error('no hello');
     const vfs = new Vfs(realHost);
     const mounted = mountGofer({

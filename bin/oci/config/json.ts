@@ -3,6 +3,7 @@
  * differs from JSON.parse. Such numbers are rare, so the slower way is only taken for a text that has as many digits in a row somewhere.
  */
 import { UserError } from '../../errors.ts';
+import { EXIT_OCI_FAILURE } from '../errors.ts';
 import { CONFIG_CHARACTERS_MAX } from './limits.ts';
 
 /** What `context.source` is the text of: JSON.parse source text access, which the types do not know yet. */
@@ -20,12 +21,12 @@ const keepWide: Reviver = (_name, value, { source }) =>
  */
 export function parseJson(text: string, label: string): unknown {
   if (text.length > CONFIG_CHARACTERS_MAX)
-    throw new UserError(`${label} has ${text.length} characters; at most ${CONFIG_CHARACTERS_MAX} are read`);
+    throw new UserError(`${label} has ${text.length} characters; at most ${CONFIG_CHARACTERS_MAX} are read`, EXIT_OCI_FAILURE);
   try {
     if (!/\d{16}/.test(text)) return JSON.parse(text);
     return JSON.parse(text, keepWide as Parameters<typeof JSON.parse>[1]);
   } catch (error) {
     const reason = error instanceof SyntaxError ? error.message : 'it is nested too deeply';
-    throw new UserError(`${label} is not valid JSON: ${reason.replaceAll('\n', ' ')}`);
+    throw new UserError(`${label} is not valid JSON: ${reason.replaceAll('\n', ' ')}`, EXIT_OCI_FAILURE);
   }
 }

@@ -2,24 +2,12 @@
  * Mount options as mount(8) names them: which MS_* bit each sets or takes back. Numbers: Linux uapi/linux/mount.h; table: OCI config.md
  * "Linux mount options". What no table has goes to the file system.
  */
-import { MS_NOATIME, MS_NODEV, MS_NOEXEC, MS_NOSUID, MS_RDONLY } from '#sentry/abi/fs.ts';
-import {
-  MS_BIND,
-  MS_PRIVATE,
-  MS_REC,
-  MS_RELATIME,
-  MS_REMOUNT,
-  MS_SHARED,
-  MS_SILENT,
-  MS_SLAVE,
-  MS_STRICTATIME,
-  MS_UNBINDABLE,
-} from '#sentry/abi/mount.ts';
+import { MS_NOATIME, MS_NODEV, MS_NODIRATIME, MS_NOEXEC, MS_NOSUID, MS_RDONLY, MS_STRICTATIME } from '#sentry/abi/fs.ts';
+import { MS_BIND, MS_PRIVATE, MS_REC, MS_RELATIME, MS_REMOUNT, MS_SHARED, MS_SILENT, MS_SLAVE, MS_UNBINDABLE } from '#sentry/abi/mount.ts';
 
 const MS_SYNCHRONOUS = 0x10;
 const MS_MANDLOCK = 0x40;
 const MS_DIRSYNC = 0x80;
-const MS_NODIRATIME = 0x800;
 const MS_I_VERSION = 0x80_0000;
 const MS_LAZYTIME = 0x200_0000;
 

@@ -11,6 +11,7 @@
  */
 import { toBytes } from '../../byte-text.ts';
 import { UserError } from '../../errors.ts';
+import { EXIT_OCI_FAILURE } from '../errors.ts';
 import { FIELD_LIST_MAX } from './limits.ts';
 
 /** Collects what is worth saying but does not stop. */
@@ -50,7 +51,7 @@ export class Place {
   }
 
   fail(sentence: string): never {
-    throw new UserError(`${this.toString()} ${sentence}`);
+    throw new UserError(`${this.toString()} ${sentence}`, EXIT_OCI_FAILURE);
   }
 
   warn(sentence: string): void {

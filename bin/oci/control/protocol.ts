@@ -36,14 +36,13 @@ export interface StartRequest {
   readonly interfaces: readonly HostInterfaceFacts[];
 }
 
-/** The first descriptors are standard input, output and error, as far as `standard` is not null; then those to be preserved. */
+/** `files`: standard input, output and error, then those to be preserved. Each that is not null comes along, in their order. */
 export interface ExecRequest {
   readonly verb: 'exec';
   /** As process-codec.ts encodes it. */
   readonly process: ProcessConfig;
   readonly ignorePaused: boolean;
-  readonly standard: readonly (DescriptorFlags | null)[];
-  readonly preserved: readonly DescriptorFlags[];
+  readonly files: readonly (DescriptorFlags | null)[];
 }
 
 /** A further container of a pod. The first descriptor is its gofer's socket; then as for `exec`. */
@@ -52,8 +51,9 @@ export interface JoinRequest {
   /** The text of config.json, and where it was. */
   readonly config: string;
   readonly bundle: string;
-  readonly standard: readonly (DescriptorFlags | null)[];
-  readonly preserved: readonly DescriptorFlags[];
+  /** For hooks inside, JSON. */
+  readonly state: string;
+  readonly files: readonly (DescriptorFlags | null)[];
 }
 
 export interface ControlFailure {

@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { CLIENTS, planInstallation } from './clients.ts';
 import type { Client, InstallPlan, InstallRequest } from './clients.ts';
@@ -27,6 +29,14 @@ describe.each(CLIENTS)('%s', (client) => {
     expect(first.before).toBe('');
     expect(first.after).toContain('/opt/t/bin/tsvisor');
     expect(plan(client, { [first.path]: first.after }).after).toBe(first.after);
+  });
+
+  it('is described in docs/OCI.md as it is done', () => {
+    const program = '/path/to/tsvisor/bin/tsvisor';
+    const lines = (text: string): string[] => text.split('\n').map((line) => line.trim());
+    const documented = new Set(lines(readFileSync(join(import.meta.dirname, '../../../docs/OCI.md'), 'utf8')));
+    const written = client === 'docker' ? [`"tsvisor": { "path": "${program}" }`] : lines(plan(client, {}, { program }).after);
+    expect(written.filter((line) => !line.startsWith('#') && !documented.has(line))).toEqual([]);
   });
 
   it('learns of another path', () => {

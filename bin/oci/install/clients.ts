@@ -103,7 +103,7 @@ function containerd({ name, program, userConfig, read }: InstallRequest): Instal
   ];
   const start = others.trim() === '' ? 'version = 2\n' : others.replace(/\n*$/, '\n');
   const next = [
-    'systemctl restart containerd',
+    userConfig === null ? 'systemctl restart containerd' : 'systemctl --user restart containerd',
     'kubectl apply -f runtimeclass.yaml   # see docs/OCI.md',
     `ctr run --rm --runc-binary ${program} IMAGE ID`,
   ];

@@ -16,11 +16,13 @@ import { containerRoots } from '../../sandbox/container-roots.ts';
 import { startGofer } from '../../sandbox/gofer-process.ts';
 import { enterNetworkNamespace, openContainerNetwork, outsideNetworkNamespace } from '../../sandbox/network-namespace.ts';
 import type { ContainerNamespace } from '../../sandbox/network-namespace.ts';
+import { becomeStandIn } from '../../stand-in/launch.ts';
 import { outcomePipe } from '../../starter/hand-over.ts';
 import { encodeOutcome, OUTCOME_FAILED } from '../../starter/outcome.ts';
 import type { Removal } from '../../starter/outcome.ts';
 import { prepareCgroup } from '../cgroups/plan.ts';
-import type { HostCgroup } from '../cgroups/host-cgroup.ts';
+import type { CgroupState, HostCgroup } from '../cgroups/host-cgroup.ts';
+import { openMeter } from '../cgroups/meter.ts';
 import { readConfig } from '../config/read.ts';
 import type { ContainerConfig } from '../config/types.ts';
 import { listenForVerbs } from '../control/listener.ts';
@@ -35,6 +37,7 @@ import { RECORD_VERSION } from '../state/record.ts';
 import type { ContainerRecord } from '../state/record.ts';
 import { ownChildren } from './children.ts';
 import { openConsole, takeTerminal } from './console.ts';
+import { KnownContainer } from './known-container.ts';
 import { writePidFile } from './pid-file.ts';
 import { takeStandardFiles, terminalFiles } from './standard-io.ts';
 import type { StandardIo } from './standard-io.ts';
@@ -64,6 +67,14 @@ export function createContainer(options: CreateOptions, globals: OciGlobals, log
   }
 }
 
+/** What is left to do when the container is up. */
+interface Finish {
+  /** Waits until this process is in its cgroup. */
+  readonly joined: (() => void) | undefined;
+  /** Tells the starter. */
+  readonly tell: () => void;
+}
+
 class Creation {
   private readonly options: CreateOptions;
   private readonly globals: OciGlobals;
@@ -71,6 +82,7 @@ class Creation {
   private readonly bundle: string;
   private readonly directory: ContainerDirectory;
   private readonly created = new Date().toISOString();
+  private sandboxId = '';
 
   constructor(options: CreateOptions, globals: OciGlobals, log: RuntimeLog) {
     this.options = options;
@@ -82,13 +94,17 @@ class Creation {
 
   run(tell: (removals: readonly Removal[], more: boolean) => void): number {
     const { options, log } = this;
-    const config = this.readConfig();
+    const { config, text } = this.readConfig();
+    const sandbox = this.sandboxOf(config);
     this.checkConsole(config);
     if (!this.directory.claim(this.globals.root)) throw ociError('alreadyExists', options.id);
+    this.sandboxId = sandbox?.id ?? options.id;
     this.directory.write(this.record(config, null));
     const warn = (sentence: string): void => log.warn(sentence);
     const cgroup = this.makeCgroup(config);
     const joined = cgroup?.joinInBackground([process.pid, ...ownChildren()]);
+    const finish = { joined, tell: () => tell(this.removals(cgroup), config.hooks.poststop.length > 0) };
+    if (sandbox !== null) return this.join(sandbox, config, text, finish);
     const namespace = enterNetworkNamespace(config.linux.namespaces.network);
     for (const sentence of namespace.warnings) warn(sentence);
     const gofer = startGofer(containerRoots(config), null);
@@ -102,17 +118,55 @@ class Creation {
       config,
       gofer,
       network,
+      meter: openMeter(cgroup),
       listener,
       io,
+      state: JSON.stringify(this.state(config, 'created')),
       startNow: options.startNow,
       finishPreparing: () => joined?.(),
-      onUp: () => tell(this.removals(cgroup), config.hooks.poststop.length > 0 || config.hooks.poststart.length > 0),
+      onUp: finish.tell,
       warn,
       debug: (line) => log.debug(line),
     });
   }
 
-  private readConfig(): ContainerConfig {
+  /** The container in whose sandbox this one runs, or null for one of its own. */
+  private sandboxOf({ pod }: ContainerConfig): KnownContainer | null {
+    if (pod.role !== 'member') return null;
+    const sandbox = KnownContainer.tryFind(this.globals.root, pod.sandboxId!);
+    if (sandbox === null)
+      this.log.warn(`the pod's sandbox ${pod.sandboxId} is no container of tsvisor: this one gets a sandbox of its own`);
+    return sandbox;
+  }
+
+  /** Hands the container over to the sandbox, and becomes its process on the host. */
+  private join(sandbox: KnownContainer, config: ContainerConfig, text: string, { joined, tell }: Finish): number {
+    const { id, pidFile, startNow } = this.options;
+    const gofer = startGofer(containerRoots(config), null);
+    const io = this.openIo(config);
+    this.runHooks(config, null);
+    joined?.();
+    const connection = sandbox.connectOrFail();
+    const flags = io.files.map((file) => file?.flags ?? null);
+    const descriptors = io.files.filter((file) => file !== null).map(({ fd }) => fd);
+    connection.ask(
+      {
+        container: id,
+        verb: 'join',
+        config: text,
+        bundle: this.bundle,
+        state: JSON.stringify(this.state(config, 'created')),
+        files: flags,
+      },
+      [gofer, ...descriptors],
+    );
+    if (startNow) KnownContainer.find(this.globals.root, id).ask({ verb: 'start', interfaces: [] });
+    if (pidFile !== null) writePidFile(pidFile, process.pid);
+    tell();
+    return becomeStandIn(connection.fd);
+  }
+
+  private readConfig(): { readonly config: ContainerConfig; readonly text: string } {
     const path = join(this.bundle, 'config.json');
     let text: string;
     try {
@@ -122,7 +176,7 @@ class Creation {
     }
     const { config, warnings } = readConfig(text, this.bundle);
     for (const sentence of warnings) this.log.warn(sentence);
-    return config;
+    return { config, text };
   }
 
   private checkConsole({ process: program }: ContainerConfig): void {
@@ -141,8 +195,9 @@ class Creation {
       resources,
       systemd: this.globals.systemdCgroup,
       warn: (sentence) => this.log.warn(sentence),
+      onPlanned: (state) => this.directory.write(this.record(config, state)),
     });
-    if (cgroup !== null) this.directory.write(this.record(config, cgroup));
+    if (cgroup !== null) this.directory.write(this.record(config, cgroup.toState()));
     return cgroup;
   }
 
@@ -154,35 +209,35 @@ class Creation {
     return terminalFiles(terminal);
   }
 
-  private runHooks(config: ContainerConfig, namespace: ContainerNamespace): void {
-    const state: ContainerState = {
-      ociVersion: config.ociVersion,
-      id: this.options.id,
-      status: 'creating',
-      pid: process.pid,
-      bundle: this.bundle,
-      annotations: config.annotations,
-    };
-    const outside = { directory: this.bundle, start: <T>(action: () => T): T => outsideNetworkNamespace(namespace, action) };
+  /** `namespace`: the network's, if it is the container's own. */
+  private runHooks(config: ContainerConfig, namespace: ContainerNamespace | null): void {
+    const state = this.state(config, 'creating');
+    const inside = { directory: this.bundle };
+    const outside =
+      namespace === null ? inside : { ...inside, start: <T>(action: () => T): T => outsideNetworkNamespace(namespace, action) };
     runHooks('prestart', config.hooks, state, outside);
     runHooks('createRuntime', config.hooks, state, outside);
-    runHooks('createContainer', config.hooks, state, { directory: this.bundle });
+    runHooks('createContainer', config.hooks, state, inside);
   }
 
-  private record(config: ContainerConfig, cgroup: HostCgroup | null): ContainerRecord {
+  private state({ ociVersion, annotations }: ContainerConfig, status: ContainerState['status']): ContainerState {
+    return { ociVersion, id: this.options.id, status, pid: process.pid, bundle: this.bundle, annotations };
+  }
+
+  private record(config: ContainerConfig, cgroup: CgroupState | null): ContainerRecord {
     return {
       version: RECORD_VERSION,
       ociVersion: config.ociVersion,
       id: this.options.id,
       process: identify(process.pid)!,
-      sandbox: this.options.id,
+      sandbox: this.sandboxId,
       starter: process.ppid,
       bundle: this.bundle,
       rootfs: toText(config.root.path),
       created: this.created,
       owner: userInfo().username,
       annotations: config.annotations,
-      cgroup: cgroup?.toState() ?? null,
+      cgroup,
       hooks: config.hooks,
       attended: this.options.attended,
     };
@@ -195,7 +250,9 @@ class Creation {
       { kind: 'file', path: toBytes(join(path, CONTROL_SOCKET)) },
       { kind: 'file', path: toBytes(join(path, STATE_FILE)) },
       { kind: 'directory', path: toBytes(path) },
-      ...(cgroup?.toState().directories.map((directory) => ({ kind: 'directory', path: directory.path }) as const) ?? []),
+      ...(cgroup?.state.directories ?? []).flatMap(({ path: own, madeParents }) =>
+        [own, ...madeParents.toReversed()].map((directory) => ({ kind: 'directory', path: directory }) as const),
+      ),
     ];
   }
 }

@@ -77,17 +77,9 @@ function ask(
   files: readonly (Inherited | null)[],
   { ignorePaused }: ExecOptions,
 ): void {
-  const flags = files.map((file) => file?.flags ?? null);
-  const standard = flags.slice(0, 3);
-  const preserved = flags.slice(3).map((each) => {
-    if (each === null) throw new UserError('a descriptor to be preserved is not open', EXIT_EXEC_FAILURE);
-    return each;
-  });
+  const request = { verb: 'exec', process: encodeProcess(config), ignorePaused, files: files.map((file) => file?.flags ?? null) } as const;
   const descriptors = files.filter((file) => file !== null).map(({ fd }) => fd);
-  connection.ask<ExecReply>(
-    { container: container.id, verb: 'exec', process: encodeProcess(config), ignorePaused, standard, preserved },
-    descriptors,
-  );
+  connection.ask<ExecReply>({ container: container.id, ...request }, descriptors);
 }
 
 function describeProcess(

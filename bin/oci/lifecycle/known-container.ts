@@ -84,7 +84,7 @@ export class KnownContainer {
   /** null: the sentry is gone. */
   tryAsk<T>(wish: Wish, descriptors: readonly HostFd[] = [], timeoutMs?: number): T | null {
     using connection = this.connect();
-    return connection?.tryAsk<T>({ ...wish, container: this.id } as ControlRequest, descriptors, timeoutMs) ?? null;
+    return connection?.tryAsk<T>({ ...wish, container: this.id }, descriptors, timeoutMs) ?? null;
   }
 
   /** To its sentry; null: that is gone. */

@@ -1,0 +1,78 @@
+/**
+ * The containers of one sentry: its own, and those of a pod that join it. They share the kernel, the network and System V IPC; each has its own
+ * gofer, tree, host name and, unless its configuration names another's, PID namespace.
+ */
+import type { HostFd } from '#platform/contract/host.ts';
+import { HostFiles } from '#sentry/fs/host-file/host-files.ts';
+import type { Container } from '#sentry/kernel/container.ts';
+import type { Kernel } from '#sentry/kernel/kernel.ts';
+import { GuestCgroup } from '../oci/cgroups/guest-cgroup.ts';
+import type { CgroupMeter } from '../oci/cgroups/meter.ts';
+import type { ContainerConfig } from '../oci/config/types.ts';
+import { buildContainerTree } from './container-tree.ts';
+import { GuestContainer } from './guest-container.ts';
+import { SandboxFiles } from './sandbox-files.ts';
+import { connectGofer } from './sentry.ts';
+import type { Inherited } from './standard-files.ts';
+
+export interface NewContainer {
+  readonly id: string;
+  readonly config: ContainerConfig;
+  /** The socket of its gofer. */
+  readonly gofer: HostFd;
+  /** What the host counts for its cgroup. */
+  readonly meter: CgroupMeter;
+  readonly inherited: readonly (Inherited | null)[];
+  /** What hooks inside are told: its state, JSON. */
+  readonly state: string;
+  /** Told a sentence when the gofer is gone. */
+  readonly onGoferLost: (sentence: string) => void;
+  /** Where there is nobody to be told. */
+  readonly warn: (sentence: string) => void;
+}
+
+export class GuestSandbox {
+  readonly kernel: Kernel;
+  readonly containers = new Map<string, GuestContainer>();
+  private readonly files: SandboxFiles;
+  private readonly hostFiles: HostFiles;
+
+  constructor(kernel: Kernel) {
+    this.kernel = kernel;
+    this.files = new SandboxFiles(kernel);
+    this.hostFiles = new HostFiles(kernel.host, kernel);
+  }
+
+  /** Makes a container that has not been started. Its gofer has said hello, or is waited for. Throws UserError. */
+  add({ id, config, gofer, meter, inherited, state, onGoferLost, warn }: NewContainer): GuestContainer {
+    const container = this.makeContainer(id, config);
+    const connection = connectGofer(this.kernel, gofer, onGoferLost);
+    meter.begin();
+    const cgroup = new GuestCgroup({ container, resources: config.linux.resources, meter, cpuCount: this.kernel.machine.cpuCount });
+    const types = new Map(cgroup.types(() => this.files.allocateDevice()));
+    const tree = buildContainerTree(this.files, container, connection, config, { types, warn });
+    this.hostFiles.registerWith(tree.namespace.vfs.special);
+    const place = { container, tree, files: this.hostFiles, personality: config.linux.personality ?? 0 };
+    const guest = new GuestContainer({ config, place, cgroup, inherited, state, prepare: () => {} });
+    this.containers.set(id, guest);
+    guest.whenEnded(() => {
+      this.containers.delete(id);
+      this.kernel.unwatch(gofer);
+      connection.close();
+    });
+    return guest;
+  }
+
+  private makeContainer(id: string, { hostname, domainname, linux }: ContainerConfig): Container {
+    const { first } = this.kernel;
+    const { pidsLimit } = linux.resources;
+    // A path in a member's configuration means the sandbox's own namespace: there is no other that it could join.
+    const sharesPids = first !== null && linux.namespaces.pid?.path != null;
+    return this.kernel.addContainer(id, {
+      hostname: hostname ?? first?.uts.nodename ?? '',
+      ...(domainname === null ? {} : { domainname }),
+      ...(pidsLimit !== null && pidsLimit > 0 ? { pidsMax: pidsLimit } : {}),
+      ...(sharesPids ? { pids: first.pids } : {}),
+    });
+  }
+}
