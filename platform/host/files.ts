@@ -94,6 +94,7 @@ export const RESOLVE_NO_XDEV = 0x01;
 export const RESOLVE_NO_MAGICLINKS = 0x02;
 export const RESOLVE_NO_SYMLINKS = 0x04;
 export const RESOLVE_BENEATH = 0x08;
+export const RESOLVE_IN_ROOT = 0x10;
 const SYS_OPENAT2 = 437; // the same on x86-64 and arm64
 const rawOpenat2 = libc.func('long syscall(long, long, uintptr_t, uintptr_t, size_t)') as N5;
 

@@ -64,6 +64,7 @@ export const timerfdSettime: N4 = bind('timerfd_settime', 'int', ['int', 'int', 
 export const clockGettime: N2 = bind('clock_gettime', 'int', ['int', PTR]);
 export const getrandom: N3 = bind('getrandom', 'intptr_t', [PTR, 'size_t', 'uint']);
 export const sigaction: N3 = bind('sigaction', 'int', ['int', PTR, PTR]);
+export const sigprocmask: N3 = bind('sigprocmask', 'int', ['int', PTR, PTR]);
 
 export const ptrace: N4 = bind('ptrace', 'long', ['long', 'int', PTR, 'intptr_t']);
 export const wait4: N4 = bind('wait4', 'int', ['int', PTR, 'int', PTR]);

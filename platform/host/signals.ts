@@ -15,15 +15,40 @@ const SIGINT = 2;
 const SIGQUIT = 3;
 const SIGUSR1 = 10;
 const SIGUSR2 = 12;
+const SIGALRM = 14;
 const SIGTERM = 15;
 const SIGCHLD = 17;
 const SIGCONT = 18;
 const SIGTSTP = 20;
+const SIGURG = 23;
 const SIGWINCH = 28;
+const SIGIO = 29;
 
-/** What a terminal or a supervisor sends. */
-export const FORWARDED_SIGNALS: readonly number[] = [SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGTERM, SIGCONT, SIGTSTP, SIGWINCH];
+/** The first that the C library leaves to programs, and the last there is. */
+const SIGRTMIN = 34;
+const SIGRTMAX = 64;
+const REAL_TIME = Array.from({ length: SIGRTMAX - SIGRTMIN + 1 }, (_, i) => SIGRTMIN + i);
 
+/** What a terminal or a supervisor sends: systemd, for one, is stopped by SIGRTMIN+3. */
+export const FORWARDED_SIGNALS: readonly number[] = [
+  SIGHUP,
+  SIGINT,
+  SIGQUIT,
+  SIGUSR1,
+  SIGUSR2,
+  SIGALRM,
+  SIGTERM,
+  SIGCONT,
+  SIGTSTP,
+  SIGURG,
+  SIGWINCH,
+  SIGIO,
+  ...REAL_TIME,
+];
+
+const SIG_UNBLOCK = 1;
+/** glibc's sigset_t. */
+const SIGNAL_SET_SIZE = 128;
 const SA_NOCLDSTOP = 1;
 const SA_RESTART = 0x1000_0000;
 // glibc's struct sigaction: handler, 128 bytes of mask, flags, restorer (filled in by glibc).
@@ -48,10 +73,19 @@ export function forwardSignals(handler: Uint8Array, signals: readonly number[] =
     // SAFETY: both structures lie in our memory; the handler's code is permanent and async-signal-safe.
     must('sigaction', libc.checked(libc.sigaction(signal, memory.address, saved(index))));
   }
+  unblock(signals);
   return () => {
     // SAFETY: puts back what sigaction stored above.
     for (const [index, signal] of signals.entries()) libc.sigaction(signal, saved(index), 0);
   };
+}
+
+/** In this thread: Node was told not to open its inspector for SIGUSR1, and blocks it in all of them. */
+function unblock(signals: readonly number[]): void {
+  const set = allocateMemory(SIGNAL_SET_SIZE);
+  for (const signal of signals) set.bytes[(signal - 1) >> 3]! |= 1 << ((signal - 1) & 7);
+  // SAFETY: one set in our memory.
+  must('sigprocmask', libc.checked(libc.sigprocmask(SIG_UNBLOCK, set.address, 0)));
 }
 
 /** Asks the host not to send SIGCHLD for stops. Exits of ordinary children are still reported. */
