@@ -36,7 +36,8 @@ export function enterEmptyRoot(report: ConfinementReport): boolean {
   return report.step(mounted >= 0 ? 'root is an empty read-only file system' : 'root is an empty directory', entered);
 }
 
-function emptyFileSystem(): number {
+/** A detached, empty, read-only file system: a descriptor of its root, or -errno. */
+export function emptyFileSystem(): number {
   const context = systemCall(SYS_FSOPEN, textAt('tmpfs'), FLAG_CLOEXEC);
   if (context < 0) return context;
   const created = systemCall(SYS_FSCONFIG, context, FSCONFIG_CMD_CREATE, 0, 0, 0);

@@ -13,6 +13,8 @@ import { sentryFilter } from '#platform/bpf/sentry-filter.ts';
 import { exitNow } from '#platform/host/setup-calls.ts';
 import { becomeUser, keepCapabilities, noNewPrivileges, SENTRY_USERS, setDumpable } from './credentials.ts';
 import { enterEmptyRoot } from './empty-root.ts';
+import { enterContainerView, openNamespaces } from './container-view.ts';
+import type { ContainerView } from './container-view.ts';
 import { restrictFiles } from './landlock.ts';
 import { ConfinementReport } from './report.ts';
 import { installFilter } from './seccomp.ts';
@@ -20,17 +22,23 @@ import { installFilter } from './seccomp.ts';
 let isolation: ConfinementReport | null = null;
 let confined = false;
 
-/** First step. From here on no file can be opened by name. */
-export function isolateSentry(): ConfinementReport {
+/** First step. From here on no file can be opened by name. `view`: what lies in the mount namespace of a container's host process. */
+export function isolateSentry(view: ContainerView | null = null): ConfinementReport {
   const report = new ConfinementReport();
   isolation = report;
-  if (process.geteuid!() === 0) isolateRoot(report);
+  if (process.geteuid!() === 0) isolateRoot(view, report);
   else isolateUser(report);
   return report;
 }
 
-function isolateRoot(report: ConfinementReport): void {
+function isolateRoot(view: ContainerView | null, report: ConfinementReport): void {
+  const namespaces = view === null ? -1 : openNamespaces();
   enterEmptyRoot(report);
+  if (view !== null) {
+    enterContainerView(view, namespaces, report);
+    // The main thread has a root directory of its own now, which the view became.
+    enterEmptyRoot(report);
+  }
   noNewPrivileges(report);
   if (becomeUser(SENTRY_USERS + process.pid, 0, report) < 0) report.step('no capabilities (main thread)', keepCapabilities(0));
   // Changing the user made us untraceable, and the first guest process, a copy of us, with us.

@@ -11,7 +11,8 @@ import { statSync } from 'node:fs';
 import { MS_RDONLY } from '#sentry/abi/fs.ts';
 import { MS_REC } from '#sentry/abi/mount.ts';
 import type { MountConfig as ServedRoot } from '#gofer/server/config.ts';
-import type { ContainerConfig, MountConfig, MountType } from '../oci/config/types.ts';
+import type { ContainerView, ViewedMount } from '../confine/container-view.ts';
+import type { ContainerConfig, IdMapping, MountConfig, MountType } from '../oci/config/types.ts';
 import { toText } from '../byte-text.ts';
 import { UserError } from '../errors.ts';
 
@@ -75,6 +76,34 @@ export function containerRoots(config: ContainerConfig): ServedRoot[] {
     roots.push({ path: mount.source, readOnly: ((flags | recursiveFlags) & MS_RDONLY) !== 0, recursive: (flags & MS_REC) !== 0 });
   });
   return roots;
+}
+
+/** What somebody on the host finds who enters the container's mount namespace. */
+export function containerView(config: ContainerConfig): ContainerView {
+  const { root, mounts, linux } = config;
+  return {
+    root: { path: root.path, readOnly: root.readonly || rootMode(config) === 'overlay' },
+    mounts: mounts
+      .filter((mount, i) => isServed(mount) || !isCovered(mount, mounts.slice(0, i)))
+      .map((mount) => ({ place: mount.destination, shows: isServed(mount) ? viewed(mount) : null })),
+    owner: { uid: hostRoot(linux.uidMappings), gid: hostRoot(linux.gidMappings) },
+  };
+}
+
+/** It lies in another one that lies in the sandbox's memory. */
+function isCovered({ destination }: MountConfig, before: readonly MountConfig[]): boolean {
+  return before.some((mount) => !isServed(mount) && destination.startsWith(`${mount.destination}/`));
+}
+
+function viewed(mount: MountConfig): ViewedMount['shows'] {
+  const { source, flags, recursiveFlags } = mount;
+  const isDirectory = statSync(Buffer.from(source, 'latin1')).isDirectory();
+  return { path: source, readOnly: ((flags | recursiveFlags) & MS_RDONLY) !== 0, recursive: (flags & MS_REC) !== 0, isDirectory };
+}
+
+/** The host's number of user or group 0 of the container. */
+function hostRoot(mappings: readonly IdMapping[]): number {
+  return mappings.find(({ containerID }) => containerID === 0)?.hostID ?? 0;
 }
 
 function exists(path: string, field: string): void {
