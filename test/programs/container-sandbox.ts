@@ -4,6 +4,7 @@
  *
  *     node container-sandbox.ts seccomp pause /path/to/counting spin calls …      // prints JSON: what the test wants to know
  *     node container-sandbox.ts seccomp exec
+ *     node container-sandbox.ts seccomp disturb /path/to/program …                // runs it, paused for moments all the time
  *
  * The platform `hot` is seccomp whose patched calls are hot as soon as there is one, whatever else goes on.
  */
@@ -171,6 +172,29 @@ function pauseTest(platform: TestedPlatform, program: string, kinds: readonly st
   sandbox.kernel.platform.destroy();
 }
 
+const RUNS_MS = 3;
+const RESTS_MS = 2;
+
+/** Runs `args` to its end and ends as it did; meanwhile it is paused again and again. */
+function disturbTest(platform: TestedPlatform, args: readonly string[]): void {
+  const sandbox = new Sandbox(platform);
+  const { container, namespace } = sandbox.container('disturbed');
+  sandbox.start(container, namespace, args);
+  const round = (): void => {
+    pauseContainer(container, () => {
+      if (container.exitStatus !== null) return;
+      sandbox.after(RESTS_MS * Math.random(), () => {
+        resumeContainer(container);
+        sandbox.after(RUNS_MS * Math.random(), round);
+      });
+    });
+  };
+  sandbox.after(1, round);
+  const status = sandbox.kernel.run();
+  sandbox.kernel.platform.destroy();
+  process.exitCode = (status & 0x7f) === 0 ? status >> 8 : 128 + (status & 0x7f);
+}
+
 /** A pod of two containers, one of which has a second process from outside. */
 function execTest(platform: TestedPlatform): void {
   const sandbox = new Sandbox(platform);
@@ -197,4 +221,5 @@ function execTest(platform: TestedPlatform): void {
 
 const [platform, mode, ...rest] = process.argv.slice(2);
 if (mode === 'pause') pauseTest(platform as TestedPlatform, rest[0]!, rest.slice(1));
+else if (mode === 'disturb') disturbTest(platform as TestedPlatform, rest);
 else execTest(platform as TestedPlatform);

@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { compileGuest } from '../harness/guests.ts';
+import { runNative } from '../harness/run.ts';
 
 const SANDBOX = fileURLToPath(new URL('./container-sandbox.ts', import.meta.url));
 const counting = compileGuest('programs/counting.c');
@@ -58,6 +59,15 @@ describe('a paused container', () => {
     expect(report.hotRounds).toBeGreaterThan(0);
   });
 });
+
+test.for(['fork-wait', 'futex', 'pipes', 'signals', 'threads', 'timers'])(
+  'a program that is paused again and again notices nothing: %s',
+  async (name) => {
+    const program = compileGuest(`syscalls/${name}.c`);
+    const native = await runNative([program]);
+    expect(await runSandbox([platform, 'disturb', program])).toBe(native.stdout);
+  },
+);
 
 test('processes from outside, in one of two containers', async () => {
   const [numbers, hostname, report] = (await runSandbox([platform, 'exec'])).trim().split('\n');

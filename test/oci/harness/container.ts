@@ -6,14 +6,14 @@
  *
  * or step by step: `await box.create(); await box.start(); await box.until('stopped'); box.output()`.
  */
-import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Outcome } from '../../harness/run.ts';
+import { copyBusybox, makeRootfs } from './busybox.ts';
 import { removeTree } from './remove-tree.ts';
-import { makeRootfs } from './rootfs.ts';
-import { type StartedVerb, startVerb, type VerbOptions, verb } from './runtime.ts';
+import { type StartedVerb, startVerb, stateRoot, type VerbOptions, verb } from './runtime.ts';
 import { defaultSpec, type Spec } from './spec.ts';
 
 export interface Setup {
@@ -43,7 +43,9 @@ export async function newContainer(setup: Setup = {}): Promise<TestContainer> {
   const bundle = mkdtempSync(join(tmpdir(), 'tsvisor-bundle-'));
   const rootfs = join(bundle, 'rootfs');
   mkdirSync(rootfs);
-  makeRootfs(rootfs);
+  const busybox = join(stateRoot, '.busybox');
+  if (!existsSync(busybox)) copyBusybox(busybox);
+  makeRootfs(rootfs, busybox);
   const spec = await defaultSpec();
   spec.process.args = setup.shell === undefined ? [...(setup.args ?? ['sleep', '300'])] : ['sh', '-c', setup.shell];
   setup.edit?.(spec, rootfs, bundle);
