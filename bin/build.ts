@@ -15,14 +15,17 @@
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { Script } from 'node:vm';
 import type { BuildOptions, BuildResult, Plugin } from 'esbuild';
 import { assembleGuestCode } from '#platform/stub/guest-code.ts';
+import { defaultConfig } from './oci/config/default-config.ts';
 import { assembleStarter } from './starter/code.ts';
 import { executable } from './starter/executable.ts';
+import { StartMode } from './starter/hand-over.ts';
 import { assembleStandIn } from './stand-in/code.ts';
 
 const root = join(import.meta.dirname, '..');
@@ -183,22 +186,43 @@ process.on('exit', (code) => {
  * The cache after a real run. Against a run of /bin/true alone, one of a busy shell makes the cache a fifth larger and `do -- true` no slower, but
  * python3, gcc and a shell that starts programs faster by a tenth (measured). A cache of every function takes 2 ms more to read and gains nothing.
  *
- * null where a sandbox cannot run; then the cache of the mere compilation stays.
+ * `launch`: the starter and its mode, if that is to make the sandbox. null where a sandbox cannot run; then the cache of the mere compilation stays.
  */
-function warmCache(stem: string, args: string[]): Buffer | null {
+function warmCache(stem: string, args: readonly string[], launch: readonly string[] = []): Buffer | null {
   const hook = join(dist, `warm-hook.${process.pid}.js`);
   const cache = join(dist, `${stem}.warm.${process.pid}`);
   writeFileSync(hook, WARM_HOOK);
-  const run = spawnSync(process.execPath, ['--disable-sigusr1', '--require', hook, join(dist, 'main.js'), ...args], {
-    env: { PATH: '/usr/bin:/bin', TSVISOR_BUILD_CACHE: cache, TSVISOR_BUILD_BUNDLE: join(dist, `${stem}.js`) },
+  const [program, ...before] = [...launch, process.execPath, ...(launch.length === 0 ? [] : [join(dist, 'gofer.js')])];
+  const run = spawnSync(program!, [...before, '--disable-sigusr1', '--require', hook, join(dist, 'main.js'), ...args], {
+    env: {
+      TSVISOR_LAUNCHER: '1',
+      TSVISOR_ENV_PATH: '/usr/bin:/bin',
+      TSVISOR_BUILD_CACHE: cache,
+      TSVISOR_BUILD_BUNDLE: join(dist, `${stem}.js`),
+    },
     stdio: 'ignore',
     timeout: 10_000,
     killSignal: 'SIGKILL',
   });
-  const data = run.status === 0 ? readFileSync(cache) : Buffer.alloc(0);
+  const data = run.status === 0 && existsSync(cache) ? readFileSync(cache) : Buffer.alloc(0);
   rmSync(hook, { force: true });
   rmSync(cache, { force: true });
   return data.length > 0 ? data : null;
+}
+
+/** The same after the run of a container. What the cache in use holds stays in it, so this comes after the first. */
+function warmContainer(stem: string): Buffer | null {
+  const scratch = mkdtempSync(join(tmpdir(), 'tsvisor-build-'));
+  const config = defaultConfig(null) as Record<string, unknown>;
+  const root = { path: '/', readonly: true };
+  const init = { ...(config['process'] as object), args: ['/bin/true'], terminal: false };
+  writeFileSync(join(scratch, 'config.json'), JSON.stringify({ ...config, root, process: init }));
+  try {
+    const verb = ['--root', join(scratch, 'state'), '--log', join(scratch, 'log'), 'run', '--bundle', scratch, 'warm-up'];
+    return warmCache(stem, verb, [join(dist, 'starter'), StartMode.Attended]);
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
 }
 
 // Run in a process of its own, because V8 does not look at a cache where it has compiled the source already.
@@ -235,8 +259,10 @@ function entryPoints(): Record<string, string> {
 function warmUp(stem: string): void {
   if (existsSync(join(dist, `${stem}.warm`))) return;
   const guest = (...args: string[]) => warmCache(stem, ['do', '--', ...args]);
-  const cache = guest('/bin/sh', WARM_UP) ?? guest('/bin/true') ?? warmCache(stem, ['--version']);
-  if (cache !== null) writeWhole(`${stem}.cache`, cache);
+  for (const warm of [() => guest('/bin/sh', WARM_UP) ?? guest('/bin/true') ?? warmCache(stem, ['--version']), () => warmContainer(stem)]) {
+    const cache = warm();
+    if (cache !== null) writeWhole(`${stem}.cache`, cache);
+  }
   writeWhole(`${stem}.warm`, '');
 }
 

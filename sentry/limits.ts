@@ -91,6 +91,12 @@ export const SECCOMP_FILTERS_BYTES_MAX = 128 * 1024 * 1024;
 
 /** System V IPC objects of one kind (the 15 bits an id has for the index): the sysctls can ask for no more. */
 export const IPC_OBJECTS_MAX = 32_768;
+/** Bytes of the sentry's own memory that semaphores, their adjustments at exit and waiting messages may take. */
+export const IPC_MEMORY_MAX = 128 * 1024 * 1024;
+/** Bytes of one System V message, whatever the sysctl says: it has to fit the memory in which calls are served. */
+export const SYSV_MESSAGE_BYTES_MAX = 512 * 1024;
+/** Operations of one semop, whatever the sysctl says. */
+export const SEMAPHORE_OPERATIONS_MAX = 1024;
 
 /** cgroups that guests of a container may make, and how deep (Linux: cgroup.max.descendants and cgroup.max.depth, without a bound by default). */
 export const CONTROL_GROUPS_MAX = 4096;

@@ -24,12 +24,13 @@ const TEXTS = {
   invalidId: 'invalid container ID format',
   /** containerd's shim and CRI-O: "container not running" after `kill` means that the process has ended already. */
   notRunning: 'container not running',
+  eventsStopped: 'container is not running',
   notPaused: 'container not paused',
   alreadyStarted: 'cannot start an already running container',
+  startPaused: 'cannot start a container in the paused state',
   startStopped: 'cannot start a container that has stopped',
   execStopped: 'cannot exec in a stopped container',
   execPaused: 'cannot exec in a paused container (use --ignore-paused to override)',
-  deleteRunning: 'cannot delete a container that is not stopped (use --force to kill it)',
   /** containerd's shim and CRI-O: "no such process" from `kill`. */
   noSuchProcess: 'no such process',
   /** Not runc's: `checkpoint` and `restore`. */
@@ -49,6 +50,11 @@ export class OciError extends UserError {
 /** @param about the container, or what else the sentence is about */
 export function ociError(kind: OciErrorKind, about: string, exitCode = EXIT_OCI_FAILURE): OciError {
   return new OciError(kind, `${TEXTS[kind]}: ${about}`, exitCode);
+}
+
+/** `delete` without --force, in runc's words. */
+export function notStopped(id: string, status: string): UserError {
+  return new UserError(`cannot delete container ${id} that is not stopped: ${status}`, EXIT_OCI_FAILURE);
 }
 
 /**

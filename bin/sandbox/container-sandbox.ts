@@ -3,11 +3,13 @@
  * container. The order is that of sentry.ts; the outcome is reported when nothing can go wrong any more that `create` should tell.
  */
 import { writeSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { PlatformLost, PlatformUnavailable } from '#platform/host/errors.ts';
 import type { HostFd } from '#platform/contract/host.ts';
 import type { LinuxHost } from '#platform/host/host.ts';
 import { installSignalForwarding } from '#platform/ptrace/signal-forwarding.ts';
 import type { Kernel } from '#sentry/kernel/kernel.ts';
+import { toBytes } from '../byte-text.ts';
 import { UserError } from '../errors.ts';
 import type { CgroupMeter } from '../oci/cgroups/meter.ts';
 import { raiseGuestScore } from '../oci/cgroups/oom-score.ts';
@@ -15,6 +17,7 @@ import type { ContainerConfig } from '../oci/config/types.ts';
 import { EXIT_OCI_FAILURE } from '../oci/errors.ts';
 import { PATCHING_BY_DEFAULT } from './choose-platform.ts';
 import type { StandardIo } from '../oci/lifecycle/standard-io.ts';
+import { containerView } from './container-roots.ts';
 import { answerVerbs } from './container-verbs.ts';
 import { ControlServer } from './control-server.ts';
 import { exitStatusOf } from './exit-status.ts';
@@ -60,13 +63,15 @@ export function runContainerSandbox(prepared: PreparedSandbox): number {
 
 function runToEnd(prepared: PreparedSandbox): number {
   const { config, warn, debug } = prepared;
-  const host = openHost(debug);
+  const hostName = toBytes(hostname());
+  // Its cgroup says on which CPUs it is.
   prepared.finishPreparing();
+  const host = openHost(debug);
   const kernel = makeKernel(host, config, warn);
   try {
     confine(kernel);
     connectNetwork(kernel, prepared.network);
-    const sandbox = new GuestSandbox(kernel);
+    const sandbox = new GuestSandbox(kernel, hostName);
     const { id, gofer, meter, io, listener } = prepared;
     const guest = sandbox.add({ id, config, gofer, meter, inherited: io.files, state: prepared.state, onGoferLost: endSandbox, warn });
     new ControlServer(kernel, listener, answerVerbs(sandbox)).start();
@@ -96,6 +101,7 @@ function makeKernel(host: LinuxHost, config: ContainerConfig, warn: (sentence: s
     memoryShown: limit !== null && limit > 0 ? limit : null,
     tracer: null,
     onHostSignal: forwardHostSignal,
+    view: containerView(config),
     onPlatform: () => score.restore(),
   });
 }

@@ -81,6 +81,9 @@ function answer(
     case 'wait':
       guest.whenEnded((exitStatus) => client.reply({ exitStatus } satisfies WaitReply));
       return null;
+    default:
+      request satisfies never;
+      throw ociError('notSupported', (request as ControlRequest).verb);
   }
 }
 

@@ -9,6 +9,7 @@ import { discardProcess } from '#sentry/kernel/boot.ts';
 import type { Container } from '#sentry/kernel/container.ts';
 import { killContainer, killFromOutside } from '#sentry/kernel/container-signals.ts';
 import { pauseContainer, resumeContainer } from '#sentry/kernel/pause.ts';
+import { setSysctl } from '#sentry/kernel/sysctl.ts';
 import type { Task } from '#sentry/kernel/task.ts';
 import type { ThreadGroup } from '#sentry/kernel/thread-group.ts';
 import { deviceMinor } from '#sentry/vfs/special-files.ts';
@@ -64,7 +65,15 @@ export class GuestContainer {
     this.init = makeProcess(place, config.process, inherited, {});
     const { terminal } = this.init.installed;
     if (terminal !== null) place.tree.showConsole(terminal);
+    this.setSysctls();
     checkProgram(this.init.task, config.process);
+  }
+
+  private setSysctls(): void {
+    for (const { name, value } of this.config.linux.sysctl) {
+      const refusal = setSysctl(this.init.task, name, value);
+      if (refusal !== null) throw new UserError(`config.json: linux.sysctl.${JSON.stringify(name)} ${refusal}`, EXIT_OCI_FAILURE);
+    }
   }
 
   get container(): Container {
@@ -81,8 +90,8 @@ export class GuestContainer {
 
   get status(): GuestStatus {
     if (this.exitStatus !== null) return 'stopped';
-    if (!this.isStarted) return 'created';
-    return this.container.paused ? 'paused' : 'running';
+    if (this.container.paused) return 'paused';
+    return this.isStarted ? 'running' : 'created';
   }
 
   /**
@@ -136,20 +145,21 @@ export class GuestContainer {
 
   /** Another process, whose host-visible one is at the other end of `client`. Returns its number inside. */
   exec(config: ProcessConfig, inherited: readonly (Inherited | null)[], client: Client): number {
-    const guest = makeProcess(this.place, config, inherited, { exited: (waitStatus) => ended(exitStatusOf(waitStatus)) });
-    const { task, installed } = guest;
-    const ended = (status: number): void => {
-      installed.release();
-      client.tellExit(status);
-    };
+    let isRunning = false;
+    const { task, installed } = makeProcess(this.place, config, inherited, {
+      exited: (waitStatus) => {
+        installed.release();
+        if (isRunning) client.tellExit(exitStatusOf(waitStatus));
+      },
+    });
     try {
       loadProgram(task, config);
     } catch (error) {
-      client.onGone = null;
       discardProcess(task);
       throw error;
     }
     this.prepare(task);
+    isRunning = true;
     client.onSignal = (signo) => forwardSignal(task.group, signo);
     client.onGone = () => killFromOutside(task.group, SIGKILL);
     task.kernel.start(task);

@@ -36,8 +36,11 @@ export class GuestSandbox {
   readonly containers = new Map<string, GuestContainer>();
   private readonly files: SandboxFiles;
   private readonly hostFiles: HostFiles;
+  private readonly hostName: string;
 
-  constructor(kernel: Kernel) {
+  /** `hostName`: the host's, a byte string. */
+  constructor(kernel: Kernel, hostName: string) {
+    this.hostName = hostName;
     this.kernel = kernel;
     this.files = new SandboxFiles(kernel);
     this.hostFiles = new HostFiles(kernel.host, kernel);
@@ -67,9 +70,10 @@ export class GuestSandbox {
     const { first } = this.kernel;
     const { pidsLimit } = linux.resources;
     // A path in a member's configuration means the sandbox's own namespace: there is no other that it could join.
-    const sharesPids = first !== null && linux.namespaces.pid?.path != null;
+    const sharesPids = first !== null && typeof linux.namespaces.pid?.path === 'string';
     return this.kernel.addContainer(id, {
-      hostname: hostname ?? first?.uts.nodename ?? '',
+      // A new namespace starts with the host's name, as on Linux.
+      hostname: hostname ?? first?.uts.nodename ?? this.hostName,
       ...(domainname === null ? {} : { domainname }),
       ...(pidsLimit !== null && pidsLimit > 0 ? { pidsMax: pidsLimit } : {}),
       ...(sharesPids ? { pids: first.pids } : {}),

@@ -154,7 +154,7 @@ function addAddress(kernel: Kernel, owner: NetworkInterface, { address, peer, pr
   kernel.network.stack.interfaces.addAddress(owner, own, prefixLength + (own.isIpv4 ? IPV4_PREFIX_BITS : 0), {
     peer: known(peer),
     scope,
-    flags: IFA_F_PERMANENT | IFA_F_NODAD | (flags & IFA_F_NOPREFIXROUTE),
+    flags: IFA_F_PERMANENT | (own.isIpv4 ? 0 : IFA_F_NODAD) | (flags & IFA_F_NOPREFIXROUTE),
   });
 }
 

@@ -15,6 +15,7 @@ import { Kernel } from '#sentry/kernel/kernel.ts';
 import { SyscallTable } from '#sentry/syscalls/dispatch.ts';
 import type { StraceWriter } from '#sentry/syscalls/strace/strace-writer.ts';
 import { ALL_ROWS } from '#sentry/syscalls/table.ts';
+import type { ContainerView } from '../confine/container-view.ts';
 import { confineSentry, isolateSentry } from '../confine/sentry.ts';
 import { UserError } from '../errors.ts';
 import { createPlatform } from './choose-platform.ts';
@@ -33,6 +34,8 @@ export interface SentryOptions {
   readonly memoryShown: number | null;
   readonly tracer: StraceWriter | null;
   readonly onHostSignal: (kernel: Kernel, signo: number) => void;
+  /** Of a container: what lies in the mount namespace of its host process. */
+  readonly view?: ContainerView;
   /** Between the making of the first guest process and what comes after. */
   readonly onPlatform?: () => void;
 }
@@ -47,7 +50,7 @@ export function createKernel(host: LinuxHost, options: SentryOptions): Kernel {
   const facts = readAuxiliaryFacts();
   const machine = describeMachine(host.cpuCount, options.memoryShown);
   // The last moment at which a name of the host can be opened: guest processes must be born into the sentry's confinement.
-  isolateSentry();
+  isolateSentry(options.view);
   const platform = createPlatform(
     options.platform,
     { sites: patching, keepsAnswers: tracer === null, memoryLimited: memoryLimit !== null },

@@ -1,4 +1,5 @@
 /** Starting a stand-in, or becoming one: what the host sees of a process inside (code.ts). */
+import { closeSync, openSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { HostFd } from '#platform/contract/host.ts';
 import { allocateMemory } from '#platform/host/memory.ts';
@@ -10,8 +11,9 @@ import { EXIT_OCI_FAILURE } from '../oci/errors.ts';
 import { STAND_IN_CONNECTION } from './code.ts';
 
 const SYS_DUP2 = 33;
-const SYS_EXECVE = 59;
 const SYS_FCNTL = 72;
+const SYS_EXECVEAT = 322;
+const AT_EMPTY_PATH = 0x1000;
 const F_DUPFD_CLOEXEC = 1030;
 /** Out of the way of the numbers that are given. */
 const ABOVE_GIVEN = 16;
@@ -33,20 +35,35 @@ export function startStandIn(connection: HostFd, terminal: HostFd | null): numbe
   return pid;
 }
 
-/** This process, from now on: it keeps its id, its parent, its terminal, and the memory of a page instead of Node's. */
-export function becomeStandIn(connection: HostFd): never {
-  const strings = allocateMemory(8192);
-  const vector = allocateMemory(64);
-  const program = `${Buffer.from(standInProgram()).toString('latin1')}\0`;
-  const place = (text: string, at: number): bigint => {
-    strings.writeLatin1(text, at);
-    return BigInt(strings.address + at);
-  };
-  vector.view.setBigUint64(0, place(program, 0), true);
-  vector.view.setBigUint64(8, place('plain\0', program.length), true);
+/**
+ * This process, from now on: it keeps its id, its parent, its terminal, and the memory of a page instead of Node's. `leave` is called when no file of
+ * the host has to be named any more.
+ */
+export function becomeStandIn(connection: HostFd, leave: () => void = () => {}): never {
+  const program: HostFd = openProgram();
+  leave();
+  const memory = allocateMemory(64);
+  // The name it is called by, its argument, and an empty path.
+  const [name, argument, empty] = [32, 48, 60];
+  memory.writeLatin1(`${NAME}\0`, name);
+  memory.writeLatin1('plain\0', argument);
+  memory.view.setBigUint64(0, BigInt(memory.address + name), true);
+  memory.view.setBigUint64(8, BigInt(memory.address + argument), true);
   systemCall(SYS_DUP2, connection, STAND_IN_CONNECTION);
-  // SAFETY: program, arguments and an empty environment lie in memory of ours, each list ended by a null.
-  throw missing(systemCall(SYS_EXECVE, strings.address, vector.address, vector.address + 16));
+  // SAFETY: path, arguments and an empty environment lie in memory of ours, each list ended by a null.
+  throw missing(systemCall(SYS_EXECVEAT, program, memory.address + empty, memory.address, memory.address + 16, AT_EMPTY_PATH));
+}
+
+/** Its descriptor, above the numbers that are given. */
+function openProgram(): HostFd {
+  try {
+    const fd = openSync(standInProgram(), 'r');
+    const moved: HostFd = systemCall(SYS_FCNTL, fd, F_DUPFD_CLOEXEC, ABOVE_GIVEN);
+    closeSync(fd);
+    return moved;
+  } catch (error) {
+    throw missing((error as NodeJS.ErrnoException).errno ?? 0);
+  }
 }
 
 function missing(error: number): UserError {

@@ -1,6 +1,7 @@
 /** `tsvisor create` and `tsvisor run`: a container from a bundle. The work is in bin/oci/lifecycle/create.ts. */
 import { resolve } from 'node:path';
 import { Command } from 'commander';
+import type { CreateOptions } from '../oci/lifecycle/create.ts';
 import { createContainer } from '../oci/lifecycle/create.ts';
 import { tidyUp } from '../oci/lifecycle/tidy-up.ts';
 import { aftermath } from '../starter/hand-over.ts';
@@ -13,6 +14,7 @@ interface CreateFlags {
   pidFile?: string;
   preserveFds: number;
   detach?: boolean;
+  keep?: boolean;
 }
 
 function addFlags(command: Command): Command {
@@ -28,20 +30,27 @@ function addFlags(command: Command): Command {
 
 export function createCommand(): Command {
   const command = addFlags(new Command('create').description('Create a container; it runs when it is started.'));
-  return ociAction(command, (context, id: string, flags: CreateFlags) => begin(context, id, flags, { startNow: false, attended: false }));
+  return ociAction(command, (context, id: string, flags: CreateFlags) =>
+    begin(context, id, flags, { startNow: false, attended: false, keep: false }),
+  );
 }
 
 export function runCommand(): Command {
-  const command = addFlags(new Command('run').description('Create a container and start it.')).option(
-    '-d, --detach',
-    'return when it runs',
-  );
+  const command = addFlags(new Command('run').description('Create a container and start it.'))
+    .option('-d, --detach', 'return when it runs')
+    .option('--keep', 'do not delete it when it has ended')
+    .option('--no-subreaper', 'accepted: processes of the container are never children of this one');
   return ociAction(command, (context, id: string, flags: CreateFlags) =>
-    begin(context, id, flags, { startNow: true, attended: flags.detach !== true }),
+    begin(context, id, flags, { startNow: true, attended: flags.detach !== true, keep: flags.keep === true }),
   );
 }
 
-function begin({ globals, log }: VerbContext, id: string, flags: CreateFlags, how: { startNow: boolean; attended: boolean }): VerbResult {
+function begin(
+  { globals, log }: VerbContext,
+  id: string,
+  flags: CreateFlags,
+  how: Pick<CreateOptions, 'startNow' | 'attended' | 'keep'>,
+): VerbResult {
   const after = aftermath();
   if (after !== null) return tidyUp(globals.root, id, after, log);
   const { bundle, consoleSocket, pidFile, preserveFds } = flags;

@@ -2,7 +2,7 @@
 import { Command } from 'commander';
 import { ociError } from '../oci/errors.ts';
 import { KnownContainer } from '../oci/lifecycle/known-container.ts';
-import { permit } from '../oci/lifecycle/state-machine.ts';
+import { permitDelete } from '../oci/lifecycle/state-machine.ts';
 import { ContainerDirectory } from '../oci/state/container-directory.ts';
 import { ociAction } from './oci-action.ts';
 
@@ -19,8 +19,7 @@ export function deleteCommand(): Command {
       if (force) return;
       throw ociError('doesNotExist', id);
     }
-    // One that was never started has nobody in it who would mind.
-    if (!force) permit('delete', id, container.status);
+    if (!force) permitDelete(id, container.status);
     container.killHost();
     container.destroy(log);
   });

@@ -55,23 +55,27 @@ export function execCommand(): Command {
     .option('--process-label <label>', 'accepted: there are no labels inside')
     .option('--apparmor <profile>', 'accepted: there are no profiles inside')
     .option('--cgroup <path>', 'accepted: the container has one cgroup');
-  return ociAction(command, ({ globals, log }, id: string, program: string | undefined, args: string[], flags: ExecFlags) => {
-    const container = KnownContainer.find(globals.root, id);
-    const { process: file, consoleSocket = null, pidFile = null, detach = false, preserveFds, ignorePaused = false } = flags;
-    if (file === undefined && program === undefined) throw new UserError('process args cannot be empty', EXIT_EXEC_FAILURE);
-    return execIn(
-      container,
-      {
-        process: file === undefined ? changesOf([program!, ...args], flags) : readFileSync(file, 'utf8'),
-        consoleSocket: consoleSocket === '' ? null : consoleSocket,
-        pidFile: pidFile === '' ? null : pidFile,
-        detach,
-        preserveFds,
-        ignorePaused,
-      },
-      log,
-    );
-  });
+  return ociAction(
+    command,
+    ({ globals, log }, id: string, program: string | undefined, args: string[], flags: ExecFlags) => {
+      const container = KnownContainer.find(globals.root, id);
+      const { process: file, consoleSocket = null, pidFile = null, detach = false, preserveFds, ignorePaused = false } = flags;
+      if (file === undefined && program === undefined) throw new UserError('process args cannot be empty', EXIT_EXEC_FAILURE);
+      return execIn(
+        container,
+        {
+          process: file === undefined ? changesOf([program!, ...args], flags) : readFileSync(file, 'utf8'),
+          consoleSocket: consoleSocket === '' ? null : consoleSocket,
+          pidFile: pidFile === '' ? null : pidFile,
+          detach,
+          preserveFds,
+          ignorePaused,
+        },
+        log,
+      );
+    },
+    EXIT_EXEC_FAILURE,
+  );
 }
 
 function changesOf(args: readonly string[], flags: ExecFlags): ProcessChanges {

@@ -4,6 +4,7 @@ import { SIGKILL, SIGTERM, signalName } from '#sentry/abi/signal.ts';
 import { UserError } from '../errors.ts';
 import { EXIT_OCI_FAILURE } from '../oci/errors.ts';
 import { KnownContainer } from '../oci/lifecycle/known-container.ts';
+import { permit } from '../oci/lifecycle/state-machine.ts';
 import { ociAction } from './oci-action.ts';
 
 const SIGNAL_MAX = 64;
@@ -20,7 +21,10 @@ export function killCommand(): Command {
   return ociAction(command, ({ globals }, id: string, name: string, { all = false }: { all?: boolean }) => {
     const signal = parseSignal(name);
     const container = KnownContainer.find(globals.root, id);
-    container.permit('kill');
+    const { status } = container;
+    // Nobody is left, which is what the client wants.
+    if (all && status === 'stopped') return;
+    permit('kill', id, status);
     container.ask({ verb: 'kill', signal, all });
     // A sandbox that has nobody left to run ends at once, unless something is wrong with it.
     if (signal === SIGKILL && container.record.sandbox === id) container.awaitEnd();

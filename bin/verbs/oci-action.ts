@@ -1,11 +1,12 @@
 /** What the verbs of the OCI runtime have in common: the options before the verb, and that a failure goes to the log that clients read. */
 import type { Command } from 'commander';
-import { UserError } from '../errors.ts';
+import { EXIT_FAILURE, UserError } from '../errors.ts';
 import { EXIT_OCI_FAILURE } from '../oci/errors.ts';
 import { ociGlobals } from '../oci/globals.ts';
 import type { OciGlobals } from '../oci/globals.ts';
 import { openLog } from '../oci/log.ts';
 import type { RuntimeLog } from '../oci/log.ts';
+import { usageStatus } from '../usage-status.ts';
 
 export interface VerbContext {
   readonly globals: OciGlobals;
@@ -15,23 +16,28 @@ export interface VerbContext {
 /** The exit status of the verb; nothing: 0. */
 export type VerbResult = number | void;
 
-/** Has `verb` run `action` with its arguments and options. */
-export function ociAction<A extends unknown[]>(verb: Command, action: (context: VerbContext, ...args: A) => VerbResult): Command {
+/** Has `verb` run `action` with its arguments and options. `failure`: its exit status when that throws UserError, by default what the error says. */
+export function ociAction<A extends unknown[]>(
+  verb: Command,
+  action: (context: VerbContext, ...args: A) => VerbResult,
+  failure: number | null = null,
+): Command {
+  usageStatus.set(verb, EXIT_OCI_FAILURE);
   return verb.action((...args: unknown[]) => {
     const globals = ociGlobals(verb);
     const log = openLog(globals.log);
     try {
       process.exitCode = action({ globals, log }, ...(args as A)) ?? 0;
     } catch (error) {
-      process.exitCode = report(error, log);
+      process.exitCode = report(error, log, failure);
     }
   });
 }
 
-function report(error: unknown, log: RuntimeLog): number {
+function report(error: unknown, log: RuntimeLog, failure: number | null): number {
   if (error instanceof UserError) {
     log.error(error.message);
-    return error.exitCode;
+    return failure ?? (error.exitCode === EXIT_FAILURE ? EXIT_OCI_FAILURE : error.exitCode);
   }
   const { message, stack } = error instanceof Error ? error : new Error(String(error));
   log.debug(stack ?? message);

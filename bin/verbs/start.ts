@@ -11,7 +11,7 @@ export function startCommand(): Command {
     const container = KnownContainer.find(globals.root, id);
     container.permit('start');
     const { sandbox, process: host, hooks, bundle } = container.record;
-    const connection = container.connectOrFail();
+    const connection = container.connectFor('start');
     // What managers have put into the namespace since it was created (bin/sandbox/network-namespace.ts). A pod's first container has done it for all.
     const taken = sandbox === id ? takeInterfacesOf(host.pid) : [];
     connection.ask(

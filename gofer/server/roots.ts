@@ -97,17 +97,26 @@ function devicesOfDev(served: readonly Device[]): Device[] {
 }
 
 /** A detached copy of the tree at `path`, or -errno. `recursive`: AT_RECURSIVE, or 0 for the mount that `path` lies on alone. */
-function openDetached(path: string, readOnly: boolean, recursive: number): number {
+export function openDetached(path: string, readOnly: boolean, recursive: number): number {
   const fd = systemCall(SYS_OPEN_TREE, AT_FDCWD, pathAt(path), OPEN_TREE_CLONE | O_CLOEXEC | recursive);
   if (fd < 0) return fd;
   const wanted = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (readOnly ? MOUNT_ATTR_RDONLY : 0);
-  memory.bytes.fill(0, ATTRIBUTES, ATTRIBUTES + MOUNT_ATTR_SIZE);
-  memory.view.setUint32(ATTRIBUTES, wanted, true);
-  pathAt('');
-  const set = systemCall(SYS_MOUNT_SETATTR, fd, memory.address, AT_EMPTY_PATH | AT_RECURSIVE, memory.address + ATTRIBUTES, MOUNT_ATTR_SIZE);
+  const set = setAttributes(fd, wanted, AT_RECURSIVE);
   if (set >= 0) return fd;
   close(fd);
   return set;
+}
+
+/** Makes the mount at whose root `fd` is read-only, but not those below it: 0 or -errno. */
+export function makeReadOnly(fd: number): number {
+  return setAttributes(fd, MOUNT_ATTR_RDONLY, 0);
+}
+
+function setAttributes(fd: number, attributes: number, recursive: number): number {
+  memory.bytes.fill(0, ATTRIBUTES, ATTRIBUTES + MOUNT_ATTR_SIZE);
+  memory.view.setUint32(ATTRIBUTES, attributes, true);
+  pathAt('');
+  return systemCall(SYS_MOUNT_SETATTR, fd, memory.address, AT_EMPTY_PATH | recursive, memory.address + ATTRIBUTES, MOUNT_ATTR_SIZE);
 }
 
 /** /proc/self/fd: as a detached mount, so that nothing else of /proc can be reached from it; else as it is. */

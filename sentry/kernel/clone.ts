@@ -11,6 +11,7 @@ import { Reg, setReg } from '#sentry/abi/x64/registers.ts';
 import { CAP_SYS_ADMIN, CAP_SYS_RESOURCE, capable } from '../vfs/credentials.ts';
 import { TASKS_MAX } from '../limits.ts';
 import { finishVfork, CHILD_CHANGED } from './exit.ts';
+import { shareUndo } from './ipc/undo-list.ts';
 import { openPidFd } from './pidfd.ts';
 import { inheritScheduling } from './scheduling.ts';
 import { inheritFilter } from './seccomp/install.ts';
@@ -147,6 +148,7 @@ function makeTask(parent: Task, tid: number, { flags, exitSignal, childTidAddres
   child.scheduling = inheritScheduling(parent.scheduling);
   child.parentTask = (flags & (c.CLONE_PARENT | c.CLONE_THREAD)) === 0 ? parent : parent.parentTask;
   child.clearChildTid = (flags & c.CLONE_CHILD_CLEARTID) !== 0 ? childTidAddress : 0;
+  if ((flags & c.CLONE_SYSVSEM) !== 0) shareUndo(parent, child);
   if ((flags & c.CLONE_VM) === 0) child.mm.areas.owner = child.pids.global(group.pid);
   register(child, isThread ? null : group);
   return child;

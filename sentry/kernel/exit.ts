@@ -6,6 +6,7 @@
  * from outside) is gone at once. With a container's init everything else in the container ends.
  */
 import { exitRobustList, futexWake } from './futex/exit.ts';
+import { leaveUndo } from './ipc/undo-list.ts';
 import type { Container } from './container.ts';
 import type { Kernel } from './kernel.ts';
 import { leaveProcessGroup, notifyOrphanedGroups } from './job-control.ts';
@@ -96,6 +97,7 @@ function giveUpShared(task: Task): void {
   exitRobustList(task);
   clearChildTid(task);
   finishVfork(task);
+  leaveUndo(task);
   task.state = task.isLeader ? TaskState.Zombie : TaskState.Dead;
   group.container.freezer.stopped(task);
   task.files.release();

@@ -133,7 +133,7 @@ export class Kernel implements HostEvents {
     this.scratch = options.host.allocate(SCRATCH_SIZE);
     this.cell = options.host.allocate(CELL_SIZE);
     this.memoryBudget = new MemoryBudget(options.memoryLimit);
-    this.ipc = new IpcNamespace(options.host);
+    this.ipc = new IpcNamespace(options.host, this.memoryBudget);
     this.anonymous = new AnonymousFiles(options.host, this.timers, this.memoryBudget);
     this.network = new Network(options.host, this.timers);
     this.sockets.register(AF_UNIX, new UnixFamily(this.anonymous, this.network.settings));

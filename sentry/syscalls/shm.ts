@@ -104,7 +104,7 @@ function change(task: Task, id: number, address: number): number {
   if (typeof segment === 'number') return segment;
   const error = segment.updatePermissions(perm);
   if (error < 0) return error;
-  segment.changeTime = task.kernel.ipc.shm.now;
+  task.kernel.ipc.shm.touch(segment);
   return 0;
 }
 

@@ -19,6 +19,8 @@ import { lockRows } from './locks.ts';
 import { memfdRows } from './memfd.ts';
 import { memoryRows } from './memory.ts';
 import { mountRows } from './mount.ts';
+import { msgControlRows } from './msg-control.ts';
+import { msgRows } from './msg.ts';
 import { openRows } from './open.ts';
 import { pipeRows } from './pipe.ts';
 import { pollRows } from './poll.ts';
@@ -29,6 +31,8 @@ import { readWriteRows } from './read-write.ts';
 import { resourceRows } from './resources.ts';
 import { schedulingRows } from './scheduling.ts';
 import { seccompRows } from './seccomp.ts';
+import { semControlRows } from './sem-control.ts';
+import { semRows } from './sem.ts';
 import { shmRows } from './shm.ts';
 import { signalRows } from './signals.ts';
 import { socketRows } from './sockets.ts';
@@ -61,6 +65,8 @@ export const ALL_ROWS: readonly Row[] = [
   ...memfdRows,
   ...memoryRows,
   ...mountRows,
+  ...msgControlRows,
+  ...msgRows,
   ...openRows,
   ...pipeRows,
   ...pollRows,
@@ -71,6 +77,8 @@ export const ALL_ROWS: readonly Row[] = [
   ...resourceRows,
   ...schedulingRows,
   ...seccompRows,
+  ...semControlRows,
+  ...semRows,
   ...shmRows,
   ...signalRows,
   ...socketRows,

@@ -117,6 +117,10 @@ export abstract class Inode {
   }
 
   abstract getattr(into: Stat): number;
+  /** Access was denied by attributes that somebody else may have changed since: whether they are others now. */
+  recheck(): boolean {
+    return false;
+  }
   setattr(_change: AttributeChange, _caller: Caller): number {
     return -EPERM;
   }

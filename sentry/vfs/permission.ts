@@ -19,6 +19,11 @@ export function capableOn(credentials: Credentials, inode: Inode, capability: nu
 
 /** Whether `credentials` may access `inode` in the ways of `mask`: 0 or -EACCES. */
 export function permission(credentials: Credentials, inode: Inode, mask: number): number {
+  const result = decide(credentials, inode, mask);
+  return result < 0 && inode.recheck() ? decide(credentials, inode, mask) : result;
+}
+
+function decide(credentials: Credentials, inode: Inode, mask: number): number {
   const { mode } = inode;
   const granted = credentials.fsuid === inode.uid ? mode >> 6 : inGroup(credentials, inode.gid) ? mode >> 3 : mode;
   if ((mask & ~granted & 7) === 0) return 0;

@@ -12,7 +12,9 @@ import { join, resolve } from 'node:path';
 import { toBytes, toText } from '../../byte-text.ts';
 import { UserError } from '../../errors.ts';
 import { runContainerSandbox, tellOutcome } from '../../sandbox/container-sandbox.ts';
-import { containerRoots } from '../../sandbox/container-roots.ts';
+import { enterContainerView, openNamespaces } from '../../confine/container-view.ts';
+import { ConfinementReport } from '../../confine/report.ts';
+import { containerRoots, containerView } from '../../sandbox/container-roots.ts';
 import { startGofer } from '../../sandbox/gofer-process.ts';
 import { enterNetworkNamespace, openContainerNetwork, outsideNetworkNamespace } from '../../sandbox/network-namespace.ts';
 import type { ContainerNamespace } from '../../sandbox/network-namespace.ts';
@@ -53,6 +55,8 @@ export interface CreateOptions {
   readonly startNow: boolean;
   /** `run` without --detach: the starter removes the container when it has ended. */
   readonly attended: boolean;
+  /** `run --keep`: the starter leaves it where it is. */
+  readonly keep: boolean;
 }
 
 /** Runs the container to its end; returns the exit status of its first process. Throws UserError, with the starter told. */
@@ -102,12 +106,13 @@ class Creation {
     this.directory.write(this.record(config, null));
     const warn = (sentence: string): void => log.warn(sentence);
     const cgroup = this.makeCgroup(config);
+    // Before the hooks, which look at the cgroup of the process they are told; they are in it themselves, as children of this one.
     const joined = cgroup?.joinInBackground([process.pid, ...ownChildren()]);
-    const finish = { joined, tell: () => tell(this.removals(cgroup), config.hooks.poststop.length > 0) };
+    const finish = { joined, tell: () => (options.keep ? tell([], false) : tell(this.removals(cgroup), config.hooks.poststop.length > 0)) };
     if (sandbox !== null) return this.join(sandbox, config, text, finish);
     const namespace = enterNetworkNamespace(config.linux.namespaces.network);
     for (const sentence of namespace.warnings) warn(sentence);
-    const gofer = startGofer(containerRoots(config), null);
+    const gofer = startGofer(containerRoots(config), null, config.linux);
     const io = this.openIo(config);
     const listener = listenForVerbs(this.directory.path);
     this.runHooks(config, namespace);
@@ -142,11 +147,11 @@ class Creation {
   /** Hands the container over to the sandbox, and becomes its process on the host. */
   private join(sandbox: KnownContainer, config: ContainerConfig, text: string, { joined, tell }: Finish): number {
     const { id, pidFile, startNow } = this.options;
-    const gofer = startGofer(containerRoots(config), null);
+    const gofer = startGofer(containerRoots(config), null, config.linux);
     const io = this.openIo(config);
     this.runHooks(config, null);
     joined?.();
-    const connection = sandbox.connectOrFail();
+    const connection = sandbox.connectFor('exec');
     const flags = io.files.map((file) => file?.flags ?? null);
     const descriptors = io.files.filter((file) => file !== null).map(({ fd }) => fd);
     connection.ask(
@@ -163,7 +168,7 @@ class Creation {
     if (startNow) KnownContainer.find(this.globals.root, id).ask({ verb: 'start', interfaces: [] });
     if (pidFile !== null) writePidFile(pidFile, process.pid);
     tell();
-    return becomeStandIn(connection.fd);
+    return becomeStandIn(connection.fd, () => enterContainerView(containerView(config), openNamespaces(), new ConfinementReport()));
   }
 
   private readConfig(): { readonly config: ContainerConfig; readonly text: string } {
@@ -182,9 +187,9 @@ class Creation {
   private checkConsole({ process: program }: ContainerConfig): void {
     const { consoleSocket, attended } = this.options;
     if (program?.terminal === true && consoleSocket === null && !attended)
-      throw new UserError('cannot allocate tty if runc will detach without setting console socket', EXIT_OCI_FAILURE);
+      throw new UserError('cannot allocate tty if the container will be detached without setting a console socket', EXIT_OCI_FAILURE);
     if (program?.terminal !== true && consoleSocket !== null)
-      throw new UserError('cannot use console socket if runc will not detach or allocate tty', EXIT_OCI_FAILURE);
+      throw new UserError('cannot use a console socket without a terminal, or where the container is not detached', EXIT_OCI_FAILURE);
   }
 
   private makeCgroup(config: ContainerConfig): HostCgroup | null {

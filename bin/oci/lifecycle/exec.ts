@@ -45,17 +45,9 @@ export interface ExecOptions {
   readonly ignorePaused: boolean;
 }
 
-/** Returns 0 for a detached process; else this process becomes its stand-in. Throws UserError with runc's status for `exec`. */
+/** Returns 0 for a detached process; else this process becomes its stand-in. */
 export function execIn(container: KnownContainer, options: ExecOptions, log: RuntimeLog): number {
-  try {
-    return start(container, options, log);
-  } catch (error) {
-    throw error instanceof UserError ? new UserError(error.message, EXIT_EXEC_FAILURE) : error;
-  }
-}
-
-function start(container: KnownContainer, options: ExecOptions, log: RuntimeLog): number {
-  const connection = container.connectOrFail();
+  const connection = container.connectFor('exec');
   const config = describeProcess(container, connection, options.process, log);
   checkConsole(config, options);
   const terminal = config.terminal && options.consoleSocket !== null ? openConsole(options.consoleSocket, config.consoleSize) : null;
@@ -136,7 +128,7 @@ function addCapabilities(own: CapabilitiesConfig | null, names: readonly string[
 
 function checkConsole({ terminal }: ProcessConfig, { consoleSocket, detach }: ExecOptions): void {
   if (terminal && detach && consoleSocket === null)
-    throw new UserError('cannot allocate tty if runc will detach without setting console socket', EXIT_EXEC_FAILURE);
+    throw new UserError('cannot allocate tty if the process will be detached without setting a console socket', EXIT_EXEC_FAILURE);
   if (consoleSocket !== null && !(terminal && detach))
-    throw new UserError('cannot use console socket if runc will not detach or allocate tty', EXIT_EXEC_FAILURE);
+    throw new UserError('cannot use a console socket without a terminal, or where the process is not detached', EXIT_EXEC_FAILURE);
 }

@@ -92,11 +92,12 @@ export class KnownContainer {
     return ControlConnection.open(new ContainerDirectory(this.root, this.record.sandbox).path);
   }
 
-  /** To its sentry, which has to be there. */
-  connectOrFail(): ControlConnection {
+  /** To its sentry, which has to be there for `verb`. */
+  connectFor(verb: GuardedVerb): ControlConnection {
     const connection = this.connect();
-    if (connection === null) throw ociError('notRunning', this.id);
-    return connection;
+    if (connection !== null) return connection;
+    permit(verb, this.id, 'stopped');
+    throw ociError('notRunning', this.id);
   }
 
   /** The state as the specification has it. */

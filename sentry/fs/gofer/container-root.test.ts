@@ -11,6 +11,7 @@ import { Fixture, realHost } from '../../../test/unit/gofer-fixture.ts';
 import type { Special } from '../../../test/unit/gofer-fixture.ts';
 import * as attributesOf from '../../vfs/attributes.ts';
 import { ALL_CAPABILITIES, initialCredentials, NO_CAPABILITIES } from '../../vfs/credentials.ts';
+import { FsContext } from '../../vfs/fs-context.ts';
 import type { Path } from '../../vfs/mount.ts';
 import * as names from '../../vfs/operations.ts';
 import { resolve, WALK_FOLLOW } from '../../vfs/walk.ts';
@@ -180,6 +181,21 @@ describe('a shared root', () => {
     renameSync(join(root, 'dir/new2'), join(root, 'dir/new'));
     expect(fixture.stat('/dir/new')).toMatchObject({ size: 6 });
     expect(fixture.list('/dir')).toEqual(['.', '..', 'file', 'new']);
+  });
+
+  test('is asked again about a directory that denies access', () => {
+    chmodSync(join(root, 'dir'), 0o755);
+    const before = serve({});
+    const user = as(before, 7);
+    expect(tryOpen(before, user, '/dir/file', O_RDONLY)).toBe(-EACCES);
+    chmodSync(root, 0o755);
+    expect(tryOpen(before, user, '/dir/file', O_RDONLY)).toBe(0);
+    // The same from a working directory.
+    const inside = { ...user, fs: new FsContext(before.caller.fs.namespace, before.caller.fs.root, at(before, '/dir'), 0) };
+    expect(names.mkdir(inside, null, 'made', 0o755)).toBe(-EACCES);
+    chmodSync(join(root, 'dir'), 0o777);
+    expect(names.mkdir(inside, null, 'made', 0o755)).toBe(0);
+    inside.fs.release();
   });
 
   test('is not asked about the places where others are mounted', () => {

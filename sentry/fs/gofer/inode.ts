@@ -123,6 +123,13 @@ export class GoferInode extends Inode implements FidHolder, Listed {
     return 0;
   }
 
+  /** No walk tells of where it begins: of the root of a mount, of working directories, of directories that are open. */
+  override recheck(): boolean {
+    if (this.fileSystem.cacheable || !this.isDirectory) return false;
+    const { mode, uid, gid } = this;
+    return this.refresh() === 0 && (this.mode !== mode || this.uid !== uid || this.gid !== gid);
+  }
+
   override setattr(change: AttributeChange): number {
     if (this.fileSystem.readOnly) return -EROFS;
     const fid = this.ensureFid();

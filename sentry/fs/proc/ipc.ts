@@ -2,6 +2,7 @@
  * /proc/sysvipc, the System V IPC objects as text, and their limits in /proc/sys/kernel (proc(5); Linux ipc/{shm,sem,msg}.c, ipc/ipc_sysctl.c).
  */
 import { EINVAL } from '#sentry/abi/errno.ts';
+import { IPC_OBJECTS_MAX, SEMAPHORE_OPERATIONS_MAX, SYSV_MESSAGE_BYTES_MAX } from '../../limits.ts';
 import type { Inode } from '../../vfs/inode.ts';
 import { StaticDirectory, TextFile } from '../synthetic/synthetic.ts';
 import type { PidsView } from './process-view.ts';
@@ -28,6 +29,20 @@ interface SegmentView extends ObjectView {
   readonly file: { readonly blocks: number };
 }
 
+interface SemaphoreSetView extends ObjectView {
+  readonly count: number;
+  readonly operationTime: number;
+}
+
+interface MessageQueueView extends ObjectView {
+  readonly bytes: number;
+  readonly length: number;
+  readonly lastSender: number;
+  readonly lastReceiver: number;
+  readonly sendTime: number;
+  readonly receiveTime: number;
+}
+
 /** Names of `IpcView.limits` that have a file of their own. */
 const LIMITS = ['shmmax', 'shmall', 'shmmni', 'msgmax', 'msgmnb', 'msgmni'] as const;
 const SEMAPHORE_LIMITS = ['semmsl', 'semmns', 'semopm', 'semmni'] as const;
@@ -37,10 +52,12 @@ type LimitName = (typeof LIMITS)[number] | (typeof SEMAPHORE_LIMITS)[number];
 export interface IpcView {
   readonly limits: Record<LimitName, number> & { text(name: LimitName): string };
   readonly shm: { readonly table: { all(): readonly SegmentView[] } };
+  readonly sem: { readonly table: { all(): readonly SemaphoreSetView[] } };
+  readonly msg: { readonly table: { all(): readonly MessageQueueView[] } };
 }
 
-/** Ids and indexes share 31 bits, so there are no more objects than the upper 16 leave. */
-const OBJECTS_MAX = 32_768;
+/** More than a `struct sembuf` can name. */
+const SEMAPHORES_OF_SET_MAX = 65_536;
 const INT_MAX = 0x7fff_ffff;
 
 export function sysvipcDirectory(fs: ProcFileSystem): StaticDirectory {
@@ -48,6 +65,8 @@ export function sysvipcDirectory(fs: ProcFileSystem): StaticDirectory {
   const text = (read: () => string): TextFile => new TextFile(fs, read);
   return new StaticDirectory(fs, {
     shm: text(() => SHM_HEAD + joined(kernel.ipc.shm.table.all(), (segment) => segmentLine(segment, pids))),
+    msg: text(() => MSG_HEAD + joined(kernel.ipc.msg.table.all(), (queue) => queueLine(queue, pids))),
+    sem: text(() => SEM_HEAD + joined(kernel.ipc.sem.table.all(), setLine)),
   });
 }
 
@@ -55,6 +74,9 @@ const left = (text: string | number, width: number): string => String(text).padE
 const right = (text: string | number, width: number): string => String(text).padStart(width);
 const columns = (values: readonly number[], widths: readonly number[]): string =>
   values.map((value, i) => right(value, widths[i]!)).join(' ');
+
+/** The columns that all have, from left to right: these, and after the mode, owners, and times. */
+const OWNER_COLUMNS = [right('uid', 5), right('gid', 5), right('cuid', 5), right('cgid', 5)];
 
 const SHM_HEAD = `${[
   right('key', 10),
@@ -64,16 +86,17 @@ const SHM_HEAD = `${[
   right('cpid', 5),
   right('lpid', 5),
   'nattch',
-  right('uid', 5),
-  right('gid', 5),
-  right('cuid', 5),
-  right('cgid', 5),
+  ...OWNER_COLUMNS,
   right('atime', 10),
   right('dtime', 10),
   right('ctime', 10),
   right('rss', 21),
   right('swap', 21),
 ].join(' ')}\n`;
+
+const SEM_HEAD = `${[right('key', 10), right('semid', 10), left('perms', 5), right('nsems', 10), ...OWNER_COLUMNS, right('otime', 10), right('ctime', 10)].join(' ')}\n`;
+
+const MSG_HEAD = `${[right('key', 10), right('msqid', 10), left('perms', 5), right('cbytes', 11), right('qnum', 10), 'lspid', 'lrpid', ...OWNER_COLUMNS, right('stime', 10), right('rtime', 10), right('ctime', 10)].join(' ')}\n`;
 
 function joined<T>(objects: readonly T[], line: (object: T) => string): string {
   return objects.map(line).join('');
@@ -85,6 +108,19 @@ function segmentLine(segment: SegmentView, pids: PidsView): string {
   const use = columns([pids.local(creator), pids.local(lastPid)], [5, 5]);
   const times = columns([attachTime, detachTime, changeTime], [10, 10, 10]);
   return `${head} ${use}  ${right(attached, 5)} ${owners(segment)} ${times} ${right(file.blocks * 512, 21)} ${right(0, 21)}\n`;
+}
+
+function setLine(set: SemaphoreSetView): string {
+  const { key, id, mode, count, operationTime, changeTime } = set;
+  const head = `${right(key, 10)} ${right(id, 10)}  ${right(mode.toString(8), 4)} ${right(count, 10)}`;
+  return `${head} ${owners(set)} ${columns([operationTime, changeTime], [10, 10])}\n`;
+}
+
+function queueLine(queue: MessageQueueView, pids: PidsView): string {
+  const { key, id, mode, bytes, length, lastSender, lastReceiver, sendTime, receiveTime, changeTime } = queue;
+  const head = `${right(key, 10)} ${right(id, 10)}  ${right(mode.toString(8), 4)}  ${right(bytes, 10)} ${right(length, 10)}`;
+  const last = columns([pids.local(lastSender), pids.local(lastReceiver)], [5, 5]);
+  return `${head} ${last} ${owners(queue)} ${columns([sendTime, receiveTime, changeTime], [10, 10, 10])}\n`;
 }
 
 function owners({ uid, gid, cuid, cgid }: ObjectView): string {
@@ -122,5 +158,8 @@ export function ipcFiles(fs: ProcFileSystem): Record<string, Inode> {
 
 function largest(name: LimitName): number {
   if (name === 'shmmax' || name === 'shmall') return 2 ** 64 - 2 ** 24;
-  return name === 'shmmni' || name === 'msgmni' || name === 'semmni' ? OBJECTS_MAX : INT_MAX;
+  if (name === 'msgmax') return SYSV_MESSAGE_BYTES_MAX;
+  if (name === 'semopm') return SEMAPHORE_OPERATIONS_MAX;
+  if (name === 'semmsl') return SEMAPHORES_OF_SET_MAX;
+  return name === 'shmmni' || name === 'msgmni' || name === 'semmni' ? IPC_OBJECTS_MAX : INT_MAX;
 }

@@ -118,6 +118,15 @@ class Bench {
 }
 
 describe('of a process', () => {
+  test('ns tells who shares a namespace', () => {
+    const bench = new Bench();
+    const link = (name: string): unknown => bench.world.path(name, 0, bench.root).dentry.inode!.readlink(bench.root);
+    for (const kind of ['pid', 'net', 'mnt']) expect(link(`/1/ns/${kind}`)).toBe(link(`/7/ns/${kind}`));
+    expect(link('/1/ns/pid_for_children')).toBe(link('/1/ns/pid'));
+    expect(link('/1/ns/uts')).toMatch(/^uts:\[\d+\]$/);
+    expect(link('/1/ns/uts')).not.toBe(link('/7/ns/uts'));
+  });
+
   test('stat has its 52 fields', () => {
     const bench = new Bench();
     const text = bench.read('/7/stat');

@@ -68,7 +68,7 @@ export interface TaskView {
   readonly minorFaults: number;
   readonly hasExited: boolean;
   /** The namespace whose numbers it goes by. */
-  readonly pids: unknown;
+  readonly pids: object;
   readonly signals: { readonly blocked: SignalWords; readonly pending: { readonly set: SignalWords } };
   readonly uts: { nodename: string; domainname: string };
 }

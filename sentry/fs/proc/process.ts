@@ -20,6 +20,7 @@ import { DescriptorLink, DescriptorsDirectory, fdinfoText } from './descriptors.
 import { mapsText, statmText } from './maps.ts';
 import { MemoryInode } from './memory-file.ts';
 import { mountInfoText, mountStatsText, mountsText } from './mounts.ts';
+import { namespacesDirectory } from './namespaces.ts';
 import { networkDirectory } from './net/directory.ts';
 import type { TaskView } from './process-view.ts';
 import type { ProcFileSystem } from './proc-file-system.ts';
@@ -104,7 +105,7 @@ function processEntries(fs: ProcFileSystem, task: TaskView, leads: boolean): Rec
     mounts: text((caller) => mountsText(task, readerOf(caller).fs.root)),
     mountstats: secret((caller) => mountStatsText(task, readerOf(caller).fs.root)),
     net: networkDirectory(fs, kernel.network, kernel.anonymous.unixSockets),
-    ns: namespacesDirectory(fs),
+    ns: namespacesDirectory(fs, task),
     oom_adj: text(() => '0\n'),
     oom_score: text(() => '0\n'),
     oom_score_adj: oomScoreFile(fs, task),
@@ -224,26 +225,4 @@ class TasksDirectory extends SyntheticDirectory {
     directory.followOwner();
     return directory;
   }
-}
-
-/** One of each, the same for every process: the sandbox has no nested namespaces but UTS. */
-const NAMESPACES: Readonly<Record<string, number>> = {
-  cgroup: 4026531835,
-  ipc: 4026531839,
-  mnt: 4026531841,
-  net: 4026531840,
-  pid: 4026531836,
-  pid_for_children: 4026531836,
-  time: 4026531834,
-  time_for_children: 4026531834,
-  user: 4026531837,
-  uts: 4026531838,
-};
-
-function namespacesDirectory(fs: ProcFileSystem): StaticDirectory {
-  const links = Object.entries(NAMESPACES).map(([name, number]) => [
-    name,
-    new LinkFile(fs, () => `${name.replace('_for_children', '')}:[${number}]`),
-  ]);
-  return new StaticDirectory(fs, Object.fromEntries(links) as Record<string, Inode>, 0o511);
 }

@@ -10,12 +10,12 @@
 import { EINVAL, ENOMEM, ENOSPC, EPERM } from '#sentry/abi/errno.ts';
 import { S_IFREG } from '#sentry/abi/fs.ts';
 import { SHM_DEST, SHM_HUGETLB } from '#sentry/abi/ipc.ts';
-import type { Timestamp } from '#platform/contract/host.ts';
 import { TmpFile } from '../../fs/tmpfs/file.ts';
 import { TmpFileSystem } from '../../fs/tmpfs/tmpfs.ts';
 import { CAP_IPC_LOCK, capable } from '../../vfs/credentials.ts';
 import type { Vfs } from '../../vfs/vfs.ts';
 import type { Task } from '../task.ts';
+import type { IpcClock } from './ipc-clock.ts';
 import type { IpcLimits } from './ipc-limits.ts';
 import { IpcTable } from './ipc-table.ts';
 import { ShmSegment } from './shm-segment.ts';
@@ -26,22 +26,16 @@ const FILE_MAX = 2 ** 63 - 1;
 const HUGE_SHIFT = 26;
 const HUGE_SIZES: ReadonlySet<number> = new Set([0, 21, 30]);
 
-/** CLOCK_REALTIME. */
-export interface RealTime {
-  realtime(into: Timestamp): void;
-}
-
 export class SharedMemorySegments {
   readonly table = new IpcTable<ShmSegment>();
   /** Pages of all segments. */
   totalPages = 0;
   private readonly limits: IpcLimits;
-  private readonly clock: RealTime;
-  private readonly time: Timestamp = { sec: 0, nsec: 0 };
+  private readonly clock: IpcClock;
   /** Where the files lie: made with the first segment, never mounted (Linux shm_mnt). */
   private files: TmpFileSystem | null = null;
 
-  constructor(limits: IpcLimits, clock: RealTime) {
+  constructor(limits: IpcLimits, clock: IpcClock) {
     this.limits = limits;
     this.clock = clock;
   }
@@ -63,7 +57,7 @@ export class SharedMemorySegments {
     const file = this.makeFile(task, size);
     if (typeof file === 'number') return file;
     const segment = new ShmSegment(key, flags, size, file, task.credentials, task.pids.global(task.group.pid));
-    segment.changeTime = this.now;
+    segment.changeTime = this.clock.now;
     this.totalPages += segment.pages;
     const id = this.table.add(segment, limits.shmmni);
     // Linux: the number of the file is the id of the segment; /proc/PID/maps shows it.
@@ -91,8 +85,8 @@ export class SharedMemorySegments {
   /** An area that shows `segment` came (1) or went (-1) by a call of process `pid`. */
   noteArea(segment: ShmSegment, change: 1 | -1, pid: number): void {
     segment.lastPid = pid;
-    if (change === 1) segment.attachTime = this.now;
-    else segment.detachTime = this.now;
+    if (change === 1) segment.attachTime = this.clock.now;
+    else segment.detachTime = this.clock.now;
     segment.attached += change;
     this.destroyIfDone(segment);
   }
@@ -121,10 +115,8 @@ export class SharedMemorySegments {
     segment.file.release();
   }
 
-  /** Seconds since 1970. */
-  get now(): number {
-    this.clock.realtime(this.time);
-    return this.time.sec;
+  touch(segment: ShmSegment): void {
+    segment.changeTime = this.clock.now;
   }
 }
 
