@@ -44,7 +44,7 @@ export function analyse(program: Program, data: Int32Array, knownWords: number):
   begin(program.length);
   for (let pc = 0; pc < program.length; pc++) {
     if (reached[pc] === 0) continue;
-    now.set(states.subarray(pc * STATE_WORDS, (pc + 1) * STATE_WORDS));
+    for (let place = 0; place < STATE_WORDS; place++) now[place] = states[pc * STATE_WORDS + place]!;
     nowKnown = known[pc]!;
     if (!step(program, pc, data, knownWords)) return false;
   }

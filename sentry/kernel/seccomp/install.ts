@@ -3,6 +3,7 @@
  *
  *     installFilter(task, words, flags)      // the caller has looked at privileges
  *     installStrictMode(task)
+ *     makeFilter(words, flags); giveFilter(task, filter); dropFilter(filter)      // a container's, one for all its processes
  *     inheritFilter(child, parent)           // clone; execve keeps what there is
  *     releaseFilter(task)                    // its end
  *
@@ -35,6 +36,27 @@ export function installFilter(task: Task, words: Uint32Array, flags: number): nu
   replaceFilter(task, filter);
   if (shallSync) synchronize(task, filter);
   return 0;
+}
+
+/**
+ * A filter that several tasks are to have, which have none: a container's. It is the caller's until `dropFilter`.
+ * @param words, flags as for `installFilter`; TSYNC means nothing.
+ * @returns -EINVAL for a program that is not allowed, -ENOMEM.
+ */
+export function makeFilter(words: Uint32Array, flags: number): SeccompFilter | number {
+  const program = decodeProgram(words);
+  if (program === null) return -EINVAL;
+  const filter = SeccompFilter.create(s.SECCOMP_MODE_FILTER, program, null, (flags & s.SECCOMP_FILTER_FLAG_LOG) !== 0);
+  return typeof filter === 'number' ? filter : SeccompFilter.acquire(filter);
+}
+
+export function dropFilter(filter: SeccompFilter): void {
+  SeccompFilter.release(filter);
+}
+
+/** `task`, which has not run yet, has `filter`. */
+export function giveFilter(task: Task, filter: SeccompFilter): void {
+  replaceFilter(task, filter);
 }
 
 /** read, write, exit and rt_sigreturn, and nothing else. 0, or -EINVAL for a task with filters. */
