@@ -6,6 +6,8 @@
 
 /** Dentries kept, positive and negative, before unreferenced ones are dropped (about 300 bytes each with their inode). */
 export const DENTRIES_MAX = 24_576;
+/** Of these, of file systems like proc: each may hold all that is known of a process that has ended (30 KiB). */
+export const PASSING_DENTRIES_MAX = 128;
 /** Dentries looked at in one trimming; bounds the pause it makes. */
 export const DENTRIES_TRIMMED_AT_ONCE = 512;
 
@@ -95,6 +97,8 @@ export const IPC_OBJECTS_MAX = 32_768;
 export const IPC_MEMORY_MAX = 128 * 1024 * 1024;
 /** Bytes of one System V message, whatever the sysctl says: it has to fit the memory in which calls are served. */
 export const SYSV_MESSAGE_BYTES_MAX = 512 * 1024;
+/** POSIX message queues, whatever the sysctl says. */
+export const MQUEUE_QUEUES_MAX = 16_384;
 /** Operations of one semop, whatever the sysctl says. */
 export const SEMAPHORE_OPERATIONS_MAX = 1024;
 

@@ -7,6 +7,7 @@ import { PER_LINUX32, PER_MASK, UNAME26 } from '#sentry/abi/prctl.ts';
 import { SysinfoLayout } from '#sentry/abi/resource.ts';
 import { MEMBARRIER_CMD_QUERY } from '#sentry/abi/sched.ts';
 import { GETRANDOM_MAX, GRND_INSECURE, GRND_NONBLOCK, GRND_RANDOM, Utsname, UTSNAME_MAX } from '#sentry/abi/system.ts';
+import { shownMemory } from '../fs/proc/memory-figures.ts';
 import { SCRATCH_SIZE } from '../kernel/kernel.ts';
 import type { Task } from '../kernel/task.ts';
 import { KERNEL_NAME, KERNEL_RELEASE, KERNEL_VERSION, MACHINE } from '#sentry/abi/version.ts';
@@ -56,11 +57,12 @@ function setdomainname(task: Task, address: number, length: number): number {
 
 function sysinfo(task: Task, address: number): number {
   const { kernel, scratch } = task;
+  const { totalBytes, freeBytes } = shownMemory(kernel, task.pids.memory);
   SysinfoLayout.encode(scratch.view, 0, {
     uptime: Math.floor((kernel.host.monotonicNs() - kernel.bootTimeNs) / 1e9),
     loads: [0, 0, 0],
-    totalram: kernel.machine.memoryBytes,
-    freeram: Math.max(0, kernel.machine.memoryBytes - kernel.memoryUsed),
+    totalram: totalBytes,
+    freeram: freeBytes,
     sharedram: 0,
     bufferram: 0,
     totalswap: 0,

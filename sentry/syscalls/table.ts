@@ -19,6 +19,8 @@ import { lockRows } from './locks.ts';
 import { memfdRows } from './memfd.ts';
 import { memoryRows } from './memory.ts';
 import { mountRows } from './mount.ts';
+import { mqNotifyRows } from './mq-notify.ts';
+import { mqueueRows } from './mqueue.ts';
 import { msgControlRows } from './msg-control.ts';
 import { msgRows } from './msg.ts';
 import { openRows } from './open.ts';
@@ -65,6 +67,8 @@ export const ALL_ROWS: readonly Row[] = [
   ...memfdRows,
   ...memoryRows,
   ...mountRows,
+  ...mqNotifyRows,
+  ...mqueueRows,
   ...msgControlRows,
   ...msgRows,
   ...openRows,

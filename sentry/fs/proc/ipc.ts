@@ -4,6 +4,8 @@
 import { EINVAL } from '#sentry/abi/errno.ts';
 import { IPC_OBJECTS_MAX, SEMAPHORE_OPERATIONS_MAX, SYSV_MESSAGE_BYTES_MAX } from '../../limits.ts';
 import type { Inode } from '../../vfs/inode.ts';
+import { MQUEUE_RANGES } from '../mqueue/mqueue-limits.ts';
+import type { MqueueLimits } from '../mqueue/mqueue-limits.ts';
 import { StaticDirectory, TextFile } from '../synthetic/synthetic.ts';
 import type { PidsView } from './process-view.ts';
 import type { ProcFileSystem } from './proc-file-system.ts';
@@ -51,6 +53,7 @@ type LimitName = (typeof LIMITS)[number] | (typeof SEMAPHORE_LIMITS)[number];
 /** What /proc shows of the IPC namespace; the kernel's satisfies it. */
 export interface IpcView {
   readonly limits: Record<LimitName, number> & { text(name: LimitName): string };
+  readonly mqueueLimits: MqueueLimits;
   readonly shm: { readonly table: { all(): readonly SegmentView[] } };
   readonly sem: { readonly table: { all(): readonly SemaphoreSetView[] } };
   readonly msg: { readonly table: { all(): readonly MessageQueueView[] } };
@@ -154,6 +157,24 @@ export function ipcFiles(fs: ProcFileSystem): Record<string, Inode> {
     for (const [i, value] of values.entries()) kernel.ipc.limits[names[i]!] = value;
     return 0;
   }
+}
+
+/** The files of /proc/sys/fs/mqueue. */
+export function mqueueFiles(fs: ProcFileSystem): Record<string, Inode> {
+  const { kernel } = fs;
+  const files: Record<string, Inode> = {};
+  for (const [key, [least, most]] of Object.entries(MQUEUE_RANGES)) {
+    const name = key as keyof MqueueLimits;
+    const write = (text: string): number => {
+      const given = text.trim();
+      const value = Number(given);
+      if (!/^\d{1,10}$/.test(given) || value < least || value > most) return -EINVAL;
+      kernel.ipc.mqueueLimits[name] = value;
+      return 0;
+    };
+    files[name] = new TextFile(fs, () => `${kernel.ipc.mqueueLimits[name]}\n`, write);
+  }
+  return files;
 }
 
 function largest(name: LimitName): number {

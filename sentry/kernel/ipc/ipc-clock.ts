@@ -2,7 +2,7 @@
 import type { Timestamp } from '#platform/contract/host.ts';
 
 /** CLOCK_REALTIME. */
-export interface RealTime {
+interface RealTime {
   realtime(into: Timestamp): void;
 }
 
