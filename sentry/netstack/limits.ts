@@ -8,6 +8,11 @@
 export const PACKET_BYTES_MAX = 256 * 1024 * 1024;
 /** Of these, what data queued by sockets may take; the rest is for what keeps the stack going: acknowledgements, replies, frames received. */
 export const PACKET_DATA_SHARE = 7 / 8;
+/**
+ * What datagrams and connections with nothing under way may go up to, so that peers who let others' data lie do not end everybody's (Linux guarantees each socket
+ * tcp_wmem[0] whatever tcp_mem says).
+ */
+export const PACKET_FIRST_SHARE = 15 / 16;
 
 /** Packets that wait in the stack's own backlog: beyond it they are dropped, as by net.core.netdev_max_backlog. */
 export const BACKLOG_PACKETS_MAX = 4096;

@@ -18,7 +18,7 @@
  * tells why copies between the same places of a page are slow).
  */
 import type { HostMemory } from '#platform/contract/host.ts';
-import { PACKET_BYTES_MAX, PACKET_DATA_SHARE } from './limits.ts';
+import { PACKET_BYTES_MAX, PACKET_DATA_SHARE, PACKET_FIRST_SHARE } from './limits.ts';
 
 /** Room in front of a new packet's data: link, vnet, IP with extension headers, and TCP with options. */
 export const PACKET_HEADROOM = 256;
@@ -118,6 +118,7 @@ export class PacketPool {
   inUse = 0;
   readonly bytesMax: number;
   private readonly dataMax: number;
+  private readonly firstMax: number;
   private readonly allocate: Allocate;
   private readonly free: (Packet | null)[] = [null, null, null];
 
@@ -126,11 +127,36 @@ export class PacketPool {
     this.allocate = allocate;
     this.bytesMax = bytesMax;
     this.dataMax = bytesMax * PACKET_DATA_SHARE;
+    this.firstMax = bytesMax * PACKET_FIRST_SHARE;
+  }
+
+  /** Queues have taken their share: what somebody only keeps for later, and nobody else holds, is dropped. */
+  get isScarce(): boolean {
+    return this.inUse >= this.dataMax;
+  }
+
+  /** Not even those may keep more who have nothing yet. */
+  get isExhausted(): boolean {
+    return this.inUse >= this.firstMax;
   }
 
   /** A packet with room for `bytes` (≤ PACKET_DATA_MAX) of data and one reference, for data that a socket queues; null when the data's share is used up. */
   take(bytes: number): Packet | null {
-    return this.inUse >= this.dataMax ? null : this.takeUrgent(bytes);
+    return this.isScarce ? null : this.takeUrgent(bytes);
+  }
+
+  /**
+   * The same for who has nothing under way that he could wait for: when the data's share is used up a packet of the smallest size, with less room than asked for;
+   * null when too many came so.
+   */
+  takeFirst(bytes: number): Packet | null {
+    if (!this.isScarce) return this.takeUrgent(bytes);
+    return this.isExhausted ? null : this.takeUrgent(Math.min(bytes, SMALL_MAX));
+  }
+
+  /** The same for a datagram, which does not stay long. */
+  takeDatagram(bytes: number): Packet | null {
+    return this.isExhausted ? null : this.takeUrgent(bytes);
   }
 
   /** The same for what the stack itself makes and receives: null only when there is nothing left at all. */

@@ -1,6 +1,9 @@
 /*
  * Round trips over loopback between two processes, timed from within: `network tcp-1`, `udp-1` (one byte there and back), `connect`
  * (connect, accept, one byte, close). Prints the nanoseconds of one, the median of batches.
+ *
+ * Between two machines: `network serve PORT` on one, `network tcp-1 ADDRESS PORT` or `connect ADDRESS PORT` on the other, which waits for the server
+ * to be there and ends it.
  */
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
@@ -15,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BATCHES = 15, BATCH_NS = 60 * 1000 * 1000 };
+enum { BATCHES = 15, BATCH_NS = 60 * 1000 * 1000, LAST = 'l' };
 
 static struct sockaddr_in address;
 static int listener, peer;
@@ -55,7 +58,10 @@ static void serve_stream(void) {
   for (;;) {
     int fd = accept(listener, NULL, NULL);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    while (read(fd, &byte, 1) == 1) must(write(fd, &byte, 1) == 1, "answer");
+    while (read(fd, &byte, 1) == 1) {
+      if (byte == LAST) exit(0);
+      must(write(fd, &byte, 1) == 1, "answer");
+    }
     close(fd);
   }
 }
@@ -102,12 +108,37 @@ static double measure(void (*run)(void)) {
   return batches[BATCHES / 2];
 }
 
-int main(int argc, char **argv) {
-  const char *what = argc > 1 ? argv[1] : "";
-  int type = strcmp(what, "udp-1") == 0 ? SOCK_DGRAM : SOCK_STREAM;
-  int connects = strcmp(what, "connect") == 0;
-  if (!connects && strcmp(what, "tcp-1") != 0 && type == SOCK_STREAM) return 2;
-  signal(SIGPIPE, SIG_IGN);
+static void serve_port(int port) {
+  int one = 1;
+  struct sockaddr_in all = {.sin_family = AF_INET, .sin_port = htons(port)};
+  listener = socket(AF_INET, SOCK_STREAM, 0);
+  setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+  must(bind(listener, (struct sockaddr *)&all, sizeof all) == 0 && listen(listener, 64) == 0, "listen");
+  serve_stream();
+}
+
+/* For at most half a minute. */
+static void await_server(const char *host, int port) {
+  address = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(port)};
+  must(inet_aton(host, &address.sin_addr), "address");
+  for (int i = 0; i < 300; i++, usleep(100 * 1000)) {
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    int ok = connect(fd, (struct sockaddr *)&address, sizeof address) == 0;
+    close(fd);
+    if (ok) return;
+  }
+  must(0, "no server");
+}
+
+static void measure_far(int connects) {
+  char last = LAST;
+  if (!connects) peer = connected(SOCK_STREAM);
+  printf("%.1f\n", measure(connects ? connection : round_trip));
+  if (connects) peer = connected(SOCK_STREAM);
+  must(write(peer, &last, 1) == 1 && read(peer, &last, 1) == 0, "end of the server");
+}
+
+static void measure_near(int type, int connects) {
   listener = bound(type);
   if (type == SOCK_STREAM) must(listen(listener, 64) == 0, "listen");
   pid_t server = fork();
@@ -121,5 +152,19 @@ int main(int argc, char **argv) {
   printf("%.1f\n", measure(connects ? connection : round_trip));
   kill(server, SIGKILL);
   waitpid(server, NULL, 0);
+}
+
+int main(int argc, char **argv) {
+  const char *what = argc > 1 ? argv[1] : "";
+  int connects = strcmp(what, "connect") == 0;
+  signal(SIGPIPE, SIG_IGN);
+  if (strcmp(what, "serve") == 0 && argc == 3) serve_port(atoi(argv[2]));
+  if (strcmp(what, "udp-1") == 0) measure_near(SOCK_DGRAM, 0);
+  else if (!connects && strcmp(what, "tcp-1") != 0) return 2;
+  else if (argc < 4) measure_near(SOCK_STREAM, connects);
+  else {
+    await_server(argv[2], atoi(argv[3]));
+    measure_far(connects);
+  }
   return 0;
 }

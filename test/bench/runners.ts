@@ -14,20 +14,44 @@ export interface Runner {
   readonly name: string;
   /** The command that runs `command` in directory `cwd` of this environment. */
   wrap(command: readonly string[], cwd: string): string[];
+  /** The same with the network of a namespace (ip-netns(8)): as its own, or taken over by a network stack of the sandbox. */
+  wrapLinked?(command: readonly string[], cwd: string, namespace: string): string[];
 }
 
-export const native: Runner = { name: 'native', wrap: (command) => [...command] };
+const inNamespace = (namespace: string, command: readonly string[]) => ['ip', 'netns', 'exec', namespace, ...command];
+
+export const native: Runner = {
+  name: 'native',
+  wrap: (command) => [...command],
+  wrapLinked: (command, _, namespace) => inNamespace(namespace, command),
+};
 
 /** The platforms of tsvisor, by the names of their columns. The figures of the first have targets. */
 const platforms: readonly Runner[] = ['seccomp', 'ptrace'].map((platform) => ({
   name: platform,
   wrap: (command: readonly string[]) => [tsvisor, 'do', '--platform', platform, '--', ...command],
+  wrapLinked: (command: readonly string[], _: string, namespace: string) =>
+    inNamespace(namespace, [tsvisor, 'do', '--platform', platform, '--net=sandbox', '--', ...command]),
 }));
 
-const runsc: Runner = {
-  name: 'runsc',
-  wrap: (command, cwd) => ['runsc', '--platform=ptrace', '--network=none', '--ignore-cgroups', 'do', `--cwd=${cwd}`, '--', ...command],
-};
+const runscOptions = ['--platform=ptrace', '--ignore-cgroups'];
+
+/**
+ * A link is taken over from the namespace of a bundle only. runsc looks whether the namespace is the machine's first one by a file of /proc/sys that newer
+ * kernels show in all of them: it is hidden.
+ */
+function runscIn(bundles: Bundles): Runner {
+  return {
+    name: 'runsc',
+    wrap: (command, cwd) => ['runsc', ...runscOptions, '--network=none', 'do', `--cwd=${cwd}`, '--', ...command],
+    wrapLinked: (command, cwd, namespace) => {
+      const { id, bundle } = bundles.write(command, cwd, `/run/netns/${namespace}`);
+      const hide = 'mount -t tmpfs none /proc/sys/net/core && exec "$@"';
+      const run = ['runsc', ...runscOptions, '--network=sandbox', 'run', '--bundle', bundle, id];
+      return inNamespace(namespace, ['sh', '-c', hide, 'sh', ...run]);
+    },
+  };
+}
 
 const proot: Runner = { name: 'proot', wrap: (command, cwd) => ['proot', '-w', cwd, ...command] };
 
@@ -41,25 +65,40 @@ const bwrap: Runner = {
   },
 };
 
-/** runc runs bundles, not commands: one is written for each run. It cannot take `/` itself as the root, so its parts are mounted. */
-function runcIn(scratch: string): Runner {
-  const root = join(scratch, 'runc-root');
-  let runs = 0;
-  mkdirSync(root);
-  for (const name of ['bin', 'sbin', 'lib', 'lib64']) symlinkSync(`usr/${name}`, join(root, name));
+/** Bundles for runtimes that run no commands: one for each run. They cannot take `/` itself as the root, so its parts are mounted. */
+class Bundles {
+  private readonly scratch: string;
+  private readonly root: string;
+  private runs = 0;
+
+  constructor(scratch: string) {
+    this.scratch = scratch;
+    this.root = join(scratch, 'bundle-root');
+    mkdirSync(this.root);
+    for (const name of ['bin', 'sbin', 'lib', 'lib64']) symlinkSync(`usr/${name}`, join(this.root, name));
+  }
+
+  /** `network`: path of a namespace to join, null for a new one. */
+  write(command: readonly string[], cwd: string, network: string | null): { id: string; bundle: string } {
+    const id = `tsvisor-bench-${process.pid}-${this.runs++}`;
+    const bundle = join(this.scratch, id);
+    mkdirSync(bundle);
+    writeFileSync(join(bundle, 'config.json'), JSON.stringify(ociConfig(this.root, command, cwd, network)));
+    return { id, bundle };
+  }
+}
+
+function runcIn(bundles: Bundles): Runner {
   return {
     name: 'runc',
     wrap(command, cwd) {
-      const id = `tsvisor-bench-${process.pid}-${runs++}`;
-      const bundle = join(scratch, id);
-      mkdirSync(bundle);
-      writeFileSync(join(bundle, 'config.json'), JSON.stringify(ociConfig(root, command, cwd)));
+      const { id, bundle } = bundles.write(command, cwd, null);
       return ['runc', 'run', '--bundle', bundle, id];
     },
   };
 }
 
-function ociConfig(root: string, command: readonly string[], cwd: string): object {
+function ociConfig(root: string, command: readonly string[], cwd: string, network: string | null): object {
   const bind = (path: string, mode: 'ro' | 'rw') => ({ destination: path, type: 'bind', source: path, options: ['rbind', mode] });
   return {
     ociVersion: '1.0.2',
@@ -72,7 +111,12 @@ function ociConfig(root: string, command: readonly string[], cwd: string): objec
       ...['/usr', '/etc', repository].map((path) => bind(path, 'ro')),
       bind(cwd, 'rw'),
     ],
-    linux: { namespaces: ['pid', 'ipc', 'uts', 'mount', 'network'].map((type) => ({ type })) },
+    linux: {
+      namespaces: [
+        ...['pid', 'ipc', 'uts', 'mount'].map((type) => ({ type })),
+        { type: 'network', ...(network === null ? {} : { path: network }) },
+      ],
+    },
   };
 }
 
@@ -80,7 +124,8 @@ function ociConfig(root: string, command: readonly string[], cwd: string): objec
 export async function availableRunners(scratch: string, only: readonly string[]): Promise<Runner[]> {
   const wanted = only.length > 0 ? only : ['native', 'seccomp', 'ptrace', 'runsc', 'proot', 'runc'];
   const found: Runner[] = [];
-  for (const runner of [native, ...platforms, runsc, proot, runcIn(scratch), bwrap]) {
+  const bundles = new Bundles(scratch);
+  for (const runner of [native, ...platforms, runscIn(bundles), proot, runcIn(bundles), bwrap]) {
     if (!wanted.includes(runner.name)) continue;
     const missing = platforms.includes(runner) ? await whyMissing(runner.name) : whyUnusable(runner, scratch);
     if (missing === '') found.push(runner);

@@ -11,6 +11,7 @@ import { runNative } from '../harness/run.ts';
 import { duration, largestMegabytes, output, whileAsleep } from './measure.ts';
 import { networkWorkloads } from './network-workloads.ts';
 import { native, type Runner } from './runners.ts';
+import { vethWorkloads } from './veth-workloads.ts';
 
 export type Unit = 'us' | 'ms' | 'MB' | 'x' | 'ms/s' | '1/s' | 'Gbit/s';
 
@@ -65,6 +66,7 @@ export async function allWorkloads(scratch: string): Promise<Workload[]> {
     ...programWorkloads(scratch),
     ...redisWorkloads(scratch),
     ...networkWorkloads(scratch),
+    ...vethWorkloads(scratch),
     ...sleepWorkloads(scratch),
   ];
 }

@@ -88,8 +88,9 @@ export abstract class DatagramSocket<E extends SendingEndpoint> extends Internet
     return 0;
   }
 
-  override connect(address: string, _caller: SocketCaller): number {
+  override connect(address: string, caller: SocketCaller): number {
     this.network.enter();
+    this.endpoint.owner = caller;
     if (familyOf(address) === AF_UNSPEC) return this.endpoint.connect(null);
     const read = this.readPeer(address);
     if (read < 0) return read;
@@ -120,7 +121,7 @@ export abstract class DatagramSocket<E extends SendingEndpoint> extends Internet
   }
 
   // Data.
-  override send(io: Io, outgoing: Outgoing, flags: number, _caller: SocketCaller): number {
+  override send(io: Io, outgoing: Outgoing, flags: number, caller: SocketCaller): number {
     if ((flags & MSG_OOB) !== 0) return -EOPNOTSUPP;
     let to: SocketAddress | null = null;
     if (outgoing.address !== '' && !(this.isIpv6 && familyOf(outgoing.address) === AF_UNSPEC)) {
@@ -130,6 +131,7 @@ export abstract class DatagramSocket<E extends SendingEndpoint> extends Internet
       to = given;
     }
     this.network.enter();
+    this.endpoint.owner = caller;
     return this.endpoint.send(io, to, outgoing.hasPacket ? outgoing.packet : null, flags);
   }
 

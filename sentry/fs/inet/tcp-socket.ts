@@ -124,7 +124,7 @@ export class TcpSocket extends TcpEndpointSocket {
   }
 
   /** Linux __inet_stream_connect. */
-  override connect(address: string): number {
+  override connect(address: string, caller: SocketCaller): number {
     if (this.listener !== null) return familyOf(address) === AF_UNSPEC ? this.stopListening() : -EISCONN;
     this.network.enter();
     if (familyOf(address) === AF_UNSPEC) {
@@ -137,6 +137,7 @@ export class TcpSocket extends TcpEndpointSocket {
     if (read < 0) return read;
     if (this.connection.state !== CLOSED) return -EISCONN;
     this.prepareConnection();
+    this.connection.owner = caller;
     const begun = this.connection.connect(given);
     if (begun !== -EINPROGRESS) {
       if (!this.isIpv6 && this.boundPort === 0) this.connection.local.setIpv4(0);

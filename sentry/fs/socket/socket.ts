@@ -24,6 +24,8 @@ const S_IFSOCK = 0o140000;
 /** Who calls, as sockets need to know it. The kernel's task satisfies it. */
 export interface SocketCaller extends VfsCaller {
   readonly group: { readonly pid: number };
+  /** comm. */
+  readonly name: string;
   /** The caller's PID namespace. Sockets keep numbers that mean the same in all of them: `global`. */
   readonly pids: { global(pid: number): number; local(global: number): number };
 }

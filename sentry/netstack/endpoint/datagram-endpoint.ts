@@ -26,6 +26,7 @@ import { ReceivedError } from './datagram.ts';
 import type { Datagram, DatagramStore, ReceivedDatagram } from './datagram.ts';
 import type { EndpointObserver } from './observer.ts';
 import { EndpointOptions } from './options.ts';
+import type { EndpointOwner } from './owner.ts';
 
 /** What endpoints need of their stack. */
 export interface EndpointContext {
@@ -55,6 +56,8 @@ export abstract class DatagramEndpoint {
   isConnected = false;
   isClosed = false;
   observer: EndpointObserver | null = null;
+  /** Who connected it or sent by it last. */
+  owner: EndpointOwner | null = null;
   /** Datagrams that did not fit (SO_RXQ_OVFL, /proc/net/udp). */
   drops = 0;
   protected readonly context: EndpointContext;
@@ -164,11 +167,13 @@ export abstract class DatagramEndpoint {
     for (const { group, interface: owner } of this.memberships.splice(0)) this.context.groups.leave(owner, group);
   }
 
-  /** Queues a datagram, unless the buffer is full. The payload's packet is held. */
+  /** Queues a datagram, unless the buffer is full or memory short. The payload's packet is held. */
   protected enqueue(ip: IpHeader, sourcePort: number, destinationPort: number, payload: Payload): boolean {
     if (this.isReadShut) return false;
     const charge = payload.length + PACKET_OVERHEAD;
-    if (this.received + charge > this.options.receiveBuffer && this.received > 0) {
+    const { pool } = this.context.state;
+    const isFull = this.received + charge > this.options.receiveBuffer || pool.isScarce;
+    if ((isFull && this.received > 0) || pool.isExhausted) {
       this.drops++;
       return false;
     }

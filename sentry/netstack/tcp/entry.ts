@@ -3,6 +3,7 @@
  * segment of its handshake (syn-request.ts), a SYN that an interceptor holds (intercept.ts), or what is left of a connection (time-wait.ts): the small ones cost little because many may exist.
  */
 import { IpAddress } from '../address.ts';
+import type { EndpointOwner } from '../endpoint/owner.ts';
 import { PortUse } from './ports.ts';
 
 export const CONNECTION = 0;
@@ -17,6 +18,8 @@ export abstract class TcpEntry extends PortUse {
   remotePort = 0;
   /** Interface of a link-local peer, else 0: such addresses are unique on one link only (RFC 4007). */
   scope = 0;
+  /** Who opened it, null: not known, or a peer. */
+  owner: EndpointOwner | null = null;
   /** Whether the table holds it. */
   isListed = false;
 

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { EAGAIN, ECONNRESET } from '#sentry/abi/errno.ts';
 import { IpHeader } from '../ip/header.ts';
+import { PACKET_DATA_SHARE, PACKET_FIRST_SHARE } from '../limits.ts';
 import { Payload } from '../packet.ts';
 import type { TcpConnection } from './connection.ts';
 import { ACK, FIN, PSH, RST, SYN, TcpHeader, URG } from './header.ts';
@@ -214,6 +215,34 @@ describe('any header at all', () => {
 });
 
 describe('memory', () => {
+  for (const order of ['in order', 'early'] as const) {
+    it(`taken up by what peers send ${order} and nobody reads leaves others enough to go on`, () => {
+      const bytesMax = 4 << 20;
+      const world = new World({ packetBytes: bytesMax });
+      const [client, server] = world.connected();
+      const others = Array.from({ length: 100 }, (_, i) => world.connected(1000 + i)[1]);
+      for (let round = 0; round < 200; round++) {
+        for (const other of others) {
+          const seq = (other.receiveNext + (order === 'early' ? 1500 * (1 + (round % 20)) : 0)) | 0;
+          forge(world, world.server, other, { seq }, 1400);
+        }
+      }
+      expect(world.server.packets.inUse).toBeGreaterThan(bytesMax * PACKET_DATA_SHARE - 65_536);
+      expect(world.server.packets.inUse).toBeLessThan(bytesMax * PACKET_FIRST_SHARE + 65_536);
+      expect(world.client.write(client, new Uint8Array(100_000))).toBeGreaterThan(0);
+      let read = 0;
+      world.runUntil(() => {
+        const n = world.server.readInto(server, 1 << 20);
+        if (n > 0) read += n;
+        return read >= 16_384;
+      });
+      expect(read).toBeGreaterThanOrEqual(16_384);
+      expect(world.server.write(server, 'answer')).toBe(6);
+      world.run(1000);
+      expect(world.client.read(client)).toBe('answer');
+    });
+  }
+
   it('that has run out stops senders, not the connection', () => {
     const world = new World({ loopback: true, packetBytes: 2 << 20 });
     const [client, server] = world.connected();

@@ -57,6 +57,11 @@ function inOrder(connection: ControlBlock, arrival: Arrival, segmentSize: number
   }
   const { length } = arrival;
   if (length > 0) {
+    if (lacksMemory(connection, arrival, connection.receiveQueue.head === null)) {
+      connection.context.counters.TCPRcvQDrop++;
+      connection.ackPending |= ACK_NOW | ACK_SCHEDULED;
+      return;
+    }
     const isPushed = (arrival.flags & PSH) !== 0;
     connection.dataSegmentsIn++;
     connection.lastDataReceivedMs = connection.context.nowMs;
@@ -68,6 +73,15 @@ function inOrder(connection: ControlBlock, arrival: Arrival, segmentSize: number
   if (hadFin) takeFin(connection);
   else if (connection.outOfOrder.first !== null) drainOutOfOrder(connection);
   if (length > 0) notify(connection, READABLE);
+}
+
+/**
+ * Whether what arrived has to go because queues hold too much already: that of one who has data to read, or `isFirst`, when even those hold too much who had none.
+ * What the sender holds too (loopback) costs nothing more. Linux: tcp_try_rmem_schedule.
+ */
+function lacksMemory({ context }: ControlBlock, arrival: Arrival, isFirst: boolean): boolean {
+  const { packets } = context;
+  return packets.isScarce && arrival.packet!.users === 1 && (packets.isExhausted || !isFirst);
 }
 
 function append(connection: ControlBlock, arrival: Arrival): void {
@@ -153,7 +167,8 @@ function early(connection: ControlBlock, arrival: Arrival): void {
   const inside = (edge - arrival.seq) | 0;
   if (inside <= 0) return;
   if (arrival.length > inside) arrival.trimTo(inside);
-  if (connection.receiveCharge + outOfOrder.charge > connection.options.receiveBuffer) {
+  const isFull = connection.receiveCharge + outOfOrder.charge > connection.options.receiveBuffer;
+  if (isFull || (arrival.length > 0 && lacksMemory(connection, arrival, false))) {
     context.counters.TCPOFODrop++;
     return;
   }

@@ -84,8 +84,11 @@ function takeSome(connection: ControlBlock, io: Io): number {
     if (room > 0) return extend(connection, tail, packet, io, room);
   }
   if (packet !== null && packet.tailroom >= goal) return append(connection, packet, io, goal);
-  const fresh = connection.context.packets.take(goal);
-  if (fresh === null) return connection.sendQueue.head === null ? -ENOBUFS : -EAGAIN;
+  const { packets } = connection.context;
+  const isFirst = connection.sendQueue.head === null;
+  const fresh = isFirst ? packets.takeFirst(goal) : packets.take(goal);
+  // Linux: waits for memory. Who has data under way hears of its acknowledgement.
+  if (fresh === null) return isFirst ? -ENOBUFS : -EAGAIN;
   const taken = append(connection, fresh, io, Math.min(goal, fresh.tailroom));
   fresh.release();
   return taken;

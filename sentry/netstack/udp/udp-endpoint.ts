@@ -162,7 +162,7 @@ export class UdpEndpoint extends DatagramEndpoint {
   private sendNow(io: Io, path: Path, target: SocketAddress, ancillary: SendAncillary | null): number {
     const length = io.remaining;
     if (length > this.dataMax(path)) return -EMSGSIZE;
-    const packet = this.context.state.pool.take(length);
+    const packet = this.context.state.pool.takeDatagram(length);
     if (packet === null) return -ENOBUFS;
     const taken = length === 0 ? 0 : io.take(packet.memory, packet.end, length);
     packet.end += Math.max(taken, 0);

@@ -58,7 +58,9 @@ export abstract class DatagramFlow extends Flow {
   /** Begun by the guest; `address`: where the peer lies in the host's world. */
   open(address: IpAddress, port: number): void {
     this.prepare();
-    const isAsked = this.context.outside.openFlow(this.protocol, address, port, (fd) => this.opened(fd));
+    const { guest, peer, protocol, context } = this;
+    const asker = context.askerOf(protocol, guest.address, guest.port, peer.address, peer.port);
+    const isAsked = context.outside.openFlow(protocol, address, port, asker, (fd) => this.opened(fd));
     if (!isAsked) this.close();
   }
 

@@ -4,6 +4,7 @@
 import { SHUT_WR } from '#sentry/abi/socket.ts';
 import type { HostMemory } from '#platform/contract/host.ts';
 import { KernelIo } from '../../mm/io.ts';
+import { IPPROTO_TCP } from '../ip/header.ts';
 import type { TcpConnection } from '../tcp/connection.ts';
 import { Flow } from './flow-context.ts';
 import type { FlowContext } from './flow-context.ts';
@@ -71,7 +72,9 @@ export class DnsStream extends Flow {
     const question = this.memory.latin1(PREFIX, PREFIX + size);
     this.memory.bytes.copyWithin(0, PREFIX + size, this.length);
     this.length -= PREFIX + size;
-    this.isAsking = this.context.outside.resolve('tcp', question, (answer) => this.answered(answer));
+    const { remote, remotePort, local, localPort } = this.connection;
+    const asker = this.context.askerOf(IPPROTO_TCP, remote, remotePort, local, localPort);
+    this.isAsking = this.context.outside.resolve('tcp', question, asker, (answer) => this.answered(answer));
     if (!this.isAsking) this.close();
   }
 

@@ -3,7 +3,10 @@
  * `runPending`, so that no flow works from within another's or the stack's calls.
  */
 import type { HostMemory } from '#platform/contract/host.ts';
+import type { IpAddress } from '../address.ts';
 import type { Stack } from '../stack.ts';
+import { findAsker } from './asker.ts';
+import type { Asker } from './asker.ts';
 import { HostSocketIo } from './host-socket-io.ts';
 import { CLAIM_BYTES_MAX } from './limits.ts';
 import type { FlowHost, Outside } from './outside.ts';
@@ -19,7 +22,9 @@ export abstract class Flow {
 export class FlowContext {
   readonly host: FlowHost;
   readonly outside: Outside;
+  /** The gateway's own. */
   readonly stack: Stack;
+  private readonly guest: Stack;
   readonly io: HostSocketIo;
   /** Room for the first bytes of a flow. */
   readonly memory: HostMemory;
@@ -30,13 +35,19 @@ export class FlowContext {
   private readonly onWork: () => void;
 
   /** `onWork`: something has to be done; the kernel shall call `Gateway.poll`. */
-  constructor(host: FlowHost, outside: Outside, stack: Stack, onWork: () => void) {
+  constructor(host: FlowHost, outside: Outside, stack: Stack, guest: Stack, onWork: () => void) {
     this.host = host;
     this.outside = outside;
     this.stack = stack;
+    this.guest = guest;
     this.io = new HostSocketIo(host);
     this.memory = host.allocate(CLAIM_BYTES_MAX);
     this.onWork = onWork;
+  }
+
+  /** Whose flow it is that leads from `from`, at the guest, to `to` as the guest knows it. */
+  askerOf(protocol: number, from: IpAddress, fromPort: number, to: IpAddress, toPort: number): Asker {
+    return findAsker(this.guest, protocol, from, fromPort, to, toPort);
   }
 
   get hasPending(): boolean {

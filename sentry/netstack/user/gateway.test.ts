@@ -15,6 +15,7 @@ import { SocketAddress } from '../socket-address.ts';
 import { Stack } from '../stack.ts';
 import type { TcpConnection } from '../tcp/connection.ts';
 import { SeededRandom } from '../testing/random.ts';
+import type { Asker } from './asker.ts';
 import { Gateway } from './gateway.ts';
 import { USER_NETWORK_4 } from './gateway-addresses.ts';
 import { TCP_FLOWS_MAX, UDP_FLOWS_MAX } from './limits.ts';
@@ -45,7 +46,7 @@ class OutsideSocket {
 class World implements Outside, FlowHost {
   nowNs = 1e9;
   readonly sockets: OutsideSocket[] = [];
-  readonly opened: { protocol: number; address: string; port: number; done: FlowOpened }[] = [];
+  readonly opened: { protocol: number; address: string; port: number; asker: Asker; done: FlowOpened }[] = [];
   readonly claims: { name: string; judged: (isAllowed: boolean) => void }[] = [];
   readonly guest: Stack;
   readonly gateway: Gateway;
@@ -58,7 +59,7 @@ class World implements Outside, FlowHost {
     const random = new SeededRandom(7);
     this.guest = new Stack({ allocate, random: random.word });
     const published = [{ guestPort: 80, protocol: IPPROTO_TCP }];
-    this.gateway = new Gateway({ host: this, outside: this, random: random.word, published, onWork: () => undefined });
+    this.gateway = new Gateway({ host: this, outside: this, random: random.word, guest: this.guest, published, onWork: () => undefined });
     this.tick(0);
     const eth0 = this.guest.addDevice('eth0', this.gateway.guestDevice);
     if (typeof eth0 === 'number') throw new Error('no interface');
@@ -86,8 +87,8 @@ class World implements Outside, FlowHost {
     } while (this.nowNs < endNs);
   }
 
-  openFlow(protocol: number, address: { toString(): string }, port: number, done: FlowOpened): boolean {
-    this.opened.push({ protocol, address: address.toString(), port, done });
+  openFlow(protocol: number, address: { toString(): string }, port: number, asker: Asker, done: FlowOpened): boolean {
+    this.opened.push({ protocol, address: address.toString(), port, asker, done });
     if (!this.isDelayed) this.later.push(() => this.answer(done));
     return true;
   }
@@ -113,12 +114,12 @@ class World implements Outside, FlowHost {
     this.tick();
   }
 
-  resolve(transport: string, question: string, answered: (answer: string | null) => void): boolean {
+  resolve(transport: string, question: string, _asker: Asker, answered: (answer: string | null) => void): boolean {
     this.later.push(() => answered(`${transport} answer to ${question}`));
     return true;
   }
 
-  claim(_address: unknown, _port: number, name: string, judged: (isAllowed: boolean) => void): boolean {
+  claim(_address: unknown, _port: number, name: string, _asker: Asker, judged: (isAllowed: boolean) => void): boolean {
     this.claims.push({ name, judged });
     return true;
   }
@@ -352,4 +353,22 @@ test('DNS is answered by datagram', () => {
   world.settle();
   const length = endpoint.receive(new KernelIo(scratch, 0, ROOM), new ReceivedDatagram(), 0);
   expect(scratch.latin1(0, length)).toBe('udp answer to where');
+});
+
+test('whoever asks is named', () => {
+  const world = new World();
+  const owner = { group: { pid: 7 }, name: 'sh' };
+  const connection = world.guest.tcp.connection();
+  connection.owner = owner;
+  connection.connect(new SocketAddress().set(parseAddress('192.0.2.1')!, 80));
+  const endpoint = world.guest.udp.endpoint(4);
+  if (typeof endpoint === 'number') throw new Error('no endpoint');
+  endpoint.owner = owner;
+  endpoint.send(new KernelIo(scratch, 0, 4), new SocketAddress().set(parseAddress('192.0.2.2')!, 9), null, 0);
+  world.connect('192.0.2.3', 80);
+  world.settle();
+  const askers = new Map(world.opened.map(({ address, asker }) => [address, asker]));
+  expect(askers.get('192.0.2.1')).toEqual({ pid: 7, command: 'sh' });
+  expect(askers.get('192.0.2.2')).toEqual({ pid: 7, command: 'sh' });
+  expect(askers.get('192.0.2.3')).toEqual({ pid: 0, command: '' });
 });

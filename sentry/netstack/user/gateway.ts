@@ -2,7 +2,7 @@
  * The gateway of `--net=user`: a second stack, at the other end of the guest's link, that takes flows to any address and carries each on by a socket of
  * the host, which the network helper makes.
  *
- *     const gateway = new Gateway({ host, outside, random, published, onWork });
+ *     const gateway = new Gateway({ host, outside, random, guest, published, onWork });
  *     guestStack.addDevice('eth0', gateway.guestDevice);
  *     gateway.setTime(now);  while (gateway.poll(now)) guestStack.poll(now);      // from the kernel's loop
  *
@@ -17,7 +17,7 @@ import type { HostMemory } from '#platform/contract/host.ts';
 import { IPV4_PREFIX_BITS } from '../address.ts';
 import type { IpAddress } from '../address.ts';
 import type { IpHeader } from '../ip/header.ts';
-import { IPPROTO_TCP } from '../ip/header.ts';
+import { IPPROTO_TCP, IPPROTO_UDP } from '../ip/header.ts';
 import type { LinkDevice } from '../link/device.ts';
 import { IFA_F_NODAD, IFA_F_PERMANENT } from '../link/interface.ts';
 import { devicePair } from '../link/pair.ts';
@@ -50,6 +50,8 @@ export interface GatewaySetup {
   readonly host: FlowHost;
   readonly outside: Outside;
   readonly random: Random;
+  /** The stack at the other end of the link, to tell whose flow is whose. */
+  readonly guest: Stack;
   /** Ports inside that published ones lead to, in the helper's order. */
   readonly published: readonly { readonly guestPort: number; readonly protocol: number }[];
   /** Something has to be done: sets the time and sees to it that `poll` is called soon. */
@@ -85,7 +87,7 @@ export class Gateway implements SynInterceptor, UdpInterceptor, Arrivals {
     this.guestDevice = guestEnd;
     this.stack = new Stack({ allocate: (bytes) => host.allocate(bytes), random: setup.random });
     this.interfaceIndex = configure(this.stack, ourEnd);
-    this.context = new FlowContext(host, setup.outside, this.stack, setup.onWork);
+    this.context = new FlowContext(host, setup.outside, this.stack, setup.guest, setup.onWork);
     this.udp = new DatagramFlows(this.context);
     for (const version of [4, 6] as const) this.context.wake(new Echo(this.context, this.udp, version));
     this.stack.tcp.interceptor = this;
@@ -153,7 +155,8 @@ export class Gateway implements SynInterceptor, UdpInterceptor, Arrivals {
     const dns = new SocketAddress().set(destination, DNS_PORT);
     const question = payload.packet!.memory.latin1(payload.offset, payload.offset + payload.length);
     // Not asked: lost, as happens to datagrams; the guest asks again.
-    this.context.outside.resolve('udp', question, (answer) => {
+    const asker = this.context.askerOf(IPPROTO_UDP, source, sourcePort, destination, DNS_PORT);
+    this.context.outside.resolve('udp', question, asker, (answer) => {
       this.context.touch();
       if (answer === null) return;
       const { scratch } = this.udp;

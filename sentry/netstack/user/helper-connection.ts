@@ -17,6 +17,7 @@ import * as messages from '#gofer/protocol/network-messages.ts';
 import type { Host, HostFd, HostMemory } from '#platform/contract/host.ts';
 import { IpAddress } from '../address.ts';
 import { QUESTIONS_QUEUED_MAX } from './limits.ts';
+import type { Asker } from './asker.ts';
 import type { Arrivals, FlowOpened, Outside } from './outside.ts';
 
 export interface HelperSetup {
@@ -38,8 +39,6 @@ const HELLO_TIMEOUT_MS = 30_000;
 /** Messages taken before the guests get their turn. */
 const BATCH = 32;
 const EAGAIN = 11;
-/** The stack does not say who sent a segment. */
-const NOBODY = { pid: 0, command: '' };
 
 export class HelperConnection implements Outside {
   private readonly setup: HelperSetup;
@@ -73,8 +72,8 @@ export class HelperConnection implements Outside {
     this.watch(this.setup.socket, EPOLLIN, () => this.readable());
   }
 
-  openFlow(protocol: number, address: IpAddress, port: number, opened: FlowOpened): boolean {
-    const request = { protocol, address: words(address), port, asker: NOBODY };
+  openFlow(protocol: number, address: IpAddress, port: number, asker: Asker, opened: FlowOpened): boolean {
+    const request = { protocol, address: words(address), port, asker };
     return this.ask(messages.OpenFlow, request, (errno, reader, fd) => {
       if (errno !== 0) opened(-errno, false);
       else {
@@ -85,16 +84,16 @@ export class HelperConnection implements Outside {
     });
   }
 
-  resolve(transport: 'udp' | 'tcp', question: string, answered: (answer: string | null) => void): boolean {
+  resolve(transport: 'udp' | 'tcp', question: string, asker: Asker, answered: (answer: string | null) => void): boolean {
     if (question.length > messages.DNS_QUESTION_MAX) return false;
-    const request = { isStream: transport === 'tcp' ? 1 : 0, question, asker: NOBODY };
+    const request = { isStream: transport === 'tcp' ? 1 : 0, question, asker };
     return this.ask(messages.Resolve, request, (errno, reader) =>
       answered(errno === 0 ? messages.Resolve.reply.read(reader).answer : null),
     );
   }
 
-  claim(address: IpAddress, port: number, name: string, judged: (isAllowed: boolean) => void): boolean {
-    const request = { address: words(address), port, name: name.slice(0, messages.CLAIM_MAX), asker: NOBODY };
+  claim(address: IpAddress, port: number, name: string, asker: Asker, judged: (isAllowed: boolean) => void): boolean {
+    const request = { address: words(address), port, name: name.slice(0, messages.CLAIM_MAX), asker };
     return this.ask(messages.Claim, request, (errno) => judged(errno === 0));
   }
 

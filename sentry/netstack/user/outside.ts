@@ -1,9 +1,11 @@
 /**
  * What the gateway asks of the world outside: the network helper (helper-connection.ts) and the host's descriptors. Answers come later, by a call back
- * from the kernel's loop, never from within the question.
+ * from the kernel's loop, never from within the question. The
+ * asker is for the report: nothing is decided by it.
  */
 import type { Host, HostFd } from '#platform/contract/host.ts';
 import type { IpAddress } from '../address.ts';
+import type { Asker } from './asker.ts';
 
 /** The part of the host that flows use. */
 export type FlowHost = Pick<Host, 'allocate' | 'read' | 'write' | 'close' | 'shutdown' | 'socketError' | 'resetOnClose'>;
@@ -13,10 +15,10 @@ export type FlowOpened = (fd: number, isByName: boolean) => void;
 
 export interface Outside {
   /** False: too much is being asked already; nobody will call back. */
-  openFlow(protocol: number, address: IpAddress, port: number, opened: FlowOpened): boolean;
+  openFlow(protocol: number, address: IpAddress, port: number, asker: Asker, opened: FlowOpened): boolean;
   /** `question`: a DNS message. null: there is no answer. */
-  resolve(transport: 'udp' | 'tcp', question: string, answered: (answer: string | null) => void): boolean;
-  claim(address: IpAddress, port: number, name: string, judged: (isAllowed: boolean) => void): boolean;
+  resolve(transport: 'udp' | 'tcp', question: string, asker: Asker, answered: (answer: string | null) => void): boolean;
+  claim(address: IpAddress, port: number, name: string, asker: Asker, judged: (isAllowed: boolean) => void): boolean;
   /** Calls back when `fd` is ready for `events` (EPOLL* bits). 0 or -errno. */
   watch(fd: HostFd, events: number, callback: (events: number) => void): number;
   unwatch(fd: HostFd): void;

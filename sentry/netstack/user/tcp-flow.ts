@@ -20,6 +20,7 @@ import { IPPROTO_TCP } from '../ip/header.ts';
 import { SocketAddress } from '../socket-address.ts';
 import type { TcpConnection } from '../tcp/connection.ts';
 import type { HeldSyn } from '../tcp/intercept.ts';
+import type { Asker } from './asker.ts';
 import { findClaims } from './claim.ts';
 import { CLAIM_BROKEN, CLAIM_MORE } from './claim-finding.ts';
 import { Flow } from './flow-context.ts';
@@ -45,6 +46,7 @@ export class TcpFlow extends Flow {
   private readonly target = new SocketAddress();
   private stage: Stage = 'asking';
   private syn: HeldSyn | null = null;
+  private asker: Asker | null = null;
   private connection: TcpConnection | null = null;
   private fd: HostFd = -1;
   private isByName = false;
@@ -70,7 +72,8 @@ export class TcpFlow extends Flow {
     this.syn = syn;
     this.target.set(address, port);
     syn.onGone = () => this.close();
-    const isAsked = this.context.outside.openFlow(IPPROTO_TCP, address, port, (fd, isByName) => this.opened(fd, isByName));
+    this.asker = this.context.askerOf(IPPROTO_TCP, syn.remote, syn.remotePort, syn.local, syn.localPort);
+    const isAsked = this.context.outside.openFlow(IPPROTO_TCP, address, port, this.asker, (fd, isByName) => this.opened(fd, isByName));
     if (!isAsked) this.close();
   }
 
@@ -226,7 +229,7 @@ export class TcpFlow extends Flow {
     if (names.length === 0) this.stage = 'open';
     const { address, port } = this.target;
     for (const name of names) {
-      const isAsked = this.context.outside.claim(address, port, name, (isAllowed) => this.judged(isAllowed));
+      const isAsked = this.context.outside.claim(address, port, name, this.asker!, (isAllowed) => this.judged(isAllowed));
       if (!isAsked) this.reset();
     }
   }
