@@ -11,6 +11,7 @@
  *
  * Spec: pid_namespaces(7); the OCI runtime specification's "Lifecycle"; Linux kernel/pid_namespace.c (zap_pid_ns_processes).
  */
+import type { IdRange } from '#sentry/abi/id-range.ts';
 import { MemoryBudget } from '../mm/memory-budget.ts';
 import type { Kernel } from './kernel.ts';
 import { Freezer } from './pause.ts';
@@ -30,7 +31,12 @@ export interface ContainerOptions {
   readonly memoryLimit?: number;
   /** The PID namespace of another container, to be shared (a pod with shareProcessNamespace); a new one when left out. */
   readonly pids?: PidNamespace;
+  /** Its user namespace, as /proc/PID/uid_map and gid_map tell; everybody's numbers are the host's when left out. */
+  readonly userMap?: readonly IdRange[];
+  readonly groupMap?: readonly IdRange[];
 }
+
+const ALL_IDS: readonly IdRange[] = [{ containerID: 0, hostID: 0, size: 0xffff_ffff }];
 
 /** What a container has used and uses. */
 export interface ContainerUsage {
@@ -49,6 +55,8 @@ export class Container {
   readonly pids: PidNamespace;
   readonly uts: UtsNamespace;
   readonly memoryBudget: MemoryBudget;
+  readonly userMap: readonly IdRange[];
+  readonly groupMap: readonly IdRange[];
 
   /** Threads at once: clone(2) fails with EAGAIN beyond. */
   pidsMax: number;
@@ -77,6 +85,8 @@ export class Container {
     this.id = id;
     this.pids = options.pids ?? new PidNamespace();
     this.uts = new UtsNamespace(options.hostname, options.domainname ?? '(none)');
+    this.userMap = options.userMap ?? ALL_IDS;
+    this.groupMap = options.groupMap ?? ALL_IDS;
     this.pidsMax = options.pidsMax ?? Infinity;
     this.memoryBudget = new MemoryBudget(options.memoryLimit ?? Infinity, kernel.memoryBudget);
   }

@@ -186,7 +186,7 @@ export class FdTable {
     let result = 0;
     if ((file.flags & O_PATH) === 0) {
       existingLocks(file.inode)?.releaseRecords(this);
-      result = file.flush();
+      result = file.flush(this);
     }
     file.release();
     return result;

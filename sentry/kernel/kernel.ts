@@ -109,6 +109,7 @@ export class Kernel implements HostEvents {
     'tmpfs',
     'devtmpfs',
     'devpts',
+    'mqueue',
     'overlay',
     'pipefs',
     'sockfs',

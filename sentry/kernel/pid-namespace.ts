@@ -9,6 +9,7 @@
  * Process groups and sessions are called by the number of the process that made them, so a number is free again only when none of the four
  * bears it (`freeId`).
  */
+import type { MemoryFigures } from '../fs/proc/memory-figures.ts';
 import { PID_MAX, PidAllocator } from './pid-allocator.ts';
 import type { ProcessGroup, Session } from './process-group.ts';
 import type { Task } from './task.ts';
@@ -25,6 +26,8 @@ export class PidNamespace {
   readonly sessions = new Map<number, Session>();
   /** Number 1: reaper of orphans. */
   init: ThreadGroup | null = null;
+  /** What /proc/meminfo and sysinfo(2) go by, if not the machine. */
+  memory: MemoryFigures | null = null;
   private readonly ids = new PidAllocator();
   private readonly serial = nextSerial++ % SERIALS;
 

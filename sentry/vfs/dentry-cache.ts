@@ -1,25 +1,31 @@
 /**
  * The bound on cached dentries, and the only code that links dentries into the tree and out of it.
  *
- * All dentries are in one list, youngest first. A walk that passes a dentry only sets its `used` bit; when there are too many, `trim` goes
+ * All dentries are in a list, youngest first. A walk that passes a dentry only sets its `used` bit; when there are too many, `trim` goes
  * through the old end, moves used ones to the front with the bit cleared, and drops those that nobody refers to and that have no children.
  * So a dentry that a walk has just returned survives the next trim: two paths can be resolved one after the other without references.
  *
+ * There are two lists: names of file systems where they go without the VFS being told (processes) are in a short one of their own, for what they
+ * stand for cannot be let go before them. Linux: proc_flush_pid.
+ *
  * Model: the second-chance LRU of Linux's dcache.
  */
-import { DENTRIES_MAX, DENTRIES_TRIMMED_AT_ONCE } from '../limits.ts';
+import { DENTRIES_MAX, DENTRIES_TRIMMED_AT_ONCE, PASSING_DENTRIES_MAX } from '../limits.ts';
 import { Dentry } from './dentry.ts';
+import { DentryList } from './dentry-list.ts';
 import type { Inode } from './inode.ts';
 
 export class DentryCache {
-  /** Dentries in the list. */
-  count = 0;
-  private readonly limit: number;
-  private head: Dentry | null = null;
-  private tail: Dentry | null = null;
+  private readonly kept: DentryList;
+  private readonly passing = new DentryList(PASSING_DENTRIES_MAX);
 
   constructor(limit: number = DENTRIES_MAX) {
-    this.limit = limit;
+    this.kept = new DentryList(limit);
+  }
+
+  /** Dentries in the lists. */
+  get count(): number {
+    return this.kept.count + this.passing.count;
   }
 
   /** A new child of `parent`, which must not have one of this name. */
@@ -77,20 +83,32 @@ export class DentryCache {
 
   /** Brings the number of dentries back to the limit as far as one bounded pass can. */
   trim(): void {
-    if (this.count <= this.limit) return;
-    let steps = Math.min(DENTRIES_TRIMMED_AT_ONCE, this.count);
-    let dentry = this.tail;
-    while (dentry !== null && steps-- > 0 && this.count > this.limit - DENTRIES_TRIMMED_AT_ONCE / 2) {
+    if (this.kept.count > this.kept.enough) this.trimList(this.kept);
+    if (this.passing.count > this.passing.enough) this.trimList(this.passing);
+  }
+
+  private trimList(list: DentryList): void {
+    const target = list.limit - Math.min(DENTRIES_TRIMMED_AT_ONCE / 2, list.limit / 2);
+    let steps = Math.min(DENTRIES_TRIMMED_AT_ONCE, list.count);
+    let looked = 0;
+    let held = 0;
+    let dentry = list.tail;
+    while (dentry !== null && steps-- > 0 && list.count > target) {
       const before: Dentry | null = dentry.previous;
-      if (dentry.used || !isDroppable(dentry)) {
+      const droppable = isDroppable(dentry);
+      looked++;
+      if (!droppable) held++;
+      if (dentry.used || !droppable) {
         dentry.used = false;
-        this.unlist(dentry);
-        this.list(dentry);
+        list.remove(dentry);
+        list.add(dentry);
       } else {
         this.evict(dentry);
       }
       dentry = before;
     }
+    // What somebody refers to cannot be dropped, however often it is looked at.
+    list.enough = held === looked ? list.count + list.limit / 2 : list.limit;
   }
 
   private evict(dentry: Dentry): void {
@@ -101,7 +119,8 @@ export class DentryCache {
   private attach(dentry: Dentry, parent: Dentry, name: string): void {
     this.attachName(dentry, parent, name);
     dentry.used = true;
-    this.list(dentry);
+    const list = parent.inode?.fileSystem.forgetsNames === true ? this.passing : this.kept;
+    list.add(dentry);
   }
 
   private attachName(dentry: Dentry, parent: Dentry, name: string): void {
@@ -114,30 +133,7 @@ export class DentryCache {
   private detach(dentry: Dentry): void {
     const siblings = dentry.parent?.children;
     if (siblings?.get(dentry.name) === dentry) siblings.delete(dentry.name);
-    this.unlist(dentry);
-  }
-
-  private list(dentry: Dentry): void {
-    if (dentry.listed) return;
-    dentry.listed = true;
-    this.count++;
-    dentry.previous = null;
-    dentry.next = this.head;
-    if (this.head === null) this.tail = dentry;
-    else this.head.previous = dentry;
-    this.head = dentry;
-  }
-
-  private unlist(dentry: Dentry): void {
-    if (!dentry.listed) return;
-    dentry.listed = false;
-    this.count--;
-    if (dentry.previous === null) this.head = dentry.next;
-    else dentry.previous.next = dentry.next;
-    if (dentry.next === null) this.tail = dentry.previous;
-    else dentry.next.previous = dentry.previous;
-    dentry.next = null;
-    dentry.previous = null;
+    dentry.list?.remove(dentry);
   }
 }
 

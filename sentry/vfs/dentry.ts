@@ -6,6 +6,7 @@
  * which is in nobody's `children`, holds a reference to its parent instead, so that '..' of a deleted directory still leads somewhere.
  * Model: Linux dcache.
  */
+import type { DentryList } from './dentry-list.ts';
 import type { Inode } from './inode.ts';
 
 export class Dentry {
@@ -28,7 +29,7 @@ export class Dentry {
   // Owned by the dentry cache: its list, and whether a walk came by since the cache last looked.
   next: Dentry | null = null;
   previous: Dentry | null = null;
-  listed = false;
+  list: DentryList | null = null;
   used = false;
   private holdsParent = false;
 

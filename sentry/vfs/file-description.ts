@@ -176,8 +176,8 @@ export abstract class FileDescription {
   openWait(): WaitQueue | null {
     return null;
   }
-  /** A descriptor for it was closed (each close(2), not only the last): flush. */
-  flush(): number {
+  /** A descriptor for it was closed (each close(2), not only the last) in the descriptor table `table`: flush. */
+  flush(_table: unknown): number {
     return 0;
   }
   /** Lines for /proc/PID/fdinfo/N beyond pos, flags, mnt_id, ino. */

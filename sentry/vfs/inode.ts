@@ -60,6 +60,9 @@ export abstract class FileSystem {
    */
   readonly cacheable: boolean = true;
 
+  /** Names here go without the VFS being told, and what they stood for with them: dentries that nobody refers to are kept for a moment only. */
+  readonly forgetsNames: boolean = false;
+
   /** A look-up may mean to ask somebody far away: the walk offers whole paths (`Inode.lookupAhead`). */
   readonly asksFar: boolean = false;
 

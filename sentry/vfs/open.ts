@@ -213,6 +213,8 @@ function mayOpen(caller: VfsCaller, at: Path, type: number, flags: number): numb
   if (type === S_IFDIR && (mask & W_OK) !== 0) return -EISDIR;
   if ((flags & OPEN_EXEC) !== 0 && (type !== S_IFREG || (at.mount.flags & MS_NOEXEC) !== 0)) return -EACCES;
   if ((type === S_IFCHR || type === S_IFBLK) && (at.mount.flags & MS_NODEV) !== 0) return -EACCES;
+  // Linux: what truncates asks the mount before the file.
+  if ((flags & O_TRUNC) !== 0 && type === S_IFREG && writable(at.mount) < 0) return -EROFS;
   const error = permission(caller.credentials, inode, mask);
   if (error < 0) return error;
   if ((flags & O_NOATIME) !== 0 && !ownerOrCapable(caller.credentials, inode)) return -EPERM;

@@ -1,12 +1,24 @@
 /** What the root of a container asks of the gofer beyond a directory of `do`: owners of a user namespace, a time to prepare it, sockets, mounts on it. */
 import { execFileSync } from 'node:child_process';
-import { chmodSync, chownSync, lstatSync, mkdirSync, mkdtempSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { IdMap } from '#gofer/server/id-map.ts';
-import { EACCES, EINVAL, ENODATA, EOVERFLOW, EPERM, EROFS } from '#sentry/abi/errno.ts';
-import { O_CREAT, O_RDONLY, O_RDWR, O_WRONLY, S_IFSOCK } from '#sentry/abi/fs.ts';
+import { EACCES, EINVAL, ENODATA, ENOENT, EOVERFLOW, EPERM, EROFS } from '#sentry/abi/errno.ts';
+import { O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_TMPFILE, O_WRONLY, S_IFSOCK } from '#sentry/abi/fs.ts';
+import { emptyAttributes } from '#sentry/abi/stat.ts';
 import { Fixture, realHost } from '../../../test/unit/gofer-fixture.ts';
 import type { Special } from '../../../test/unit/gofer-fixture.ts';
 import * as attributesOf from '../../vfs/attributes.ts';
@@ -14,7 +26,7 @@ import { ALL_CAPABILITIES, initialCredentials, NO_CAPABILITIES } from '../../vfs
 import { FsContext } from '../../vfs/fs-context.ts';
 import type { Path } from '../../vfs/mount.ts';
 import * as names from '../../vfs/operations.ts';
-import { resolve, WALK_FOLLOW } from '../../vfs/walk.ts';
+import { resolve, WALK_EMPTY, WALK_FOLLOW } from '../../vfs/walk.ts';
 import type { VfsCaller } from '../../vfs/walk.ts';
 import * as xattr from '../../vfs/xattr.ts';
 import { FileStore } from '../tmpfs/file-store.ts';
@@ -169,6 +181,28 @@ test.skipIf(process.geteuid!() !== 0)('set-user-ID bits stay when root writes, a
   fixture.write(file, 'y', 0);
   expect(statSync(join(root, 'dir/file')).mode & 0o7777).toBe(0o777);
   file.release();
+});
+
+test.each(['shared', 'exclusive'] as const)('a file without a name, and its first one: %s', (caching) => {
+  const fixture = serve({}, caching);
+  const file = fixture.open('/dir', O_TMPFILE | O_RDWR, 0o640);
+  expect(fixture.write(file, 'unnamed', 0)).toBe(7);
+  expect(fixture.read(file, 0)).toBe('unnamed');
+  const into = emptyAttributes();
+  file.getattr(into);
+  expect(into).toMatchObject({ nlink: 0, size: 7, mode: 0o100640 });
+  expect(fixture.list('/dir')).toEqual(['.', '..', 'file']);
+  const { mount, dentry } = file;
+  expect(names.link(fixture.caller, { mount: mount!, dentry }, '', null, '/dir/named', WALK_EMPTY)).toBe(0);
+  expect(readFileSync(join(root, 'dir/named'), 'utf8')).toBe('unnamed');
+  expect(fixture.stat('/dir/named')).toMatchObject({ nlink: 1, size: 7 });
+  file.release();
+  expect(fixture.read(fixture.open('/dir/named', O_RDONLY), 0)).toBe('unnamed');
+  expect(names.unlink(fixture.caller, null, '/dir/named')).toBe(0);
+  const never = fixture.open('/dir', O_TMPFILE | O_RDWR | O_EXCL);
+  expect(names.link(fixture.caller, { mount: never.mount!, dentry: never.dentry }, '', null, '/dir/never', WALK_EMPTY)).toBe(-ENOENT);
+  never.release();
+  expect(fixture.tryOpen('/dir', O_TMPFILE | O_RDONLY)).toBe(-EINVAL);
 });
 
 describe('a shared root', () => {

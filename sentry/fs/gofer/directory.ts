@@ -9,7 +9,20 @@ import { EINVAL, ENFILE, ENOENT, EPERM, EROFS, ESTALE } from '#sentry/abi/errno.
 import { AT_REMOVEDIR, O_RDWR, RENAME_EXCHANGE, RENAME_WHITEOUT, S_IFIFO, S_IFMT, S_IFSOCK } from '#sentry/abi/fs.ts';
 import type { Attributes } from '#gofer/protocol/attributes.ts';
 import { NAMES_MAX } from '#gofer/protocol/limits.ts';
-import { Create, Fsync, Link, Mkdir, Mknod, Readdir, READDIR_END, Rename, Symlink, Unlink, Walk } from '#gofer/protocol/messages.ts';
+import {
+  Create,
+  Fsync,
+  Link,
+  Mkdir,
+  Mknod,
+  Readdir,
+  READDIR_END,
+  Rename,
+  Symlink,
+  Tmpfile,
+  Unlink,
+  Walk,
+} from '#gofer/protocol/messages.ts';
 import type { Dentry } from '../../vfs/dentry.ts';
 import type { FileDescription } from '../../vfs/file-description.ts';
 import { PEEK_UNKNOWN } from '../../vfs/inode.ts';
@@ -175,6 +188,30 @@ export class GoferDirectory extends GoferInode {
     if (made instanceof GoferFile) made.adopt(donated);
     descriptors.idle(donated);
     return made;
+  }
+
+  override tmpfile(mode: number, uid: number, gid: number, flags: number): Inode | number {
+    const { connection, fids, descriptors, readOnly } = this.fileSystem;
+    if (readOnly) return -EROFS;
+    const directory = this.ensureFid();
+    if (directory < 0) return directory;
+    const newFid = fids.take();
+    if (newFid === 0) return -ENFILE;
+    const body = connection.ask(Tmpfile, { directory, newFid, flags: O_RDWR | flags, mode: mode & 0o7777, uid, gid });
+    const fd = connection.takeDescriptor();
+    if (body === null || fd < 0) {
+      fids.putBack(newFid);
+      return body === null ? -connection.errno : -ENFILE;
+    }
+    const inode = new GoferFile(this.fileSystem, body.attributes, null, '');
+    // No name leads to it: it lives by its fid.
+    inode.deleted = true;
+    fids.pin(inode);
+    fids.give(inode, newFid);
+    const donated = new Donated(fd, descriptors);
+    inode.adopt(donated);
+    descriptors.idle(donated);
+    return inode;
   }
 
   override mkdir(name: string, mode: number, uid: number, gid: number): Inode | number {

@@ -14,6 +14,8 @@ import { FileStore } from '../tmpfs/file-store.ts';
 import { TmpFileSystem } from '../tmpfs/tmpfs.ts';
 import { World } from '../testing/world.ts';
 import type { TestCaller } from '../testing/world.ts';
+import { PASSING_DENTRIES_MAX } from '../../limits.ts';
+import type { MemoryFigures } from './memory-figures.ts';
 import type { KernelView, PidsView, TaskView } from './process-view.ts';
 import { ProcFileSystem } from './proc-file-system.ts';
 import { smapsRollupText } from './smaps.ts';
@@ -28,10 +30,16 @@ class Bench {
   readonly file: FileDescription;
   private readonly buffer = this.host.allocate(1 << 16);
 
+  /** Of the container. */
+  set memory(figures: MemoryFigures) {
+    (this.pids as { memory: MemoryFigures | null }).memory = figures;
+  }
+
   private readonly pids = {
     tasks: this.tasks,
     groups: { get: (pid: number) => this.tasks.get(pid)?.group, values: () => [...this.tasks.values()].map(({ group }) => group) },
     newest: 7,
+    memory: null as MemoryFigures | null,
   } as unknown as PidsView;
 
   constructor() {
@@ -53,7 +61,7 @@ class Bench {
     this.user = { ...this.world.user(1000), task: this.tasks.get(7)! };
   }
 
-  private task(pid: number, uid: number, parent: TaskView | null): TaskView {
+  task(pid: number, uid: number, parent: TaskView | null): TaskView {
     const words = { low: 0x8000_0001, high: 0 };
     const task = {
       tid: pid,
@@ -87,6 +95,7 @@ class Bench {
       },
       signals: { blocked: words, pending: { set: words } },
       pids: this.pids,
+      container: { userMap: [{ containerID: 0, hostID: 100_000, size: 5 }], groupMap: [] },
       group: undefined as unknown,
     };
     task.group = {
@@ -118,6 +127,19 @@ class Bench {
 }
 
 describe('of a process', () => {
+  test('is forgotten when the process has gone', () => {
+    const bench = new Bench();
+    const open = Array.from({ length: 400 }, () => bench.world.open('/1/status', O_RDONLY, 0, bench.root));
+    for (let pid = 1000; pid < 4000; pid++) {
+      bench.tasks.set(pid, bench.task(pid, 0, null));
+      expect(bench.read(`/${pid}/stat`)).toContain(`${pid} (program`);
+      bench.tasks.delete(pid);
+    }
+    expect(bench.world.vfs.cache.count).toBeLessThan(2 * PASSING_DENTRIES_MAX);
+    for (const file of open) file.release();
+    expect(bench.read('/7/stat')).toContain('7 (program');
+  });
+
   test('ns tells who shares a namespace', () => {
     const bench = new Bench();
     const link = (name: string): unknown => bench.world.path(name, 0, bench.root).dentry.inode!.readlink(bench.root);
@@ -169,6 +191,11 @@ describe('of a process', () => {
     expect(text).toContain('SigBlk:\t0000000080000001\n');
     expect(text).toContain('SigCgt:\t0000000000004000\n');
     expect(text).toContain('Cpus_allowed_list:\t0-1\n');
+  });
+
+  test('the ids of a user namespace', () => {
+    expect(new Bench().read('/1/uid_map')).toBe('         0     100000          5\n');
+    expect(new Bench().read('/1/gid_map')).toBe('');
   });
 
   test('limits are columns', () => {
@@ -251,6 +278,8 @@ describe('/proc itself', () => {
   test('figures of the machine', () => {
     const bench = new Bench();
     expect(bench.read('/meminfo')).toContain('MemTotal:        1048576 kB\n');
+    bench.memory = { limitBytes: 1 << 20, usedBytes: 1 << 19 };
+    expect(bench.read('/meminfo')).toMatch(/^MemTotal: +1024 kB\nMemFree: +512 kB\n/);
     expect(bench.read('/uptime')).toBe('5.00 10.00\n');
     expect(bench.read('/cpuinfo').match(/^processor\t: \d$/gm)).toEqual(['processor\t: 0', 'processor\t: 1']);
     expect(bench.read('/stat')).toMatch(/^cpu {2}0 0 0 1000 /);

@@ -2,12 +2,14 @@
  * What /proc shows of the process table. The kernel's own objects satisfy these interfaces; they are declared here because the process
  * table lies above the file systems.
  */
+import type { IdRange } from '#sentry/abi/id-range.ts';
 import type { AddressSpace } from '../../mm/address-space.ts';
 import type { Credentials } from '../../vfs/credentials.ts';
 import type { FileDescription } from '../../vfs/file-description.ts';
 import type { FsContext } from '../../vfs/fs-context.ts';
 import type { UnixSocket } from '../unix/unix-socket.ts';
 import type { IpcView } from './ipc.ts';
+import type { MemoryFigures } from './memory-figures.ts';
 import type { NetworkView } from './net/directory.ts';
 
 /** Signal masks as two words each. */
@@ -67,6 +69,8 @@ export interface TaskView {
   readonly scheduling: { readonly timerSlackNs: number };
   readonly minorFaults: number;
   readonly hasExited: boolean;
+  /** The user namespace it is in. */
+  readonly container: { readonly userMap: readonly IdRange[]; readonly groupMap: readonly IdRange[] };
   /** The namespace whose numbers it goes by. */
   readonly pids: object;
   readonly signals: { readonly blocked: SignalWords; readonly pending: { readonly set: SignalWords } };
@@ -89,6 +93,8 @@ export interface PidsView {
   readonly newest: number;
   /** The process number of what stands for a process in objects that namespaces share; 0 for one of another namespace. */
   local(global: number): number;
+  /** null: as much as the machine has. */
+  readonly memory: MemoryFigures | null;
 }
 
 export interface KernelView {

@@ -5,7 +5,8 @@ import { KERNEL_RELEASE, KERNEL_VERSION } from '../../abi/version.ts';
 import type { Caller, Inode } from '../../vfs/inode.ts';
 import { LinkFile, StaticDirectory, SyntheticDirectory, TextFile } from '../synthetic/synthetic.ts';
 import type { Entry } from '../synthetic/synthetic.ts';
-import type { GroupView, KernelView, MachineView, PidsView } from './process-view.ts';
+import type { GroupView, MachineView, PidsView } from './process-view.ts';
+import { shownMemory } from './memory-figures.ts';
 import { readerOf } from './access.ts';
 import { sysvipcDirectory } from './ipc.ts';
 import { ProcessDirectory } from './process.ts';
@@ -64,7 +65,7 @@ function fixedEntries(fs: ProcFileSystem): Record<string, Inode> {
     filesystems: text(() => kernel.fileSystemTypes.map((type) => `nodev\t${type}\n`).join('')),
     interrupts: text(() => `           ${Array.from({ length: kernel.machine.cpuCount }, (_, cpu) => `CPU${cpu}`.padEnd(11)).join('')}\n`),
     loadavg: text(() => loadText(fs.pids)),
-    meminfo: text(() => memoryText(kernel)),
+    meminfo: text(() => memoryText(fs)),
     modules: text(() => ''),
     mounts: new LinkFile(fs, () => 'self/mounts'),
     net: new LinkFile(fs, () => 'self/net'),
@@ -85,7 +86,7 @@ function fixedEntries(fs: ProcFileSystem): Record<string, Inode> {
     tty: new StaticDirectory(fs, { drivers: text(() => TERMINAL_DRIVERS) }),
     uptime: text(() => uptimeText(fs)),
     version: text(() => `Linux version ${KERNEL_RELEASE} (tsvisor) ${KERNEL_VERSION}\n`),
-    vmstat: text(() => `nr_free_pages ${Math.floor((kernel.machine.memoryBytes - kernel.memoryUsed) / 4096)}\n`),
+    vmstat: text(() => `nr_free_pages ${Math.floor(shownMemory(kernel, fs.pids.memory).freeBytes / 4096)}\n`),
   };
 }
 
@@ -112,9 +113,8 @@ function loadText({ tasks, newest }: PidsView): string {
   return `0.00 0.00 0.00 ${running}/${tasks.size} ${newest}\n`;
 }
 
-function memoryText({ machine, memoryUsed }: KernelView): string {
-  const total = machine.memoryBytes;
-  const free = Math.max(0, total - memoryUsed);
+function memoryText({ kernel, pids }: ProcFileSystem): string {
+  const { totalBytes: total, freeBytes: free, usedBytes: used } = shownMemory(kernel, pids.memory);
   const lines: [string, number][] = [
     ['MemTotal', total],
     ['MemFree', free],
@@ -134,14 +134,14 @@ function memoryText({ machine, memoryUsed }: KernelView): string {
     ['SwapFree', 0],
     ['Dirty', 0],
     ['Writeback', 0],
-    ['AnonPages', memoryUsed],
+    ['AnonPages', used],
     ['Mapped', 0],
     ['Shmem', 0],
     ['Slab', 0],
     ['SReclaimable', 0],
     ['SUnreclaim', 0],
     ['CommitLimit', total],
-    ['Committed_AS', memoryUsed],
+    ['Committed_AS', kernel.memoryUsed],
     ['VmallocTotal', 0],
     ['VmallocUsed', 0],
     ['VmallocChunk', 0],

@@ -8,7 +8,7 @@ import { CAP_LAST_CAP, CAP_SYS_ADMIN, capable } from '../../vfs/credentials.ts';
 import type { Caller, Inode } from '../../vfs/inode.ts';
 import { StaticDirectory, TextFile } from '../synthetic/synthetic.ts';
 import { readerOf } from './access.ts';
-import { ipcFiles } from './ipc.ts';
+import { ipcFiles, mqueueFiles } from './ipc.ts';
 import { networkSettings } from './net/settings.ts';
 import type { ProcFileSystem } from './proc-file-system.ts';
 
@@ -40,7 +40,7 @@ export function sysctlDirectory(fs: ProcFileSystem): StaticDirectory {
       }),
       inotify: directory(constants({ max_queued_events: 16384, max_user_instances: 128, max_user_watches: 65536 })),
       epoll: directory(constants({ max_user_watches: 1048576 })),
-      mqueue: directory({}),
+      mqueue: directory(mqueueFiles(fs)),
     }),
     kernel: directory({
       ...constants({

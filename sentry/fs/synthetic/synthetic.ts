@@ -28,6 +28,7 @@ const WRITE_MAX = 4096;
 
 export abstract class SyntheticFileSystem extends FileSystem {
   override readonly cacheable: boolean = false;
+  override readonly forgetsNames: boolean = true;
   readonly host: Host;
   /** For moving text to readers; valid within one call. */
   readonly staging: HostMemory;
