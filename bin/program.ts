@@ -10,11 +10,14 @@ import type { OutputConfiguration } from 'commander';
 import { EXIT_FAILURE, EXIT_USAGE, UserError } from './errors.ts';
 import { addOciGlobals, ociGlobals } from './oci/globals.ts';
 import { openLog } from './oci/log.ts';
+import { OCI_VERSION } from './oci/spec-version.ts';
 import { aftermath } from './starter/hand-over.ts';
 import { usageStatus } from './usage-status.ts';
 import { VERSION } from './version.ts';
 
 const STDERR = 2;
+/** containerd and Docker read it in this form. */
+const VERSION_TEXT = `tsvisor version ${VERSION}\nspec: ${OCI_VERSION}`;
 
 export type MakeVerb = () => Command;
 
@@ -31,7 +34,7 @@ function program(verbs: readonly MakeVerb[]): Command {
   const command = new Command('tsvisor');
   command
     .description('Runs programs on a Linux kernel of their own, in user space.')
-    .version(VERSION)
+    .version(VERSION_TEXT, '-v, --version')
     .enablePositionalOptions()
     .exitOverride(endWith(EXIT_USAGE))
     .showHelpAfterError('usage: tsvisor [options] <command> … (--help tells more)');

@@ -4,9 +4,9 @@
  */
 import { CAPABILITY_NAMES } from './config/capability-names.ts';
 import { knownMountOptions } from './config/mount-flags.ts';
-import { OCI_VERSION, OCI_VERSION_MIN } from './config/read.ts';
 import { KNOWN_SECCOMP_FLAGS } from './config/seccomp.ts';
 import { HOOK_KINDS, NAMESPACE_TYPES, SECCOMP_ACTIONS, SECCOMP_OPERATORS } from './config/types.ts';
+import { OCI_VERSION, OCI_VERSION_MIN } from './spec-version.ts';
 
 const NOT_SUPPORTED = { enabled: false };
 
@@ -22,7 +22,8 @@ export function ociFeatures(version: string): object {
       cgroup: { v1: true, v2: true, systemd: true, systemdUser: true, rdma: false },
       seccomp: {
         enabled: true,
-        actions: SECCOMP_ACTIONS,
+        // Nobody outside can answer a guest's system calls.
+        actions: SECCOMP_ACTIONS.filter((action) => action !== 'SCMP_ACT_NOTIFY'),
         operators: SECCOMP_OPERATORS,
         archs: ['SCMP_ARCH_X86_64'],
         knownFlags: KNOWN_SECCOMP_FLAGS,

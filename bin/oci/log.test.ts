@@ -16,7 +16,7 @@ afterEach(() => rmSync(directory, { recursive: true }));
 
 function logged(options: Partial<LogOptions>): string {
   const file = join(directory, 'log');
-  const log = openLog({ file, format: 'text', debug: false, ...options }, now);
+  const log = openLog({ file, format: 'text', debug: false, ...options }, { now });
   log.debug('one');
   log.info('two');
   log.warn('three "3"');
@@ -39,6 +39,13 @@ describe('a log file', () => {
     ]);
   });
 
+  it('gets warnings also where a container writes to standard error, and they can be asked for', () => {
+    const log = openLog({ file: join(directory, 'log'), format: 'text', debug: false }, { now, sharesStderr: true });
+    log.warn('careful');
+    expect(log.warnings).toEqual(['careful']);
+    expect(readFileSync(join(directory, 'log'), 'utf8')).toContain('msg=careful');
+  });
+
   it('has more with --debug', () => {
     expect(logged({ debug: true })).toContain('level=debug msg=one\n');
   });
@@ -55,10 +62,10 @@ describe('a log file', () => {
 });
 
 /** Standard error of a process that logs. */
-function onStandardError(options: Partial<LogOptions>): string {
+function onStandardError(options: Partial<LogOptions>, sharesStderr = false): string {
   const script = `
     const { openLog } = await import(${JSON.stringify(join(import.meta.dirname, 'log.ts'))});
-    const log = openLog(${JSON.stringify({ file: null, format: 'text', debug: false, ...options })}, () => new Date(0));
+    const log = openLog(${JSON.stringify({ file: null, format: 'text', debug: false, ...options })}, { now: () => new Date(0), sharesStderr: ${sharesStderr} });
     log.warn('careful');
     log.error('it failed');`;
   return spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' }).stderr;
@@ -67,6 +74,10 @@ function onStandardError(options: Partial<LogOptions>): string {
 describe('standard error', () => {
   it('gets everything in plain words without a file', () => {
     expect(onStandardError({})).toBe('tsvisor: warning: careful\ntsvisor: it failed\n');
+  });
+
+  it('gets the failure only where a container writes to it as well', () => {
+    expect(onStandardError({}, true)).toBe('tsvisor: it failed\n');
   });
 
   it('gets JSON if asked', () => {

@@ -6,10 +6,12 @@
  *     log.error('container does not exist: web');
  *
  * containerd reads the last line with level "error", podman the whole file if it is one line: so a failure is one line, and the last. The same
- * sentence goes to standard error, where conmon, CRI-O and people read it. Without a file everything goes there, for people in plain words.
+ * sentence goes to standard error, where conmon, CRI-O and people read it. Without a file everything goes there, for people in plain words; but where
+ * the container is to write to the same standard error, warnings go there only if it is a terminal, for a client would take them for the container's
+ * output. They are kept for state.json in any case (`warnings`).
  * The file stays open: a confined sentry can still write to it, but not open it.
  */
-import { openSync, writeSync } from 'node:fs';
+import { fstatSync, openSync, writeSync } from 'node:fs';
 import { UserError } from '../errors.ts';
 import { EXIT_OCI_FAILURE } from './errors.ts';
 
@@ -27,27 +29,47 @@ export interface LogOptions {
 
 const STDERR = 2;
 
+export interface LogUse {
+  /** Whether a container inherits this process's standard error. */
+  readonly sharesStderr?: boolean;
+  readonly now?: () => Date;
+}
+
 /** @throws UserError when the file cannot be opened */
-export function openLog(options: LogOptions, now: () => Date = () => new Date()): RuntimeLog {
-  if (options.file === null) return new RuntimeLog(options, STDERR, now);
+export function openLog(options: LogOptions, { sharesStderr = false, now = () => new Date() }: LogUse = {}): RuntimeLog {
+  if (options.file === null) return new RuntimeLog(options, STDERR, now, sharesStderr && !isTerminal(STDERR));
   try {
-    return new RuntimeLog(options, openSync(options.file, 'a', 0o644), now);
+    return new RuntimeLog(options, openSync(options.file, 'a', 0o644), now, false);
   } catch (error) {
     const { code = 'error' } = error as NodeJS.ErrnoException;
     throw new UserError(`the log ${options.file} cannot be written (${code}).`, EXIT_OCI_FAILURE);
   }
 }
 
+/** Nearly: /dev/null is another device that is not a file. */
+function isTerminal(fd: number): boolean {
+  try {
+    return fstatSync(fd).isCharacterDevice();
+  } catch {
+    return false;
+  }
+}
+
 export class RuntimeLog {
   private readonly options: LogOptions;
   private readonly now: () => Date;
+  private readonly isReserved: boolean;
   /** The log file, or standard error. */
   readonly fd: number;
+  /** So far. */
+  readonly warnings: string[] = [];
 
-  constructor(options: LogOptions, fd: number, now: () => Date) {
+  /** `isReserved`: only errors may be written. */
+  constructor(options: LogOptions, fd: number, now: () => Date, isReserved: boolean) {
     this.options = options;
     this.fd = fd;
     this.now = now;
+    this.isReserved = isReserved;
   }
 
   debug(sentence: string): void {
@@ -60,6 +82,7 @@ export class RuntimeLog {
 
   /** What the container does not get, or gets otherwise than asked for. */
   warn(sentence: string): void {
+    this.warnings.push(sentence);
     this.write('warning', sentence);
   }
 
@@ -70,7 +93,7 @@ export class RuntimeLog {
   }
 
   private write(level: Level, sentence: string): void {
-    put(this.fd, `${this.line(level, sentence)}\n`);
+    if (level === 'error' || !this.isReserved) put(this.fd, `${this.line(level, sentence)}\n`);
   }
 
   private line(level: Level, msg: string): string {

@@ -10,11 +10,13 @@
 import { statSync } from 'node:fs';
 import { MS_RDONLY } from '#sentry/abi/fs.ts';
 import { MS_REC } from '#sentry/abi/mount.ts';
+import { MOUNTS_MAX } from '#gofer/protocol/limits.ts';
 import type { MountConfig as ServedRoot } from '#gofer/server/config.ts';
 import type { ContainerView, ViewedMount } from '../confine/container-view.ts';
 import type { ContainerConfig, IdMapping, MountConfig, MountType } from '../oci/config/types.ts';
 import { toText } from '../byte-text.ts';
 import { UserError } from '../errors.ts';
+import { reasonOf } from '../oci/errors.ts';
 
 /** Says how the root is served; see `rootMode`. */
 export const ROOT_ANNOTATION = 'dev.tsvisor.rootfs';
@@ -75,6 +77,8 @@ export function containerRoots(config: ContainerConfig): ServedRoot[] {
     const { flags, recursiveFlags } = mount;
     roots.push({ path: mount.source, readOnly: ((flags | recursiveFlags) & MS_RDONLY) !== 0, recursive: (flags & MS_REC) !== 0 });
   });
+  if (roots.length > MOUNTS_MAX)
+    throw new UserError(`config.json: mounts has ${roots.length - 1} bind mounts; ${MOUNTS_MAX - 1} can be shown inside.`);
   return roots;
 }
 
@@ -110,7 +114,7 @@ function exists(path: string, field: string): void {
   try {
     statSync(Buffer.from(path, 'latin1'));
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? 'error';
-    throw new UserError(`config.json: ${field} ${toText(path)} cannot be shown inside (${code}).`);
+    const reason = reasonOf(-((error as NodeJS.ErrnoException).errno ?? 0));
+    throw new UserError(`config.json: ${field} ${toText(path)} cannot be shown inside: ${reason}`);
   }
 }

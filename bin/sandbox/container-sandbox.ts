@@ -92,13 +92,13 @@ function runToEnd(prepared: PreparedSandbox): number {
 
 function makeKernel(host: LinuxHost, config: ContainerConfig, warn: (sentence: string) => void): Kernel {
   const score = raiseGuestScore(config.process?.oomScoreAdj ?? null, warn);
-  const { limit } = config.linux.resources.memory;
   return createKernel(host, {
     platform: null,
     patching: PATCHING_BY_DEFAULT,
     // Not what guests commit is limited, but what they use, and that by the host.
     memoryLimit: null,
-    memoryShown: limit !== null && limit > 0 ? limit : null,
+    // Guests are shown what their container may use (GuestCgroup).
+    memoryShown: null,
     tracer: null,
     onHostSignal: forwardHostSignal,
     view: containerView(config),

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { FakeHost } from '#platform/fake/fake-host.ts';
-import { ELOOP, ENOENT, ENOTDIR, EROFS, ENXIO } from '#sentry/abi/errno.ts';
+import { EACCES, ELOOP, ENOENT, ENOTDIR, EROFS, ENXIO } from '#sentry/abi/errno.ts';
 import {
   MS_NODEV,
   MS_NOEXEC,
@@ -8,12 +8,14 @@ import {
   MS_RDONLY,
   O_CREAT,
   O_RDWR,
+  O_TRUNC,
   O_WRONLY,
   S_IFBLK,
   S_IFCHR,
   S_IFDIR,
   S_IFIFO,
   S_IFLNK,
+  S_IFREG,
 } from '#sentry/abi/fs.ts';
 import { registerMemoryDevices } from '#sentry/fs/dev/memory-devices.ts';
 import { World } from '#sentry/fs/testing/world.ts';
@@ -95,8 +97,8 @@ class Container {
       const proc = this.memory('proc', 0o555);
       proc.root.mkdir('sys', S_IFDIR | 0o755, 0, 0);
       proc.root.mkdir('acpi', S_IFDIR | 0o755, 0, 0);
-      proc.root.create('kcore', 0o400, 0, 0);
-      proc.root.create('keys', 0o444, 0, 0);
+      proc.root.create('kcore', S_IFREG | 0o400, 0, 0);
+      proc.root.create('keys', S_IFREG | 0o444, 0, 0);
       proc.root.symlink('self', '1', 0, 0);
       return proc;
     });
@@ -323,8 +325,12 @@ describe('covered places', () => {
 
   test('read-only places', () => {
     const c = new Container();
-    c.build({ mounts: [PROC], readonlyPaths: ['/proc/sys', '/proc/missing'] });
+    c.build({ mounts: [PROC], readonlyPaths: ['/proc/sys', '/proc/keys', '/proc/missing'] });
     expect(c.world.tryOpen('/proc/sys/x', O_CREAT | O_WRONLY)).toBe(-EROFS);
+    // Also what nobody may write.
+    const user = c.world.user(5);
+    expect(c.world.tryOpen('/proc/keys', O_WRONLY | O_TRUNC, 0, user)).toBe(-EROFS);
+    expect(c.world.tryOpen('/proc/keys', O_WRONLY, 0, user)).toBe(-EACCES);
     expect(c.world.tryOpen('/proc/acpi/x', O_CREAT | O_WRONLY)).toBe(0);
   });
 
@@ -364,7 +370,9 @@ describe('what the gofer serves', () => {
     expect(ownFileSystem(config.mounts[2]!)).toEqual({ type: 'proc', place: '/sys' });
     expect(ownFileSystem(bind('/sys/fs/cgroup/pids'))).toEqual({ type: 'cgroup', place: '/pids' });
     expect(ownFileSystem(bind('/process'))).toBeNull();
-    expect(() => containerRoots(configOf({ mounts: [bind('/nowhere')] }))).toThrow(/mounts\[0\]\.source \/nowhere.*ENOENT/);
+    expect(() => containerRoots(configOf({ mounts: [bind('/nowhere')] }))).toThrow(
+      /mounts\[0\]\.source \/nowhere.*no such file or directory/,
+    );
   });
 
   test('modes of the root', () => {

@@ -3,12 +3,14 @@ import type { HostFd } from '#platform/contract/host.ts';
 import { SIGKILL } from '#sentry/abi/signal.ts';
 import type { Kernel } from '#sentry/kernel/kernel.ts';
 import { openMeter } from '../oci/cgroups/meter.ts';
+import { podResources } from '../oci/cgroups/pod-resources.ts';
 import { readConfig } from '../oci/config/read.ts';
 import type {
   ControlRequest,
   ExecReply,
   ExecRequest,
   JoinRequest,
+  PodReply,
   PsReply,
   StartRequest,
   StatusReply,
@@ -31,7 +33,7 @@ export function answerVerbs(sandbox: GuestSandbox): Answer {
     if (request.verb === 'join') return join(sandbox, request.container, request, descriptors, client);
     const guest = sandbox.containers.get(request.container);
     if (guest === undefined) throw ociError('notRunning', request.container);
-    return answer(sandbox.kernel, guest, request, descriptors, client);
+    return answer(sandbox, guest, request, descriptors, client);
   };
 }
 
@@ -39,7 +41,7 @@ type OtherRequest = Exclude<ControlRequest, JoinRequest>;
 
 /** Throws UserError where the sentry refuses. */
 function answer(
-  kernel: Kernel,
+  sandbox: GuestSandbox,
   guest: GuestContainer,
   request: OtherRequest,
   descriptors: readonly HostFd[],
@@ -53,7 +55,7 @@ function answer(
       return { process: encodeProcess(guest.process) };
     case 'start':
       permit('start', id, guest.status);
-      start(kernel, guest, request, descriptors, client);
+      start(sandbox.kernel, guest, request, descriptors, client);
       return null;
     case 'kill':
       permit('kill', id, guest.status);
@@ -77,7 +79,7 @@ function answer(
     case 'update':
       permit('update', id, guest.status);
       guest.cgroup.update(request.resources);
-      return DONE;
+      return podReply(sandbox);
     case 'wait':
       guest.whenEnded((exitStatus) => client.reply({ exitStatus } satisfies WaitReply));
       return null;
@@ -103,7 +105,7 @@ function exec(guest: GuestContainer, request: ExecRequest, descriptors: readonly
 
 /** A further container of a pod, once its gofer is ready: others are not to wait for that. The client becomes its stand-in. */
 function join(sandbox: GuestSandbox, id: string, request: JoinRequest, [gofer, ...files]: readonly HostFd[], client: Client): null {
-  const { config } = readConfig(request.config, request.bundle);
+  const { config } = readConfig(request.config, request.bundle, request.sandbox);
   const { kernel } = sandbox;
   kernel.watch(gofer!, EPOLLIN, () => {
     kernel.unwatch(gofer!);
@@ -121,8 +123,13 @@ function join(sandbox: GuestSandbox, id: string, request: JoinRequest, [gofer, .
       guest.whenEnded((status) => client.tellExit(status));
       client.onSignal = (signo) => guest.signal(signo);
       client.onGone = () => guest.kill(SIGKILL, true);
-      return DONE;
+      return podReply(sandbox);
     });
   });
   return null;
+}
+
+function podReply({ kernel, containers }: GuestSandbox): PodReply {
+  const members = [...containers.values()].filter(({ container }) => container !== kernel.first);
+  return { pod: members.length === 0 ? null : podResources(members.map(({ cgroup }) => cgroup.resources)) };
 }

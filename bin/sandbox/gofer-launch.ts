@@ -17,7 +17,7 @@ export function launchGofer(): HostFd | number {
 }
 
 /** A new process of the program bin/NAME-main.ts: the socket to it, or -errno. */
-export function launchHelper(name: 'gofer' | 'network'): HostFd | number {
+export function launchHelper(name: 'gofer' | 'network' | 'hooks'): HostFd | number {
   const pair = socketPair();
   if (typeof pair === 'number') return pair;
   const [ours, theirs] = pair;

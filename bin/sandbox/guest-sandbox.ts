@@ -6,9 +6,11 @@ import type { HostFd } from '#platform/contract/host.ts';
 import { HostFiles } from '#sentry/fs/host-file/host-files.ts';
 import type { Container } from '#sentry/kernel/container.ts';
 import type { Kernel } from '#sentry/kernel/kernel.ts';
+import type { Task } from '#sentry/kernel/task.ts';
 import { GuestCgroup } from '../oci/cgroups/guest-cgroup.ts';
 import type { CgroupMeter } from '../oci/cgroups/meter.ts';
 import type { ContainerConfig } from '../oci/config/types.ts';
+import { ContainerFilter } from './container-filter.ts';
 import { buildContainerTree } from './container-tree.ts';
 import { GuestContainer } from './guest-container.ts';
 import { SandboxFiles } from './sandbox-files.ts';
@@ -56,9 +58,12 @@ export class GuestSandbox {
     const tree = buildContainerTree(this.files, container, connection, config, { types, warn });
     this.hostFiles.registerWith(tree.namespace.vfs.special);
     const place = { container, tree, files: this.hostFiles, personality: config.linux.personality ?? 0 };
-    const guest = new GuestContainer({ config, place, cgroup, inherited, state, prepare: () => {} });
+    const filter = new ContainerFilter(config.linux.seccomp, (sentence) => this.kernel.host.log(sentence));
+    const prepare = (task: Task): void => filter.install(task);
+    const guest = new GuestContainer({ config, place, cgroup, inherited, state, prepare });
     this.containers.set(id, guest);
     guest.whenEnded(() => {
+      filter.release();
       this.containers.delete(id);
       this.kernel.unwatch(gofer);
       connection.close();
@@ -77,6 +82,7 @@ export class GuestSandbox {
       ...(domainname === null ? {} : { domainname }),
       ...(pidsLimit !== null && pidsLimit > 0 ? { pidsMax: pidsLimit } : {}),
       ...(sharesPids ? { pids: first.pids } : {}),
+      ...(linux.uidMappings.length > 0 ? { userMap: linux.uidMappings, groupMap: linux.gidMappings } : {}),
     });
   }
 }

@@ -71,6 +71,7 @@ function connectUser(kernel: Kernel, socket: HostFd, { published }: NetworkSpec 
     host,
     outside: connection,
     random: network.stack.state.random,
+    guest: network.stack,
     published,
     onWork: () => network.enter(),
   });

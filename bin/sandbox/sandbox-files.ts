@@ -56,6 +56,7 @@ export class SandboxFiles {
     });
     vfs.types.set('proc', () => new ProcFileSystem(vfs.allocateDevice(), kernel.host, kernel, pids));
     vfs.types.set('sysfs', () => new SysFileSystem(vfs.allocateDevice(), kernel.host, kernel.machine));
+    vfs.types.set('mqueue', () => kernel.ipc.messageQueues(vfs));
     vfs.types.set('devpts', (text) => {
       const options = parseDevptsOptions(text);
       return typeof options === 'number'

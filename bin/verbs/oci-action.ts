@@ -13,6 +13,9 @@ export interface VerbContext {
   readonly log: RuntimeLog;
 }
 
+/** Verbs whose standard error the container's process inherits. */
+const SHARE_STDERR: ReadonlySet<string> = new Set(['create', 'run', 'exec']);
+
 /** The exit status of the verb; nothing: 0. */
 export type VerbResult = number | void;
 
@@ -25,7 +28,7 @@ export function ociAction<A extends unknown[]>(
   usageStatus.set(verb, EXIT_OCI_FAILURE);
   return verb.action((...args: unknown[]) => {
     const globals = ociGlobals(verb);
-    const log = openLog(globals.log);
+    const log = openLog(globals.log, { sharesStderr: SHARE_STDERR.has(verb.name()) });
     try {
       process.exitCode = action({ globals, log }, ...(args as A)) ?? 0;
     } catch (error) {

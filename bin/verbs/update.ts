@@ -11,7 +11,9 @@ import type { StatsReply } from '../oci/cgroups/stats-reply.ts';
 import { readResources } from '../oci/config/read.ts';
 import type { ResourcesConfig } from '../oci/config/types.ts';
 import { EXIT_OCI_FAILURE, reasonOf } from '../oci/errors.ts';
+import type { PodReply } from '../oci/control/protocol.ts';
 import { KnownContainer } from '../oci/lifecycle/known-container.ts';
+import { applyPodLimits } from '../oci/lifecycle/pod-cgroup.ts';
 import type { RuntimeLog } from '../oci/log.ts';
 import { ociAction } from './oci-action.ts';
 import { parseMemorySize, parseWholeNumber } from './resource-values.ts';
@@ -66,17 +68,20 @@ export function updateCommand(): Command {
   return ociAction(command, ({ globals, log }, id: string, options: UpdateOptions) => {
     const container = KnownContainer.find(globals.root, id);
     container.permit('update');
-    update(container, options.resources === undefined ? ofOptions(options, log) : ofFile(options.resources, log), log);
+    const resources = options.resources === undefined ? ofOptions(options, log) : ofFile(options.resources, log);
+    const reply = update(container, resources, log);
+    const sandbox = KnownContainer.tryFind(globals.root, container.record.sandbox);
+    if (sandbox !== null) applyPodLimits(sandbox, reply, (sentence) => log.warn(sentence));
   });
 }
 
-function update(container: KnownContainer, resources: ResourcesConfig, log: RuntimeLog): void {
+function update(container: KnownContainer, resources: ResourcesConfig, log: RuntimeLog): PodReply {
   const { cgroup } = container.record;
   const warn = (sentence: string): void => log.warn(sentence);
   const known = complete(container, resources);
   if (cgroup !== null) HostCgroup.fromState(cgroup).update(known, warn);
   else warn('this container has no cgroup on the host: only what the sandbox itself enforces is changed');
-  container.ask({ verb: 'update', resources: known });
+  return container.ask<PodReply>({ verb: 'update', resources: known });
 }
 
 /** A limit on memory and swap together says nothing about swap alone without the limit on memory, which may be an older one. */

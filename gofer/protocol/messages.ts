@@ -325,6 +325,17 @@ export const Fetch = message(
  */
 export const MakeReadOnly = message(24, 'make-read-only', record({ mount: u16, fid: u32 }), withAttributes);
 
+/**
+ * A regular file without a name on the file system of a directory (O_TMPFILE); the descriptor comes with the reply. `flags`: as for Create, perhaps with
+ * O_EXCL: it can never be given a name.
+ */
+export const Tmpfile = message(
+  25,
+  'tmpfile',
+  record({ directory: u32, newFid: u32, flags: u32, mode: u32, uid: u32, gid: u32 }),
+  withAttributes,
+);
+
 /** How far behind the beginning of a file of `length` bytes the next one begins. A byte more than the file has is read, to see its end. */
 export function fetchedExtent(length: number): number {
   return Math.ceil((length + 1) / FETCH_ALIGNMENT) * FETCH_ALIGNMENT;

@@ -10,6 +10,7 @@ import {
   AT_EMPTY_PATH,
   AT_REMOVEDIR,
   AT_SYMLINK_FOLLOW,
+  O_ACCMODE,
   O_CLOEXEC,
   O_CREAT,
   O_DIRECTORY,
@@ -18,6 +19,7 @@ import {
   O_NOFOLLOW,
   O_NONBLOCK,
   O_RDONLY,
+  O_TMPFILE,
   O_TRUNC,
   O_WRONLY,
   RENAME_EXCHANGE,
@@ -34,7 +36,7 @@ import {
 import { putI64 } from '#sentry/abi/layout.ts';
 import type { ValueOf, Writer } from '#gofer/protocol/codec.ts';
 import { SET_ALL, SET_ATIME, SET_GID, SET_MODE, SET_MTIME, SET_SIZE, SET_UID } from '#gofer/protocol/messages.ts';
-import type { Create, Fsync, Link, Mkdir, Mknod, Rename, SetAttributes, Symlink, Unlink } from '#gofer/protocol/messages.ts';
+import type { Create, Fsync, Link, Mkdir, Mknod, Rename, SetAttributes, Symlink, Tmpfile, Unlink } from '#gofer/protocol/messages.ts';
 import {
   close,
   fchmodat,
@@ -108,6 +110,22 @@ export function create(server: Server, request: ValueOf<typeof Create.request>, 
   const owner = server.owner(uid, gid);
   if (typeof owner === 'number') return owner;
   const fd = openat(parent, server.nameAt(name), flags | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, mode);
+  if (fd < 0) return fd;
+  server.donate(fd);
+  return finishNew(server, server.reopenPath(fd), S_IFREG | mode, { owner, newFid }, directory, reply);
+}
+
+export function tmpfile(server: Server, request: ValueOf<typeof Tmpfile.request>, reply: Writer): number {
+  const { directory, newFid, flags, mode, uid, gid } = request;
+  const parent = server.writableDirectory(directory);
+  if (parent < 0) return parent;
+  const refused = server.checkNewFid(newFid) || checkOpenFlags(flags & ~O_EXCL) || server.checkMode(mode);
+  if (refused < 0) return refused;
+  // Linux: one that can only be read is of no use.
+  if ((flags & O_ACCMODE) === O_RDONLY || (flags & (O_DIRECTORY | O_TRUNC)) !== 0) return -EINVAL;
+  const owner = server.owner(uid, gid);
+  if (typeof owner === 'number') return owner;
+  const fd = server.reopen(parent, flags | O_TMPFILE, mode);
   if (fd < 0) return fd;
   server.donate(fd);
   return finishNew(server, server.reopenPath(fd), S_IFREG | mode, { owner, newFid }, directory, reply);

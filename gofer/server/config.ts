@@ -2,8 +2,8 @@
  * What a gofer is told when it is started: the roots it serves. It travels as JSON; paths are byte strings (one character per byte), so that
  * any host name survives the trip.
  */
+import type { IdRange } from '#sentry/abi/id-range.ts';
 import { ID_RANGES_MAX, MOUNTS_MAX } from '#gofer/protocol/limits.ts';
-import type { IdRange } from './id-map.ts';
 
 export interface MountConfig {
   /** Absolute path on the host; links in it are followed once, at the start. */

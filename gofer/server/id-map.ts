@@ -8,13 +8,8 @@
  *
  * Linux keeps at most 340 ranges, which are searched one after the other; the range found last is tried first.
  */
+import type { IdRange } from '#sentry/abi/id-range.ts';
 import { UNMAPPED_ID } from '#sentry/abi/stat.ts';
-
-export interface IdRange {
-  readonly containerID: number;
-  readonly hostID: number;
-  readonly size: number;
-}
 
 export class IdMap {
   private readonly ranges: readonly IdRange[];

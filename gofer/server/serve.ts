@@ -18,7 +18,7 @@ import type { HostMemory } from '#platform/contract/host.ts';
 import { receive, setsockopt } from '#platform/host/files.ts';
 import { allocateMemory } from '#platform/host/memory.ts';
 import { sendMessage } from '#platform/host/messages.ts';
-import { create, fsync, link, mkdir, mknod, rename, setAttributes, symlink, unlink } from './change.ts';
+import { create, fsync, link, mkdir, mknod, rename, setAttributes, symlink, tmpfile, unlink } from './change.ts';
 import { readdir } from './directory.ts';
 import { fetch } from './fetch.ts';
 import type { Server } from './server.ts';
@@ -63,6 +63,7 @@ serveBy(messages.Fsync, fsync);
 serveBy(messages.Tree, tree);
 serveBy(messages.Fetch, fetch);
 serveBy(messages.MakeReadOnly, makeReadOnly);
+serveBy(messages.Tmpfile, tmpfile);
 
 /** Requests begin here in the connection's memory, replies there. */
 const REQUEST = 0;

@@ -177,11 +177,11 @@ export class Server {
     this.haveOpenat2 = false;
   }
 
-  /** Opens for use what an O_PATH descriptor stands for. The caller has made sure that it is a regular file or a directory. */
-  reopen(pathFd: number, flags: number): number {
+  /** Opens for use what an O_PATH descriptor stands for. The caller has made sure that it is a regular file or a directory. `mode`: for O_TMPFILE. */
+  reopen(pathFd: number, flags: number, mode = 0): number {
     const at = this.nameAt(String(pathFd));
     // O_NONBLOCK: do not wait for the holder of a lease. It means nothing else for files and directories.
-    return openat(this.selfFd, at, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0);
+    return openat(this.selfFd, at, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, mode);
   }
 
   /** A second O_PATH descriptor of the same file. */

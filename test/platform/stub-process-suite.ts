@@ -79,6 +79,8 @@ function fromOutside(world: g.World, mappings: readonly string[]): void {
       }),
     );
     g.expectNextCall(world, thread, 0xffff_ffff);
+    // What the guest's own filters go by: the number, and the first argument in ebx.
+    expect([thread.foreignNumber?.(), thread.call[2], thread.call[3]]).toEqual([20, 0x2b, 0]);
     expect(thread.registers()[g.REG.cs]).toBe(0x23);
     expect(thread.mprotect(g.DATA, g.PAGE, g.PROT_RW)).toBe(0);
     thread.setResult(-38);

@@ -182,7 +182,7 @@ for a in (('10.0.2.2', ${port}), ('10.0.2.2', ${free}), ('192.0.2.77', 80), ('16
       expect(outcome.stdout).toBe('ConnectionRefusedError\n'.repeat(4));
       const lines = readFileSync(report, 'utf8').trim().split('\n');
       expect(lines.map((line) => JSON.parse(line) as object)).toMatchObject([
-        { event: 'denied', what: 'tcp', address: '127.0.0.1', port },
+        { event: 'denied', what: 'tcp', address: '127.0.0.1', port, pid: expect.any(Number) as number, command: 'python3' },
         { address: '192.0.2.77', port: 80 },
         { address: '169.254.169.254', port: 80 },
       ]);

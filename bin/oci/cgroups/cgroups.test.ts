@@ -38,7 +38,7 @@ function setUp(files: FakeCgroups, request: Partial<CgroupRequest> = {}, host: P
     warn: (text: string) => void warnings.push(text),
     ...request,
   };
-  const cgroup = prepareCgroup(full, { files, hierarchies: files.hierarchies, rootless: false, systemd: false, ...host });
+  const cgroup = prepareCgroup(full, { files, hierarchies: files.hierarchies, rootless: false, systemd: null, ...host });
   return { cgroup, warnings };
 }
 

@@ -23,6 +23,8 @@ import type { FileSystemMaker } from '#sentry/vfs/vfs.ts';
 import type { ResourcesConfig } from '../config/types.ts';
 import { applyGuestLimits } from './guest-limits.ts';
 import type { CgroupMeter } from './meter.ts';
+import { mergeResources } from './pod-resources.ts';
+import { NO_RESOURCES } from './resources.ts';
 import type { InterfaceStats, StatsReply } from './stats-reply.ts';
 
 export interface GuestCgroupOptions {
@@ -35,6 +37,8 @@ export interface GuestCgroupOptions {
 }
 
 export class GuestCgroup {
+  /** As configured and updated since. */
+  resources: ResourcesConfig = NO_RESOURCES;
   readonly limits: CgroupLimits = noLimits();
   readonly accounts: CgroupAccounts;
   private readonly container: Container;
@@ -47,6 +51,15 @@ export class GuestCgroup {
     this.groups = new ControlGroups(container.pids);
     this.cpuList = cpuList(0, cpuCount);
     this.update(resources);
+    const { accounts, limits } = this;
+    container.pids.memory = {
+      get limitBytes() {
+        return limits.memoryMaxBytes;
+      },
+      get usedBytes() {
+        return accounts.memoryBytes;
+      },
+    };
   }
 
   /** What mount(2) and config.json call it. Both are cgroup v2, whatever the host has. */
@@ -75,6 +88,7 @@ export class GuestCgroup {
 
   /** Takes over what `resources` has; the rest stays as it is. */
   update(resources: ResourcesConfig): void {
+    this.resources = mergeResources(this.resources, resources);
     applyGuestLimits(this.limits, resources);
     const { pidsLimit } = resources;
     if (pidsLimit !== null && pidsLimit !== 0) this.container.pidsMax = pidsLimit < 0 ? Infinity : pidsLimit;

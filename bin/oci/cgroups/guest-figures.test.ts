@@ -8,6 +8,8 @@ import { applyGuestLimits } from './guest-limits.ts';
 import { HostCgroup } from './host-cgroup.ts';
 import { hostStatistics, numbersOf } from './host-statistics.ts';
 import { CgroupMeter } from './meter.ts';
+import type { ResourcesConfig } from '../config/types.ts';
+import { mergeResources, podResources } from './pod-resources.ts';
 import { NO_RESOURCES } from './resources.ts';
 import { eventLine, statsEvent } from './stats-event.ts';
 import { FakeCgroups, version1Hierarchies, version2Hierarchies } from './testing.ts';
@@ -124,5 +126,36 @@ describe('lines of events', () => {
   test('lists of CPUs', () => {
     expect(numbersOf('0-2,5\n')).toEqual([0, 1, 2, 5]);
     expect(numbersOf('\n')).toEqual([]);
+  });
+});
+
+describe('a pod', () => {
+  const { memory, cpu } = NO_RESOURCES;
+  const member = (limit: number | null, shares: number | null, quota: number | null, pidsLimit: number | null): ResourcesConfig => ({
+    ...NO_RESOURCES,
+    memory: { ...memory, limit, swap: limit },
+    cpu: { ...cpu, shares, quota, period: quota === null ? null : 50_000 },
+    pidsLimit,
+  });
+
+  test('may use what its containers may use together', () => {
+    const pod = podResources([member(MIB, 512, 25_000, 10), member(2 * MIB, null, 50_000, 20)]);
+    expect(pod.memory).toMatchObject({ limit: 3 * MIB, swap: 3 * MIB });
+    expect(pod.cpu).toMatchObject({ shares: 1536, quota: 150_000, period: 100_000, cpus: null });
+    expect(pod.pidsLimit).toBe(30);
+  });
+
+  test('has no limit where one of them has none', () => {
+    const pod = podResources([member(MIB, 2, null, 10), member(null, 2, 10, -1)]);
+    expect(pod.memory).toMatchObject({ limit: -1, swap: -1 });
+    expect(pod.cpu.quota).toBe(-1);
+    expect(pod.pidsLimit).toBe(-1);
+  });
+
+  test('an update says only what it changes', () => {
+    const merged = mergeResources(member(MIB, 512, null, 10), { ...NO_RESOURCES, memory: { ...memory, limit: 2 * MIB } });
+    expect(merged.memory).toMatchObject({ limit: 2 * MIB, swap: MIB });
+    expect(merged.cpu.shares).toBe(512);
+    expect(merged.pidsLimit).toBe(10);
   });
 });

@@ -22,7 +22,8 @@ import { HostCgroup } from './host-cgroup.ts';
 import type { CgroupDirectory, CgroupState, Warn } from './host-cgroup.ts';
 import { pause } from './remove.ts';
 import { version1Settings, version2Settings } from './settings.ts';
-import { startScope, systemdIsReachable } from './systemd-scope.ts';
+import { hostBusctl, startScope, systemdIsReachable } from './systemd-scope.ts';
+import type { Busctl } from './systemd-scope.ts';
 
 export interface CgroupRequest {
   readonly id: string;
@@ -31,6 +32,8 @@ export interface CgroupRequest {
   readonly resources: ResourcesConfig;
   /** --systemd-cgroup */
   readonly systemd: boolean;
+  /** --rootless: whether what is not permitted is left out; null or absent: for an ordinary user and in a user namespace. */
+  readonly rootless?: boolean | null;
   readonly warn: Warn;
   /**
    * Told what is about to be made, before any of it is: written down, it lets others take away what a creator leaves that dies halfway.
@@ -43,7 +46,8 @@ export interface CgroupHost {
   readonly files: CgroupFiles;
   readonly hierarchies: readonly Hierarchy[];
   readonly rootless: boolean;
-  readonly systemd: boolean;
+  /** How systemd is asked; null where the host was not started by it. */
+  readonly systemd: Busctl | null;
 }
 
 const NOT_PERMITTED: ReadonlySet<number> = new Set([-EACCES, -EPERM, -EROFS]);
@@ -58,7 +62,8 @@ const WHOLE_ID_RANGE = 4_294_967_295;
  * Makes the cgroup and sets its limits. null where this user may not have one (told to `warn`). Throws CgroupError for what config.json asks in
  * vain, and where the cgroup is in use.
  */
-export function prepareCgroup(request: CgroupRequest, host: CgroupHost = inspectHost()): HostCgroup | null {
+export function prepareCgroup(request: CgroupRequest, found: CgroupHost = inspectHost()): HostCgroup | null {
+  const host = { ...found, rootless: request.rootless ?? found.rootless };
   const place = cgroupPlace({ ...request, rootless: host.rootless });
   const cgroup = make(request, place, host);
   if (cgroup === null) return null;
@@ -75,7 +80,7 @@ export function inspectHost(): CgroupHost {
   const read = (path: string): string => readFileSync(path, 'latin1');
   const hierarchies = findHierarchies(read('/proc/self/mountinfo'), read('/proc/self/cgroup'));
   const rootless = process.geteuid!() !== 0 || !ownsAllIds(read('/proc/self/uid_map'));
-  return { files: hostFiles, hierarchies, rootless, systemd: existsSync('/run/systemd/system') };
+  return { files: hostFiles, hierarchies, rootless, systemd: existsSync('/run/systemd/system') ? hostBusctl : null };
 }
 
 /** Whether this is the host's first user namespace: it maps every id. */
@@ -146,11 +151,11 @@ function startOwnScope(
   { systemd, rootless, files }: CgroupHost,
 ): string | null {
   if (scope === null) return null;
-  if (!systemd || !systemdIsReachable(rootless)) {
+  if (systemd === null || !systemdIsReachable(systemd, rootless)) {
     warn(`systemd cannot be asked for the scope ${scope.unit}; its cgroup is made without it.`);
     return null;
   }
-  startScope(scope, { description: `tsvisor container ${id}`, pid: process.pid, rootless, resources });
+  startScope(systemd, scope, { description: `tsvisor container ${id}`, pid: process.pid, rootless, resources });
   awaitMembership(scope.unit, files);
   return scope.unit;
 }

@@ -8,6 +8,7 @@
 import { spawnSync } from 'node:child_process';
 import { CgroupError } from './cgroup-error.ts';
 import type { ResourcesConfig } from '../config/types.ts';
+import { callerVariable } from '../../guest-env.ts';
 import type { SystemdScope } from './cgroup-path.ts';
 import { version2Settings } from './settings.ts';
 
@@ -24,21 +25,34 @@ export interface ScopeRequest {
 /** Arguments of one property in busctl's notation: name, type, value. */
 type Property = readonly string[];
 
-function busctl(rootless: boolean, args: readonly string[]): { status: number | null; stderr: string } {
-  const bus = rootless ? ['--user'] : ['--system'];
-  const { status, stderr } = spawnSync('busctl', [...bus, '--quiet', ...args], { encoding: 'utf8', timeout: PATIENCE_MS });
+/** Runs busctl(1) with these arguments, on the system's bus or the user's. */
+export type Busctl = (bus: '--system' | '--user', args: readonly string[]) => { readonly status: number | null; readonly stderr: string };
+
+export const hostBusctl: Busctl = (bus, args) => {
+  const options = { encoding: 'utf8', timeout: PATIENCE_MS, env: busEnvironment() } as const;
+  const { status, stderr } = spawnSync('busctl', [bus, '--quiet', ...args], options);
   return { status, stderr: stderr ?? '' };
+};
+
+function busOf(rootless: boolean): '--system' | '--user' {
+  return rootless ? '--user' : '--system';
 }
 
-export function systemdIsReachable(rootless: boolean): boolean {
-  return busctl(rootless, ['get-property', ...SERVICE, 'Version']).status === 0;
+/** Where the user's bus is. The launcher keeps the caller's variables under other names. */
+function busEnvironment(): NodeJS.ProcessEnv {
+  const names = ['PATH', 'XDG_RUNTIME_DIR', 'DBUS_SESSION_BUS_ADDRESS', 'DBUS_SYSTEM_BUS_ADDRESS'];
+  return Object.fromEntries(names.map((name) => [name, callerVariable(name)]));
+}
+
+export function systemdIsReachable(busctl: Busctl, rootless: boolean): boolean {
+  return busctl(busOf(rootless), ['get-property', ...SERVICE, 'Version']).status === 0;
 }
 
 /** Starts the scope with `request.pid` in it. Throws CgroupError. */
-export function startScope(scope: SystemdScope, request: ScopeRequest): void {
+export function startScope(busctl: Busctl, scope: SystemdScope, request: ScopeRequest): void {
   const properties = scopeProperties(scope, request);
   const args = ['StartTransientUnit', 'ssa(sv)a(sa(sv))', scope.unit, 'replace', String(properties.length), ...properties.flat(), '0'];
-  const { status, stderr } = busctl(request.rootless, ['call', ...SERVICE, ...args]);
+  const { status, stderr } = busctl(busOf(request.rootless), ['call', ...SERVICE, ...args]);
   if (status !== 0) throw new CgroupError(`systemd does not start the scope ${scope.unit} (${stderr.trim() || 'no answer'}).`);
 }
 
@@ -78,5 +92,5 @@ function limitProperties(resources: ResourcesConfig): Property[] {
 /** After its processes have ended; a scope that is gone is no error. */
 export function stopScope(unit: string): void {
   const rootless = process.geteuid!() !== 0;
-  busctl(rootless, ['call', ...SERVICE, 'StopUnit', 'ss', unit, 'replace']);
+  hostBusctl(busOf(rootless), ['call', ...SERVICE, 'StopUnit', 'ss', unit, 'replace']);
 }

@@ -6,6 +6,7 @@
  * OCI runtime specification 1.2 (config.md, config-linux.md); older files of 1.x are valid as well. Nothing on the host is looked at here.
  */
 import { toBytes } from '../../byte-text.ts';
+import { OCI_VERSION } from '../spec-version.ts';
 import { checkConsistency } from './consistency.ts';
 import { parseJson } from './json.ts';
 import { linux } from './linux.ts';
@@ -34,9 +35,6 @@ import { resources } from './resources.ts';
 import { HOOK_KINDS } from './types.ts';
 import type { ContainerConfig, HookConfig, HookKind, HooksConfig, ProcessConfig, ResourcesConfig, RootConfig } from './types.ts';
 
-/** Newest version of the specification this follows, for `features`. */
-export const OCI_VERSION_MIN = '1.0.0';
-export const OCI_VERSION = '1.2.1';
 const HOSTNAME_MAX = 64;
 const HOOK_SECONDS_MAX = 1e6;
 
@@ -119,11 +117,16 @@ function topReader(bundle: string): Reader<ContainerConfig> {
  * @param bundle absolute path of the directory it is in, as text: relative paths of the file start there
  * @throws UserError that names the field
  */
-export function readConfig(contents: string, bundle: string): { config: ContainerConfig; warnings: string[] } {
+export function readConfig(
+  contents: string,
+  bundle: string,
+  sandboxId: string | null = null,
+): { config: ContainerConfig; warnings: string[] } {
   const report: Report = { warnings: [] };
   const label = 'config.json';
   const top = new Place(report, label);
-  const config = topReader(toBytes(bundle))(parseJson(contents, label), top);
+  const read = topReader(toBytes(bundle))(parseJson(contents, label), top);
+  const config: ContainerConfig = sandboxId === null ? read : { ...read, pod: { role: 'member', sandboxId } };
   checkConsistency(config, top);
   return { config, warnings: report.warnings };
 }

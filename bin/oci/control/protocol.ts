@@ -51,9 +51,16 @@ export interface JoinRequest {
   /** The text of config.json, and where it was. */
   readonly config: string;
   readonly bundle: string;
+  /** The sandbox's first container. */
+  readonly sandbox: string;
   /** For hooks inside, JSON. */
   readonly state: string;
   readonly files: readonly (DescriptorFlags | null)[];
+}
+
+/** To `join` and `update`: what all containers of the pod may use together; null for a container alone in its sandbox. */
+export interface PodReply {
+  readonly pod: ResourcesConfig | null;
 }
 
 export interface ControlFailure {

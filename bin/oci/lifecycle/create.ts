@@ -28,6 +28,7 @@ import { openMeter } from '../cgroups/meter.ts';
 import { readConfig } from '../config/read.ts';
 import type { ContainerConfig } from '../config/types.ts';
 import { listenForVerbs } from '../control/listener.ts';
+import type { PodReply } from '../control/protocol.ts';
 import { EXIT_OCI_FAILURE, ociError, reasonOf } from '../errors.ts';
 import type { OciGlobals } from '../globals.ts';
 import { runHooks } from '../hooks.ts';
@@ -40,6 +41,9 @@ import type { ContainerRecord } from '../state/record.ts';
 import { ownChildren } from './children.ts';
 import { openConsole, takeTerminal } from './console.ts';
 import { KnownContainer } from './known-container.ts';
+import { preparePoststart } from './poststart.ts';
+import { sandboxOfNetwork } from './shared-network.ts';
+import { applyPodLimits } from './pod-cgroup.ts';
 import { writePidFile } from './pid-file.ts';
 import { takeStandardFiles, terminalFiles } from './standard-io.ts';
 import type { StandardIo } from './standard-io.ts';
@@ -108,10 +112,21 @@ class Creation {
     const cgroup = this.makeCgroup(config);
     // Before the hooks, which look at the cgroup of the process they are told; they are in it themselves, as children of this one.
     const joined = cgroup?.joinInBackground([process.pid, ...ownChildren()]);
-    const finish = { joined, tell: () => (options.keep ? tell([], false) : tell(this.removals(cgroup), config.hooks.poststop.length > 0)) };
+    const announce = options.startNow
+      ? preparePoststart({ hooks: config.hooks, state: this.state(config, 'running'), log: this.globals.log })
+      : () => {};
+    const finish = {
+      joined,
+      tell: (): void => {
+        announce();
+        if (options.keep) tell([], false);
+        else tell(this.removals(cgroup), config.hooks.poststop.length > 0);
+      },
+    };
     if (sandbox !== null) return this.join(sandbox, config, text, finish);
     const namespace = enterNetworkNamespace(config.linux.namespaces.network);
     for (const sentence of namespace.warnings) warn(sentence);
+    if (namespace.warnings.length > 0) this.directory.write(this.record(config, cgroup?.toState() ?? null));
     const gofer = startGofer(containerRoots(config), null, config.linux);
     const io = this.openIo(config);
     const listener = listenForVerbs(this.directory.path);
@@ -154,17 +169,19 @@ class Creation {
     const connection = sandbox.connectFor('exec');
     const flags = io.files.map((file) => file?.flags ?? null);
     const descriptors = io.files.filter((file) => file !== null).map(({ fd }) => fd);
-    connection.ask(
+    const reply = connection.ask<PodReply>(
       {
         container: id,
         verb: 'join',
         config: text,
         bundle: this.bundle,
+        sandbox: sandbox.id,
         state: JSON.stringify(this.state(config, 'created')),
         files: flags,
       },
       [gofer, ...descriptors],
     );
+    applyPodLimits(sandbox, reply, (sentence) => this.log.warn(sentence));
     if (startNow) KnownContainer.find(this.globals.root, id).ask({ verb: 'start', interfaces: [] });
     if (pidFile !== null) writePidFile(pidFile, process.pid);
     tell();
@@ -179,7 +196,7 @@ class Creation {
     } catch (error) {
       throw new UserError(`${path} cannot be read: ${reasonOf(-((error as NodeJS.ErrnoException).errno ?? 0))}`, EXIT_OCI_FAILURE);
     }
-    const { config, warnings } = readConfig(text, this.bundle);
+    const { config, warnings } = readConfig(text, this.bundle, sandboxOfNetwork(this.globals.root, text));
     for (const sentence of warnings) this.log.warn(sentence);
     return { config, text };
   }
@@ -199,10 +216,11 @@ class Creation {
       cgroupsPath: cgroupsPath ?? '',
       resources,
       systemd: this.globals.systemdCgroup,
+      rootless: this.globals.rootless,
       warn: (sentence) => this.log.warn(sentence),
       onPlanned: (state) => this.directory.write(this.record(config, state)),
     });
-    if (cgroup !== null) this.directory.write(this.record(config, cgroup.toState()));
+    this.directory.write(this.record(config, cgroup?.toState() ?? null));
     return cgroup;
   }
 
@@ -242,6 +260,7 @@ class Creation {
       created: this.created,
       owner: userInfo().username,
       annotations: config.annotations,
+      warnings: this.log.warnings,
       cgroup,
       hooks: config.hooks,
       attended: this.options.attended,

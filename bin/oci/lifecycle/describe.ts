@@ -14,11 +14,13 @@ export interface ContainerDescription {
   readonly created: string;
   readonly annotations?: Readonly<Record<string, string>>;
   readonly owner: string;
+  /** Where there are any: what clients that give no --log would not hear of. */
+  readonly warnings?: readonly string[];
 }
 
 export function describeContainer(container: KnownContainer): ContainerDescription {
   const { status } = container;
-  const { ociVersion, id, process, bundle, rootfs, created, annotations, owner } = container.record;
+  const { ociVersion, id, process, bundle, rootfs, created, annotations, owner, warnings = [] } = container.record;
   return {
     ociVersion,
     id,
@@ -29,5 +31,6 @@ export function describeContainer(container: KnownContainer): ContainerDescripti
     created,
     ...(Object.keys(annotations).length === 0 ? {} : { annotations }),
     owner,
+    ...(warnings.length === 0 ? {} : { warnings }),
   };
 }

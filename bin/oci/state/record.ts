@@ -29,6 +29,8 @@ export interface ContainerRecord {
   /** null where there is none. */
   readonly cgroup: CgroupState | null;
   readonly hooks: HooksConfig;
+  /** What the container does not get, or gets otherwise than asked for, as far as it was known when this was written. */
+  readonly warnings?: readonly string[];
   /** `run` without --detach: nobody will delete it but its starter. */
   readonly attended: boolean;
 }
