@@ -25,9 +25,12 @@ describe('hostname and kernel parameters', () => {
   });
 
   test('sysctl', async () => {
-    const outcome = await runShell('cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/core/somaxconn /proc/sys/kernel/shmmax', (spec) => {
-      spec.linux.sysctl = { 'net.ipv4.ip_forward': '1', 'net.core.somaxconn': '256', 'kernel.shmmax': '4194304' };
-    });
+    const outcome = await runShell(
+      'cat /proc/sys/net/ipv4/ip_unprivileged_port_start /proc/sys/net/core/somaxconn /proc/sys/kernel/shmmax',
+      (spec) => {
+        spec.linux.sysctl = { 'net.ipv4.ip_unprivileged_port_start': '1', 'net.core.somaxconn': '256', 'kernel.shmmax': '4194304' };
+      },
+    );
     expect(outcome).toMatchObject({ stdout: '1\n256\n4194304\n', status: 0 });
   });
 

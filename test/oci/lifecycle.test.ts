@@ -225,15 +225,15 @@ describe('delete --force', () => {
 
 describe('wrong usage', () => {
   test.for([
-    [['start'], 'requires exactly 1 argument'],
-    [['state', 'a', 'b'], 'requires exactly 1 argument'],
-    [['create', '--bundle', '/nonexistent', 'a'], '/nonexistent'],
-    [['create', '--bundle', '/proc', 'a'], 'config.json'],
-    [['state', '--bogus', 'a'], 'bogus'],
+    [['start'], /requires exactly 1 argument|missing required argument/],
+    [['state', 'a', 'b'], /requires exactly 1 argument|too many arguments/],
+    [['create', '--bundle', '/nonexistent', 'a'], /\/nonexistent/],
+    [['create', '--bundle', '/proc', 'a'], /config\.json/],
+    [['state', '--bogus', 'a'], /bogus/],
   ] as const)('%j', async ([args, said]) => {
     const outcome = await verb(args);
     expect(outcome.status).toBe(1);
-    expect(outcome.stderr).toContain(said);
+    expect(outcome.stderr).toMatch(said);
   });
 
   test('a name that is no file name', async () => {

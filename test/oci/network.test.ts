@@ -5,6 +5,7 @@
 import { spawnSync } from 'node:child_process';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { VethNetwork } from '../harness/outside-networks.ts';
 import { newContainer, runShell } from './harness/container.ts';
@@ -120,10 +121,14 @@ describe.skipIf(!network.isPossible)('network', () => {
     const server = createServer((_, response) => response.end('outside'));
     await new Promise<void>((done) => server.listen(0, outside, done));
     const { port } = server.address() as AddressInfo;
-    const outcome = await runShell(`wget -qO- http://${outside}:${port}/ || echo refused`, (spec) => withNetwork(spec, null));
+    await using box = await newContainer({
+      shell: `wget -qO- http://${outside}:${port}/ || echo refused`,
+      edit: (spec) => withNetwork(spec, null),
+    });
+    const outcome = await box.run([], { globals: ['--log', join(box.bundle, 'log')] });
     server.close();
     // The host's own addresses are not open to --net=user without a rule (gofer/network).
     expect(outcome.stdout).toContain(ours ? 'refused' : 'outside');
-    expect(outcome.stderr).toContain(ours ? "asks for the host's network" : '');
+    expect(box.read('log')).toContain(ours ? "asks for the host's network" : '');
   });
 });

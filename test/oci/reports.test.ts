@@ -28,16 +28,17 @@ describe('list', () => {
   test('none', async () => {
     const outcome = await verb(['list', '--format', 'json'], { globals: ['--root', join(stateRoot, 'nothing-here')] });
     expect(outcome.status).toBe(0);
-    expect(outcome.stdout.trim()).toBe('null');
+    expect(outcome.stdout.trim()).toMatch(/^(null|\[\])$/);
   });
 });
 
 describe('ps', () => {
-  test('pids of the host as JSON, a table of ps otherwise', async () => {
+  test('pids as JSON, a table of ps otherwise', async () => {
     await using box = await newContainer();
     await box.createAndStart();
     const { pid } = (await box.state())!;
-    expect(JSON.parse((await box.verb('ps', ['--format', 'json'])).stdout)).toContain(pid);
+    // runc tells the pids of the host; inside a sandbox of ours there are others only.
+    expect(JSON.parse((await box.verb('ps', ['--format', 'json'])).stdout)).toContain(ours ? 1 : pid);
     const table = (await verb(['ps', box.id])).stdout;
     expect(table).toMatch(/^UID +PID +PPID /);
     expect(table).toContain('sleep 300');
@@ -100,7 +101,7 @@ describe('--log', () => {
     const log = join(box.bundle, 'log');
     const outcome = await verb(['state', 'nosuch'], { globals: ['--log', log] });
     expect(outcome.status).toBe(1);
-    expect(lines(log).at(-1)).toMatch(/^time="[^"]+" level=error msg="container does not exist"$/);
+    expect(lines(log).at(-1)).toMatch(/^time="[^"]+" level=error msg="container does not exist(: nosuch)?"$/);
   });
 
   test('exec that fails', async () => {

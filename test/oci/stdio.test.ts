@@ -192,7 +192,7 @@ describe('a terminal over --console-socket', () => {
     await using box = await withTerminal('true');
     const outcome = await box.create();
     expect(outcome.status).toBe(1);
-    expect(outcome.stderr).toContain('cannot allocate tty if runc will detach without setting console socket');
+    expect(outcome.stderr).toMatch(/cannot allocate tty if .* detach/);
   });
 
   test('a socket without a terminal is refused', async () => {
@@ -200,7 +200,7 @@ describe('a terminal over --console-socket', () => {
     using console = await Console.listen();
     const outcome = await box.create(['--console-socket', console.socket]);
     expect(outcome.status).toBe(1);
-    expect(outcome.stderr).toContain('cannot use console socket if runc will not detach or allocate tty');
+    expect(outcome.stderr).toMatch(/cannot use (a )?console socket/);
   });
 
   test('exec --tty', async () => {
