@@ -7,6 +7,7 @@ import { O_CLOEXEC } from '#sentry/abi/fs.ts';
 import { RLIMIT_NOFILE } from '#sentry/abi/resource.ts';
 import { unshareFiles } from '../kernel/fd-table.ts';
 import type { Task } from '../kernel/task.ts';
+import type { FileDescription } from '../vfs/file-description.ts';
 import { family, fd, flags, full, i32, syscall, u32 } from './row.ts';
 
 function dupTo(task: Task, oldFd: number, newFd: number, cloexec: boolean): number {
@@ -15,6 +16,27 @@ function dupTo(task: Task, oldFd: number, newFd: number, cloexec: boolean): numb
   const result = task.files.replace(newFd, file.acquire(), cloexec);
   if (result < 0) file.release();
   return result;
+}
+
+/** Any news of a file. */
+const ANYTHING = -1;
+
+/** Linux: replacing a descriptor (dup2) and close_range linger, too. */
+function close(task: Task, fd: number): number {
+  const { wait } = task;
+  if (!wait.first) return linger(task, wait.state as FileDescription);
+  const file = task.files.get(fd);
+  if (file === undefined || file.lingerNs === 0 || file.referenceCount > 1) return task.files.close(fd);
+  wait.timeoutNs = file.lingerNs;
+  wait.interrupted = 0; // the descriptor is gone, and the rest goes on by itself
+  wait.state = file.acquire();
+  wait.hold(file);
+  task.files.close(fd);
+  return linger(task, file);
+}
+
+function linger({ wait }: Task, file: FileDescription): number {
+  return file.lingers() && wait.mayWait ? wait.on(file.queue, ANYTHING) : 0;
 }
 
 function closeRange(task: Task, first: number, last: number, flags: number): number {
@@ -26,7 +48,7 @@ function closeRange(task: Task, first: number, last: number, flags: number): num
 }
 
 export const descriptorRows = family(
-  syscall({ name: 'close', nr: { x64: 3, arm64: 57 }, args: { fd }, support: full, run: (task, fd) => task.files.close(fd) }),
+  syscall({ name: 'close', nr: { x64: 3, arm64: 57 }, args: { fd }, support: full, run: close }),
   syscall({
     name: 'close_range',
     nr: { x64: 436, arm64: 436 },

@@ -105,8 +105,7 @@ export class SyscallTable {
     const { call } = task.thread;
     const nr = call[0]!;
     const { seccomp } = task;
-    // Asked once for each call: not when one that waited is looked at again.
-    if (seccomp !== null && !seccomp.allows(nr) && task.wait.first) {
+    if (seccomp !== null && !seccomp.allows(nr)) {
       const result = enforce(task, seccomp);
       if (result !== GO_ON) return result;
     }

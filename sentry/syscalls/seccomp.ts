@@ -8,8 +8,7 @@ import type { Task } from '../kernel/task.ts';
 import { CAP_SYS_ADMIN, capable } from '../vfs/credentials.ts';
 import { addr, family, flags, oneOf, partial, syscall } from './row.ts';
 
-const FLAGS_SERVED =
-  s.SECCOMP_FILTER_FLAG_TSYNC | s.SECCOMP_FILTER_FLAG_LOG | s.SECCOMP_FILTER_FLAG_SPEC_ALLOW | s.SECCOMP_FILTER_FLAG_TSYNC_ESRCH;
+const FLAGS_KNOWN = Object.values(s.SECCOMP_FILTER_FLAGS).reduce((all, flag) => all | flag, 0);
 /** The pointer in `struct sock_fprog`, which begins with the length in 16 bits. */
 const PROGRAM_AT = 8;
 
@@ -18,6 +17,7 @@ const ACTIONS: ReadonlySet<number> = new Set([
   s.SECCOMP_RET_KILL_THREAD,
   s.SECCOMP_RET_TRAP,
   s.SECCOMP_RET_ERRNO,
+  s.SECCOMP_RET_USER_NOTIF,
   s.SECCOMP_RET_TRACE,
   s.SECCOMP_RET_LOG,
   s.SECCOMP_RET_ALLOW,
@@ -31,10 +31,19 @@ function seccomp(task: Task, operation: number, flagBits: number, argument: numb
       return setFilter(task, flagBits, argument);
     case s.SECCOMP_GET_ACTION_AVAIL:
       return flagBits !== 0 ? -EINVAL : isActionAvailable(task, argument);
-    // SECCOMP_GET_NOTIF_SIZES: Linux before 5.0 knows no listeners either.
+    case s.SECCOMP_GET_NOTIF_SIZES:
+      return flagBits !== 0 ? -EINVAL : storeNotificationSizes(task, argument);
     default:
       return -EINVAL;
   }
+}
+
+/** Three sizes of 16 bits. */
+function storeNotificationSizes(task: Task, address: number): number {
+  const { view } = task.scratch;
+  const sizes = [s.SeccompNotif.size, s.SeccompNotifResp.size, s.SECCOMP_DATA_SIZE];
+  for (const [i, size] of sizes.entries()) view.setUint16(2 * i, size, true);
+  return task.memory.copyOut(address, task.scratch, 0, 2 * sizes.length);
 }
 
 function isActionAvailable(task: Task, address: number): number {
@@ -42,8 +51,17 @@ function isActionAvailable(task: Task, address: number): number {
   return ACTIONS.has(task.scratch.view.getInt32(0, true)) ? 0 : -EOPNOTSUPP;
 }
 
+function areFlagsSane(bits: number): boolean {
+  if ((bits & ~FLAGS_KNOWN) !== 0) return false;
+  const listens = (bits & s.SECCOMP_FILTER_FLAG_NEW_LISTENER) !== 0;
+  // Both have something to return, unless a thread's number is not wanted.
+  const bothReturn = listens && (bits & s.SECCOMP_FILTER_FLAG_TSYNC) !== 0;
+  if (bothReturn && (bits & s.SECCOMP_FILTER_FLAG_TSYNC_ESRCH) === 0) return false;
+  return listens || (bits & s.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV) === 0;
+}
+
 function setFilter(task: Task, flagBits: number, address: number): number {
-  if ((flagBits & ~FLAGS_SERVED) !== 0) return -EINVAL;
+  if (!areFlagsSane(flagBits)) return -EINVAL;
   const { memory, scratch, credentials } = task;
   if (memory.copyIn(address, scratch, 0, s.SOCK_FPROG_SIZE) < 0) return -EFAULT;
   const length = scratch.view.getUint16(0, true);
@@ -75,7 +93,7 @@ export const seccompRows = family(
     name: 'seccomp',
     nr: { x64: 317, arm64: 277 },
     args: { operation: oneOf(s.SECCOMP_OPERATIONS), flags: flags(s.SECCOMP_FILTER_FLAGS), args: addr },
-    support: partial('no listeners (SECCOMP_FILTER_FLAG_NEW_LISTENER); in strict mode the time stamp counter stays readable'),
+    support: partial('in strict mode the time stamp counter stays readable'),
     run: seccomp,
   }),
 );

@@ -33,7 +33,7 @@ function semtimedop(task: Task, id: number, address: number, count: number, time
   const error = readOperations(task, address, count);
   if (error < 0) return error;
   if (id < 0 || timeoutNs < 0) return -EINVAL;
-  task.wait.timeoutNs = timeoutNs;
+  if (timeoutNs !== Infinity) task.wait.timeoutNs = timeoutNs;
   return operate(task, id);
 }
 

@@ -67,4 +67,28 @@ describe('a segment', () => {
     expect(attachments(world, task, id)).toBe(-1);
     expect(world.kernel.ipc.shm.table.inUse).toBe(0);
   });
+
+  test('does not outlive who made it and who shows it with shm_rmid_forced', () => {
+    const world = new FileWorld();
+    const [maker, other] = [world.process(), world.process()];
+    const { shm } = world.kernel.ipc;
+    const get = (task: Task): number => world.now(task, 'shmget', IPC_PRIVATE, PAGE, 0o600);
+    const left = get(maker);
+    shm.leave(maker);
+    shm.forceRemoval(1);
+    expect(shm.table.find(left)).toBe(undefined);
+    const attached = get(maker);
+    const unused = get(maker);
+    const address = world.now(other, 'shmat', attached, 0, 0);
+    shm.leave(maker);
+    expect([attachments(world, other, attached), attachments(world, other, unused)]).toEqual([1, -1]);
+    expect(world.now(other, 'shmdt', address)).toBe(0);
+    expect(attachments(world, other, attached)).toBe(-1);
+    expect(world.kernel.ipc.shm.totalPages).toBe(0);
+    shm.forceRemoval(0);
+    const kept = get(other);
+    world.now(other, 'shmdt', world.now(other, 'shmat', kept, 0, 0));
+    shm.leave(other);
+    expect(attachments(world, maker, kept)).toBe(0);
+  });
 });

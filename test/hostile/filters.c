@@ -1,6 +1,6 @@
 /*
  * seccomp filters as an attack: programs of garbage, lengths and pointers that lead nowhere or half way, programs that change while they are
- * read, chains of the greatest length that are asked at every call. What the kernel says is printed, so it is compared with Linux. A first argument
+ * read, chains of the greatest length that are asked at every call, listeners that nobody listens to. What the kernel says is printed, so it is compared with Linux. A first argument
  * "chains" instead: very many filters in many processes, for a sandbox only.
  */
 #include "../syscalls/guest.h"
@@ -8,6 +8,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 
@@ -100,6 +101,53 @@ static void long_ways(void) {
   CHILD_END("child");
 }
 
+/* A listener: pointers that lead nowhere, numbers that nobody gave out, many that ask at once and nobody who answers. */
+static int listen_for(unsigned nr) {
+  struct sock_filter filter[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 1),
+                                 BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF), allow};
+  struct sock_fprog program = {.len = COUNT(filter), .filter = filter};
+  return (int)MUST(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &program));
+}
+
+static void listeners(void) {
+  SECTION("listeners");
+  static const unsigned long requests[] = {SECCOMP_IOCTL_NOTIF_RECV,  SECCOMP_IOCTL_NOTIF_SEND, SECCOMP_IOCTL_NOTIF_ID_VALID,
+                                           SECCOMP_IOCTL_NOTIF_ADDFD, 0x2100, 0xc0502109, 0xffffffff};
+  static const unsigned long wild[] = {0, 8, 1UL << 47, (1UL << 47) - 8, -8UL, -1UL};
+  CHILD_BEGIN
+  int fd = listen_for(SYS_dup3);
+  for (size_t i = 0; i < COUNT(requests); i++)
+    for (size_t k = 0; k < COUNT(wild); k++) {
+      int result = ioctl(fd, requests[i], wild[k]);
+      say("%#lx(%#lx): %d %s\n", requests[i], wild[k], result, errno_name(errno));
+    }
+  struct seccomp_notif_resp answer = {0};
+  for (int bit = 0; bit < 64; bit++) {
+    answer.id = 1UL << bit;
+    if (ioctl(fd, SECCOMP_IOCTL_NOTIF_SEND, &answer) != -1 || errno != ENOENT) say("bit %d: %s\n", bit, errno_name(errno));
+  }
+  CHILD_END("wild");
+  CHILD_BEGIN
+  listen_for(SYS_dup3);
+  alarm(1);
+  syscall(SYS_dup3, 1, 2, 0);
+  CHILD_END("asks itself");
+  CHILD_BEGIN
+  int fd = listen_for(SYS_dup3), none = 0;
+  for (int i = 0; i < 100; i++)
+    if (MUST(fork()) == 0) {
+      close(fd);
+      _exit(syscall(SYS_dup3, 1, 2, 0) == -1 && errno == ENOSYS ? 42 : 1);
+    }
+  struct seccomp_notif request = {0};
+  MUST(ioctl(fd, SECCOMP_IOCTL_NOTIF_RECV, &request));
+  sleep_ms(100);
+  close(fd);
+  for (int status; wait(&status) > 0;) none += WIFEXITED(status) && WEXITSTATUS(status) == 42;
+  SHOW(none);
+  CHILD_END("a hundred");
+}
+
 /* Processes that take as many filters as they get and keep them. */
 static void chains(void) {
   int gate[2], lost = 0;
@@ -136,5 +184,6 @@ int main(int argc, char **argv) {
   garbage();
   races();
   long_ways();
+  listeners();
   return 0;
 }

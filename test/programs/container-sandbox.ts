@@ -192,6 +192,7 @@ function disturbTest(platform: TestedPlatform, args: readonly string[]): void {
   sandbox.after(1, round);
   const status = sandbox.kernel.run();
   sandbox.kernel.platform.destroy();
+  if (sandbox.kernel.taskCount !== 0) throw new Error(`${sandbox.kernel.taskCount} tasks are left`);
   process.exitCode = (status & 0x7f) === 0 ? status >> 8 : 128 + (status & 0x7f);
 }
 

@@ -41,6 +41,12 @@ describe('names', () => {
     await expectScript('getent hosts localhost; getent ahosts localhost; getent services http; getent protocols udp');
   });
 
+  test('the sandbox finds itself', async (context) => {
+    needsPrograms(context, 'getent');
+    const { stdout } = await runInside(['sh', '-c', 'getent hosts "$(hostname)"; grep -c localhost /etc/hosts']);
+    expect(stdout).toMatch(/^127\.0\.0\.1 +tsvisor\n[1-9]/);
+  });
+
   test('dig asks a server inside', async (context) => {
     needsPrograms(context, 'dig', python);
     const server = `

@@ -86,6 +86,7 @@ static void refused_calls(void) {
     say("%#x: ", actions[i]);
     SHOW(syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &actions[i]));
   }
+  say("%s", get_file("/proc/sys/kernel/seccomp/actions_avail"));
   SHOW(syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 1, &actions[0]));
   SHOW(syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, NULL));
 }

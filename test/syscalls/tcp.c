@@ -471,6 +471,56 @@ static void full(void) {
   close(client), close(server);
 }
 
+/* How long closing takes, in steps of a quarter of a second. */
+static long quarters(int fd) {
+  struct timespec before, after;
+  clock_gettime(CLOCK_MONOTONIC, &before);
+  SHOW(close(fd));
+  clock_gettime(CLOCK_MONOTONIC, &after);
+  return ((after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1000000) / 250;
+}
+
+static void interrupt(int signal) {
+  (void)signal;
+}
+
+static void lingering(void) {
+  SECTION("lingering");
+  static const char *const ways[] = {"time is over", "read at last", "interrupted"};
+  static char block[1 << 16];
+  int client, server;
+  struct linger second = {1, 1}, minute = {1, 60};
+  join(&client, &server);
+  MUST(setsockopt(client, SOL_SOCKET, SO_LINGER, &minute, sizeof minute));
+  MUST(send(client, "abc", 3, 0));
+  CHECK(quarters(client) == 0); /* the other end's kernel has it all */
+  close(server);
+  struct sigaction action = {.sa_handler = interrupt};
+  sigaction(SIGALRM, &action, NULL);
+  for (int how = 0; how < 3; how++) {
+    join(&client, &server);
+    fcntl(client, F_SETFL, O_NONBLOCK);
+    struct pollfd entry = {.fd = client, .events = POLLOUT};
+    while (poll(&entry, 1, 100) > 0)
+      while (send(client, block, sizeof block, 0) > 0) continue;
+    MUST(setsockopt(client, SOL_SOCKET, SO_LINGER, how == 0 ? &second : &minute, sizeof second));
+    pid_t child = fork();
+    if (child == 0) {
+      close(client);
+      usleep(600000);
+      while (how == 1 && recv(server, block, sizeof block, 0) > 0) continue;
+      if (how == 2) kill(getppid(), SIGALRM);
+      usleep(900000);
+      _exit(0);
+    }
+    close(server);
+    usleep(50000); /* until the child has let go */
+    long took = quarters(client);
+    say("%s: %s\n", ways[how], took >= 2 && took < 6 ? "waited" : "not as long as it should");
+    wait(NULL);
+  }
+}
+
 static void options(void) {
   SECTION("options");
   int fd = tcp(), client, server;
@@ -604,6 +654,7 @@ int main(void) {
   urgent();
   epoll();
   full();
+  lingering();
   options();
   reuse();
   return 0;

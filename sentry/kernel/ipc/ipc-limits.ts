@@ -13,6 +13,8 @@ export class IpcLimits {
   /** Pages of all segments. */
   shmall = UNLIMITED;
   shmmni = 4096;
+  /** shm_rmid_forced: 1 when segments go with their last attachment, and with their maker if there is none, whether removed or not. */
+  shmRmidForced = 0;
   /** Semaphores of a set, of all sets, operations of a call, sets. */
   semmsl = 32_000;
   semmns = 1_024_000_000;

@@ -56,8 +56,10 @@ export class SharedMemorySegments {
     if (size > task.kernel.machine.memoryBytes) return -ENOMEM;
     const file = this.makeFile(task, size);
     if (typeof file === 'number') return file;
-    const segment = new ShmSegment(key, flags, size, file, task.credentials, task.pids.global(task.group.pid));
+    const segment = new ShmSegment(key, flags, size, file, task);
     segment.changeTime = this.clock.now;
+    task.segments ??= new Set();
+    task.segments.add(segment);
     this.totalPages += segment.pages;
     const id = this.table.add(segment, limits.shmmni);
     // Linux: the number of the file is the id of the segment; /proc/PID/maps shows it.
@@ -109,10 +111,29 @@ export class SharedMemorySegments {
   }
 
   private destroyIfDone(segment: ShmSegment): void {
-    if (segment.attached > 0 || !segment.isCondemned) return;
+    if (segment.attached > 0 || (!segment.isCondemned && this.limits.shmRmidForced === 0)) return;
+    segment.maker?.segments?.delete(segment);
     this.table.remove(segment);
     this.totalPages -= segment.pages;
     segment.file.release();
+  }
+
+  /** The task ends: nobody made its segments any more, which matters where nobody is to leave any behind. */
+  leave(task: Task): void {
+    const { segments } = task;
+    task.segments = null;
+    if (segments === null) return;
+    for (const segment of segments) {
+      segment.maker = null;
+      if (this.limits.shmRmidForced !== 0) this.destroyIfDone(segment);
+    }
+  }
+
+  /** Sets shm_rmid_forced. What its maker has left behind already goes now. */
+  forceRemoval(value: number): void {
+    this.limits.shmRmidForced = value;
+    if (value === 0) return;
+    for (const segment of this.table.all()) if (segment.maker === null) this.destroyIfDone(segment);
   }
 
   touch(segment: ShmSegment): void {

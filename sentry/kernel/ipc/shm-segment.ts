@@ -11,8 +11,8 @@ import { O_RDONLY, O_RDWR } from '#sentry/abi/fs.ts';
 import { SHM_DEST } from '#sentry/abi/ipc.ts';
 import type { TmpFile } from '../../fs/tmpfs/file.ts';
 import { TmpFileDescription } from '../../fs/tmpfs/file.ts';
-import type { Credentials } from '../../vfs/credentials.ts';
 import { Dentry } from '../../vfs/dentry.ts';
+import type { Task } from '../task.ts';
 import { IpcObject } from './ipc-object.ts';
 import type { SharedMemorySegments } from './shared-memory.ts';
 
@@ -24,6 +24,8 @@ export class ShmSegment extends IpcObject {
   /** Processes here are numbers of `PidNamespace.global`. */
   readonly creator: number;
   readonly file: TmpFile;
+  /** The thread that made it, until it ends. */
+  maker: Task | null;
   /** Areas that show it, and calls that are about to make one. */
   attached = 0;
   /** Process that attached or detached last, and when each last happened: seconds since 1970, 0 for never. */
@@ -34,11 +36,12 @@ export class ShmSegment extends IpcObject {
   readonly name: string;
 
   /** Becomes the owner of a reference to `file`. */
-  constructor(key: number, flags: number, size: number, file: TmpFile, credentials: Credentials, creator: number) {
-    super(key, flags, credentials);
+  constructor(key: number, flags: number, size: number, file: TmpFile, maker: Task) {
+    super(key, flags, maker.credentials);
     this.size = size;
     this.file = file;
-    this.creator = creator;
+    this.maker = maker;
+    this.creator = maker.pids.global(maker.group.pid);
     this.name = `/SYSV${(key >>> 0).toString(16).padStart(8, '0')} (deleted)`;
   }
 
