@@ -46,7 +46,9 @@ export function buildFileTree(
   const builder = new TreeBuilder(kernel.host, namespace);
   const pts = mountSystem(container, files.store, builder);
   // Before the host's directories are mounted, which may be writable.
-  for (const file of written) builder.write(file);
+  for (const file of written)
+    if (file.how === 'replaced') builder.write(file);
+    else builder.append(file);
   mounts.forEach(({ guest, readOnly }, i) => {
     const fileSystem = attachGofer(vfs, shared, i + 1, 'shared', guest);
     builder.mount(guest, fileSystem, readOnly ? MS_RDONLY : 0, 'gofer');
@@ -58,7 +60,12 @@ export function buildFileTree(
 function mountSystem({ kernel, pids }: Container, store: FileStore, builder: TreeBuilder): DevptsFileSystem {
   const { vfs } = builder.namespace;
   builder.mount('/proc', new ProcFileSystem(vfs.allocateDevice(), kernel.host, kernel, pids), SYSTEM_FLAGS, 'proc');
-  builder.mount('/sys', new SysFileSystem(vfs.allocateDevice(), kernel.host, kernel.machine), SYSTEM_FLAGS | MS_RDONLY, 'sysfs');
+  builder.mount(
+    '/sys',
+    new SysFileSystem(vfs.allocateDevice(), kernel.host, kernel.machine, kernel.network.stack.interfaces),
+    SYSTEM_FLAGS | MS_RDONLY,
+    'sysfs',
+  );
   const pts = installTerminals(kernel, vfs);
   builder.mount('/dev', makeDevFileSystem(store, vfs.allocateDevice()), MS_NOSUID, 'devtmpfs');
   builder.mount('/dev/pts', pts, MS_NOSUID | MS_NOEXEC, 'devpts');

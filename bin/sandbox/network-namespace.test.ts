@@ -59,6 +59,11 @@ describe.skipIf(!isPossible)('a network namespace', () => {
     expect(own()).toBe(joined);
   });
 
+  test('has one sandbox at a time', () => {
+    // This process has it since the test before.
+    expect(() => enterNetworkNamespace({ path })).toThrow(`the network namespace ${path} is in use by another sandbox`);
+  });
+
   test('is made, with its loopback interface up', () => {
     const outside = own();
     const namespace = enterNetworkNamespace({ path: null });
@@ -86,7 +91,9 @@ describe.skipIf(!isPossible)('a network namespace', () => {
 
   test('has all its interfaces taken over, as often as needed, and the host answers on none', () => {
     expect(spawnSync('ping', ['-c1', '-W2', `${subnet}.2`]).status).toBe(0);
-    enterNetworkNamespace({ path });
+    const fd = openSync(path, 'r');
+    systemCall(SYS_SETNS, fd);
+    closeSync(fd);
     for (let round = 0; round < 2; round++) {
       const taken = takeInterfaces(null);
       for (const { fd } of taken) closeSync(fd);

@@ -18,6 +18,7 @@ import type { HostFd } from '#platform/contract/host.ts';
 import { systemCall } from '#platform/host/setup-calls.ts';
 import { toText } from '../byte-text.ts';
 import { UserError } from '../errors.ts';
+import { claimNetworkNamespace } from './namespace-claim.ts';
 import { openNetwork } from './network.ts';
 import type { NetworkPlan } from './network.ts';
 import { isInHostNamespace, takeInterfaces } from './network-device.ts';
@@ -44,7 +45,7 @@ export interface ContainerNamespace {
 
 /**
  * Brings this thread into the namespace that `wish` names by path (byte string), or into a new one (path null); `wish` null: it stays in the host's.
- * Throws UserError where a path cannot be entered.
+ * Throws UserError where a path cannot be entered, or another sandbox is there.
  */
 export function enterNetworkNamespace(wish: { readonly path: string | null } | null): ContainerNamespace {
   if (wish === null) return hostNetwork();
@@ -56,7 +57,10 @@ export function enterNetworkNamespace(wish: { readonly path: string | null } | n
     return { kind: 'none', runtime: -1, warnings: [`${reason}: the container has its loopback interface only.`] };
   }
   if (wish.path === null) setLoopbackUp();
-  if (!isInHostNamespace()) return { kind: 'own', runtime, warnings: [] };
+  if (!isInHostNamespace()) {
+    claim(wish.path);
+    return { kind: 'own', runtime, warnings: [] };
+  }
   systemCall(SYS_SETNS, runtime, CLONE_NEWNET);
   closeSync(runtime);
   return hostNetwork();
@@ -67,6 +71,13 @@ function hostNetwork(): ContainerNamespace {
     "the container asks for the host's network: its connections are carried on by sockets of the host, it cannot listen on the host's addresses.",
   ];
   return { kind: 'host', runtime: -1, warnings };
+}
+
+function claim(path: string | null): void {
+  if (claimNetworkNamespace()) return;
+  throw new UserError(
+    `the network namespace ${toText(path ?? '')} is in use by another sandbox and cannot be shared with it; containers of one pod can share a network.`,
+  );
 }
 
 function join(path: string): number {

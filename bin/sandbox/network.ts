@@ -18,6 +18,7 @@ import type { NetworkInterface } from '#sentry/netstack/link/interface.ts';
 import { IPV6_METRIC_DEFAULT, Route } from '#sentry/netstack/route/routing-table.ts';
 import type { Stack } from '#sentry/netstack/stack.ts';
 import { UserError } from '../errors.ts';
+import { claimNetworkNamespace } from './namespace-claim.ts';
 import { connectInterface, isInHostNamespace, takeInterfaces } from './network-device.ts';
 import type { TakenInterface } from './network-device.ts';
 import { startNetworkHelper } from './network-process.ts';
@@ -40,6 +41,7 @@ function takeOver(name: string | null): TakenInterface[] {
       '--net=sandbox takes an interface away from the namespace it is in: start tsvisor in one of its own (ip netns exec NAME tsvisor …).',
     );
   }
+  if (!claimNetworkNamespace()) throw new UserError('another sandbox has this network namespace, and cannot share it.');
   const taken = takeInterfaces(name);
   if (taken.length === 0) throw new UserError('there is no Ethernet interface that is up in this network namespace.');
   return taken;

@@ -29,7 +29,8 @@ import { startGofer } from './gofer-process.ts';
 import { forwardHostSignal, stopWithInit } from './host-signals.ts';
 import { connectNetwork, openNetwork } from './network.ts';
 import { openCapture, startCapture } from './capture.ts';
-import { userNetworkFiles } from './network-files.ts';
+import { networkFiles } from './network-files.ts';
+import type { WrittenFile } from './network-files.ts';
 import { confine, connectGofer, createKernel, endSandbox, openHost } from './sentry.ts';
 import type { SandboxSpec } from './spec.ts';
 import { inheritFiles, installFiles } from './standard-files.ts';
@@ -65,7 +66,8 @@ function runToEnd(spec: SandboxSpec, log: LogLine | undefined): number {
     const connection = connectGofer(kernel, gofer, endSandbox);
     const [link] = connectNetwork(kernel, network);
     const capture = link === undefined || pcap < 0 ? null : startCapture(kernel, link, pcap);
-    const { init, path } = prepareInit(kernel, connection, spec, { umask, standardFiles, stopped });
+    const files = networkFiles(network, spec.hostname);
+    const { init, path } = prepareInit(kernel, connection, spec, { umask, standardFiles, files, stopped });
     tracer?.began(path, spec.args, spec.environment.length);
     const timedOut = startTimeout(kernel, spec.timeoutMs);
     installSignalForwarding(host);
@@ -97,6 +99,7 @@ function hostRoots({ root, mounts }: SandboxSpec): MountConfig[] {
 interface FromHost {
   readonly umask: number;
   readonly standardFiles: readonly (Inherited | null)[];
+  readonly files: readonly WrittenFile[];
   /** To be told when it stops. */
   readonly stopped: (() => void) | undefined;
 }
@@ -106,15 +109,10 @@ function prepareInit(
   kernel: Kernel,
   connection: GoferConnection,
   spec: SandboxSpec,
-  { umask, standardFiles, stopped }: FromHost,
+  { umask, standardFiles, files, stopped }: FromHost,
 ): { init: Task; path: string } {
   const container = kernel.addContainer('do', { hostname: spec.hostname });
-  const { namespace, pts } = buildFileTree(
-    container,
-    connection,
-    spec.mounts,
-    spec.network.mode === 'user' ? userNetworkFiles(spec.hostname) : [],
-  );
+  const { namespace, pts } = buildFileTree(container, connection, spec.mounts, files);
   const { uid, gid, groups } = spec.user;
   const init = createProcess(kernel, container, {
     credentials: initialCredentials(uid, gid, groups, ALL_CAPABILITIES),

@@ -18,10 +18,11 @@ import {
   SO_REUSEPORT,
   SO_SNDBUF,
   SOCK_STREAM,
+  SHUT_WR,
 } from '#sentry/abi/socket.ts';
 import type { TcpConnection } from '../../netstack/tcp/connection.ts';
 import type { TcpListener } from '../../netstack/tcp/listener.ts';
-import { CLOSED, isIn, LISTEN, OPENING } from '../../netstack/tcp/states.ts';
+import { CLOSED, FIN_UNDER_WAY, isIn, LISTEN, MAY_SEND, OPENING } from '../../netstack/tcp/states.ts';
 import type { Caller } from '../../vfs/inode.ts';
 import { guestOf } from '../anonymous/guest-caller.ts';
 import type { OptionValue } from '../socket/option-table.ts';
@@ -163,6 +164,20 @@ export abstract class TcpEndpointSocket extends InternetSocket {
       default:
         return super.ioctl(request, argument, caller);
     }
+  }
+
+  /** Unread data makes close(2) a reset, which waits for nothing (Linux: tcp_close). */
+  override get lingerNs(): number {
+    const { connection, options } = this;
+    if (options.lingerOn === 0 || options.lingerSeconds <= 0 || this.listener !== null || connection.unreadBytes > 0) return 0;
+    return isIn(connection.state, MAY_SEND | FIN_UNDER_WAY) ? options.lingerSeconds * 1e9 : 0;
+  }
+
+  override lingers(): boolean {
+    const { connection } = this;
+    this.network.enter();
+    if (isIn(connection.state, MAY_SEND)) connection.shutdown(SHUT_WR);
+    return isIn(connection.state, FIN_UNDER_WAY);
   }
 
   /** What binding and connecting look at. */

@@ -20,6 +20,8 @@ export const MAY_SEND = (1 << ESTABLISHED) | (1 << CLOSE_WAIT);
 export const MAY_RECEIVE = (1 << ESTABLISHED) | (1 << FIN_WAIT1) | (1 << FIN_WAIT2);
 /** Both sides know of the connection. */
 export const SYNCHRONIZED = MAY_SEND | (1 << FIN_WAIT1) | (1 << FIN_WAIT2) | (1 << CLOSING) | (1 << LAST_ACK);
+/** Our FIN, or data before it, is not acknowledged. */
+export const FIN_UNDER_WAY = (1 << FIN_WAIT1) | (1 << CLOSING) | (1 << LAST_ACK);
 /** The connection is being opened. */
 export const OPENING = (1 << SYN_SENT) | (1 << SYN_RECEIVED);
 
