@@ -1,4 +1,4 @@
-/** A helper process does not outlive the sentry. */
+/** Whether a process outlives its parent: a helper process not the sentry, an attended sentry not its starter. */
 import { parentPid, prctl } from '#platform/host/setup-calls.ts';
 import type { ConfinementReport } from './report.ts';
 
@@ -10,4 +10,9 @@ export function dieWithParent(report: ConfinementReport): void {
   const parent = parentPid();
   report.step('dies with its parent', prctl(PR_SET_PDEATHSIG, SIGKILL));
   if (parentPid() !== parent) process.exit(0);
+}
+
+/** Takes back what the starter has set for a sentry that is to live on without it (bin/starter). */
+export function outliveParent(): void {
+  prctl(PR_SET_PDEATHSIG, 0);
 }

@@ -10,11 +10,14 @@ import type { LinuxHost } from '#platform/host/host.ts';
 import { installSignalForwarding } from '#platform/ptrace/signal-forwarding.ts';
 import type { Kernel } from '#sentry/kernel/kernel.ts';
 import { toBytes } from '../byte-text.ts';
+import { dieWithParent } from '../confine/parent.ts';
+import { ConfinementReport } from '../confine/report.ts';
 import { UserError } from '../errors.ts';
 import type { CgroupMeter } from '../oci/cgroups/meter.ts';
 import { raiseGuestScore } from '../oci/cgroups/oom-score.ts';
 import type { ContainerConfig } from '../oci/config/types.ts';
 import { EXIT_OCI_FAILURE } from '../oci/errors.ts';
+import { ownChildren } from '../oci/lifecycle/children.ts';
 import { PATCHING_BY_DEFAULT } from './choose-platform.ts';
 import type { StandardIo } from '../oci/lifecycle/standard-io.ts';
 import { containerView } from './container-roots.ts';
@@ -41,6 +44,8 @@ export interface PreparedSandbox {
   readonly io: StandardIo;
   /** What hooks inside are told: its state, JSON. */
   readonly state: string;
+  /** It ends with the process that started it. */
+  readonly attended: boolean;
   /** `run`: the container is started at once. */
   readonly startNow: boolean;
   /** Waits for what was begun on the host meanwhile; may throw UserError. */
@@ -69,6 +74,8 @@ function runToEnd(prepared: PreparedSandbox): number {
   const host = openHost(debug);
   const kernel = makeKernel(host, config, warn);
   try {
+    // Isolation took it back, with the user it had.
+    if (prepared.attended) dieWithParent(new ConfinementReport());
     confine(kernel);
     connectNetwork(kernel, prepared.network);
     const sandbox = new GuestSandbox(kernel, hostName);
@@ -91,7 +98,14 @@ function runToEnd(prepared: PreparedSandbox): number {
 }
 
 function makeKernel(host: LinuxHost, config: ContainerConfig, warn: (sentence: string) => void): Kernel {
-  const score = raiseGuestScore(config.process?.oomScoreAdj ?? null, warn);
+  const { limit } = config.linux.resources.memory;
+  const score = raiseGuestScore({
+    configured: config.process?.oomScoreAdj ?? null,
+    // Those of a pod's other containers are not known yet.
+    limitBytes: config.pod.role === 'sandbox' ? 0 : limit !== null && limit > 0 ? limit : null,
+    helpers: ownChildren(),
+    warn,
+  });
   return createKernel(host, {
     platform: null,
     patching: PATCHING_BY_DEFAULT,
@@ -106,7 +120,11 @@ function makeKernel(host: LinuxHost, config: ContainerConfig, warn: (sentence: s
   });
 }
 
-/** Writes the outcome for the starter and closes its pipe. */
+/** Tells the starter, unless nobody waits any more. */
 export function tellOutcome(pipe: HostFd, bytes: Uint8Array): void {
-  writeSync(pipe, bytes);
+  try {
+    writeSync(pipe, bytes);
+  } catch {
+    // It was killed. The container is written down, and can be found and deleted.
+  }
 }

@@ -16,7 +16,7 @@ import { parseDevptsOptions } from '#sentry/fs/devpts/devpts-file-system.ts';
 import type { DevptsFileSystem, DevptsOptions } from '#sentry/fs/devpts/devpts-file-system.ts';
 import type { GoferConnection } from '#sentry/fs/gofer/connection.ts';
 import { shareConnection } from '#sentry/fs/gofer/file-system.ts';
-import type { GoferFileSystem } from '#sentry/fs/gofer/file-system.ts';
+import type { GoferFileSystem, SharedConnection } from '#sentry/fs/gofer/file-system.ts';
 import { OverlayFileSystem } from '#sentry/fs/overlay/overlay.ts';
 import type { FileStore } from '#sentry/fs/tmpfs/file-store.ts';
 import { TMPFS_DEFAULTS, TmpFileSystem } from '#sentry/fs/tmpfs/tmpfs.ts';
@@ -70,15 +70,19 @@ export function buildContainerTree(
   const served = attachGofer(vfs, shared, 0, rootMode(config) === 'shared' ? 'shared' : 'exclusive', '/');
   const namespace = new MountNamespace(vfs, makeRoot(files, vfs, served, config), 0, 'rootfs');
   const builder = new TreeBuilder(host, namespace);
-  const mounts = new ContainerMounts(builder, config, options, (index) =>
-    attachGofer(vfs, shared, rootOf(config, index), 'shared', config.mounts[index]!.destination),
-  );
+  const mounts = new ContainerMounts(builder, config, options, (index) => attachBind(vfs, shared, config, index));
   mounts.mountAll(pts);
   finishTree(files.store, builder, config, options.warn);
   builder.release();
   const sealed = config.root.readonly && rootMode(config) !== 'overlay' ? served.makeReadOnly(0) : 0;
   if (sealed < 0) throw new UserError(`config.json: root.readonly: the file server process does not do it (${errnoName(-sealed)}).`);
   return { namespace, pts, showConsole: (index) => showConsole(host, namespace, index) };
+}
+
+/** Mount `index` of the configuration. As Linux does, mountinfo tells where on the host it comes from. */
+function attachBind(vfs: Vfs, shared: SharedConnection, config: ContainerConfig, index: number): GoferFileSystem {
+  const { destination, source } = config.mounts[index]!;
+  return attachGofer(vfs, shared, rootOf(config, index), 'shared', destination, source);
 }
 
 /** Everything that comes after the mounts. */

@@ -99,8 +99,8 @@ export class GuestContainer {
    * end of the container.
    */
   start(done: HooksDone): void {
-    const { config, place } = this;
-    runStartHooks(place, config.hooks.startContainer, this.process, this.state, (failure) => {
+    const { config, place, prepare, state } = this;
+    runStartHooks(config.hooks.startContainer, { place, program: this.process, prepare, state }, (failure) => {
       const problem = failure ?? this.startProgram();
       if (problem !== null) discardProcess(this.init.task);
       done(problem);

@@ -141,6 +141,12 @@ test('a directory of one can be used by the other', () => {
   expect(readFileSync(join(directory, 'one/work/f42'), 'utf8')).toBe('');
 });
 
+test('mountinfo tells where a bind mount comes from', () => {
+  const { namespace } = build('one', false);
+  const found = namespace.mounts.map(({ fileSystem }) => fileSystem.partOf);
+  expect(found.filter((name) => name !== '')).toEqual([join(directory, 'volume'), join(directory, 'volume')]);
+});
+
 test('a read-only root is prepared, and then read-only', () => {
   const { caller } = build('one', true);
   expect(tryOpen(caller, '/x', O_CREAT | O_WRONLY)).toBe(-EROFS);

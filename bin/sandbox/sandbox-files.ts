@@ -55,7 +55,7 @@ export class SandboxFiles {
       return typeof options === 'number' ? options : new TmpFileSystem(store, vfs.allocateDevice(), options);
     });
     vfs.types.set('proc', () => new ProcFileSystem(vfs.allocateDevice(), kernel.host, kernel, pids));
-    vfs.types.set('sysfs', () => new SysFileSystem(vfs.allocateDevice(), kernel.host, kernel.machine));
+    vfs.types.set('sysfs', () => new SysFileSystem(vfs.allocateDevice(), kernel.host, kernel.machine, kernel.network.stack.interfaces));
     vfs.types.set('mqueue', () => kernel.ipc.messageQueues(vfs));
     vfs.types.set('devpts', (text) => {
       const options = parseDevptsOptions(text);
@@ -67,9 +67,20 @@ export class SandboxFiles {
   }
 }
 
-/** Mount number `mount` of a gofer as a file system. `place`: where it is to appear, for the message when it cannot be. */
-export function attachGofer(vfs: Vfs, shared: SharedConnection, mount: number, caching: Caching, place: string): GoferFileSystem {
-  const fileSystem = mountGofer({ ...shared, mount, device: vfs.allocateDevice(), allocateDevice: () => vfs.allocateDevice(), caching });
+/**
+ * Mount number `mount` of a gofer as a file system. `place`: where it is to appear, for the message when it cannot be. `partOf`: what it is called on the
+ * host, to be told in mountinfo; '' if that is nobody's business.
+ */
+export function attachGofer(
+  vfs: Vfs,
+  shared: SharedConnection,
+  mount: number,
+  caching: Caching,
+  place: string,
+  partOf = '',
+): GoferFileSystem {
+  const allocateDevice = (): number => vfs.allocateDevice();
+  const fileSystem = mountGofer({ ...shared, mount, device: allocateDevice(), allocateDevice, caching, partOf });
   if (typeof fileSystem === 'number')
     throw new UserError(`the host directory for ${toText(place)} cannot be served (${errnoName(-fileSystem)}).`);
   return fileSystem;

@@ -7,6 +7,7 @@ import { O_RDONLY } from '#sentry/abi/fs.ts';
 import { SIGKILL } from '#sentry/abi/signal.ts';
 import { killFromOutside } from '#sentry/kernel/container-signals.ts';
 import type { Kernel } from '#sentry/kernel/kernel.ts';
+import type { Task } from '#sentry/kernel/task.ts';
 import { Timer } from '#sentry/lib/timer-queue.ts';
 import { toText } from '../byte-text.ts';
 import { UserError } from '../errors.ts';
@@ -19,14 +20,18 @@ import type { ProcessPlace } from './guest-process.ts';
 /** Called with null when all have ended well, else with why not. */
 export type HooksDone = (failure: UserError | null) => void;
 
-/** `program`: the container's own process, whose user and rights the hooks have. `state`: JSON. */
-export function runStartHooks(
-  place: ProcessPlace,
-  hooks: readonly HookConfig[],
-  program: ProcessConfig,
-  state: string,
-  done: HooksDone,
-): void {
+/** What hooks have of the container. */
+interface HookSurroundings {
+  readonly place: ProcessPlace;
+  /** The container's own process: its user and rights are theirs. */
+  readonly program: ProcessConfig;
+  /** What each new process gets before it runs. */
+  readonly prepare: (task: Task) => void;
+  /** The container's, JSON. */
+  readonly state: string;
+}
+
+export function runStartHooks(hooks: readonly HookConfig[], surroundings: HookSurroundings, done: HooksDone): void {
   const next = (index: number): void => {
     const hook = hooks[index];
     if (hook === undefined) {
@@ -36,7 +41,7 @@ export function runStartHooks(
     const fail = (reason: string): void =>
       done(new UserError(`error running startContainer hook #${index} (${toText(hook.path)}): ${reason}`, EXIT_OCI_FAILURE));
     try {
-      runHook(place, hook, program, state, (status) => (status === 0 ? next(index + 1) : fail(`exit status ${status}`)));
+      runHook(hook, surroundings, (status) => (status === 0 ? next(index + 1) : fail(`exit status ${status}`)));
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
       fail(error.message);
@@ -45,7 +50,7 @@ export function runStartHooks(
   next(0);
 }
 
-function runHook(place: ProcessPlace, hook: HookConfig, program: ProcessConfig, state: string, ended: (status: number) => void): void {
+function runHook(hook: HookConfig, { place, program, prepare, state }: HookSurroundings, ended: (status: number) => void): void {
   const { kernel } = place.container;
   let timer: Timer | null = null;
   const config = { ...program, args: hook.args, env: hook.env ?? [], cwd: '/', terminal: false };
@@ -57,6 +62,7 @@ function runHook(place: ProcessPlace, hook: HookConfig, program: ProcessConfig, 
     },
   });
   loadProgram(task, config, hook.path);
+  prepare(task);
   if (hook.timeoutMs !== null) {
     timer = new Timer(() => killFromOutside(task.group, SIGKILL));
     kernel.timers.set(timer, kernel.host.monotonicNs() + hook.timeoutMs * 1e6);

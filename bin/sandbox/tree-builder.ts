@@ -11,7 +11,7 @@
  * Nothing that lies there is opened, so a FIFO or a device in the way does no harm.
  */
 import { EEXIST, ELOOP, ENOENT, errnoName } from '#sentry/abi/errno.ts';
-import { O_CREAT, O_EXCL, O_WRONLY, S_IFREG, SYMLINKS_MAX } from '#sentry/abi/fs.ts';
+import { O_APPEND, O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY, S_IFREG, SYMLINKS_MAX } from '#sentry/abi/fs.ts';
 import type { Host } from '#platform/contract/host.ts';
 import { KernelIo } from '#sentry/mm/io.ts';
 import { ALL_CAPABILITIES, initialCredentials } from '#sentry/vfs/credentials.ts';
@@ -19,6 +19,7 @@ import { FsContext } from '#sentry/vfs/fs-context.ts';
 import type { FileSystem } from '#sentry/vfs/inode.ts';
 import type { MountNamespace } from '#sentry/vfs/mount-namespace.ts';
 import type { Mount, Path } from '#sentry/vfs/mount.ts';
+import type { FileDescription } from '#sentry/vfs/file-description.ts';
 import { open } from '#sentry/vfs/open.ts';
 import { mkdir, mknod, unlink } from '#sentry/vfs/operations.ts';
 import { resolve } from '#sentry/vfs/walk.ts';
@@ -104,6 +105,19 @@ export class TreeBuilder {
     const name = path.slice(path.lastIndexOf('/') + 1);
     const file = typeof directory === 'number' ? directory : this.replaceFile(directory, name);
     if (typeof file === 'number') throw new UserError(`cannot write ${toText(path)} inside the sandbox (${errnoName(-file)}).`);
+    this.fill(file, contents);
+  }
+
+  /** Adds to a file of the root; what is no regular file is left alone. */
+  append({ path, contents }: WrittenFile): void {
+    const at = this.find(path);
+    if (typeof at === 'number' || !at.dentry.inode!.isRegular) return;
+    const file = open(this.caller, null, path, O_WRONLY | O_APPEND | O_NOFOLLOW, 0, 0);
+    if (typeof file === 'number') return;
+    this.fill(file, contents);
+  }
+
+  private fill(file: FileDescription, contents: string): void {
     const memory = this.host.allocate(contents.length);
     memory.writeLatin1(contents, 0);
     file.write(new KernelIo(memory, 0, contents.length), 0, this.caller);

@@ -39,8 +39,10 @@ const SYS_KILL = 62;
 const SYS_FCNTL = 72;
 const SYS_RMDIR = 84;
 const SYS_UNLINK = 87;
+const SYS_GETPPID = 110;
 const SYS_SETSID = 112;
 const SYS_RT_SIGTIMEDWAIT = 128;
+const SYS_PRCTL = 157;
 const SYS_PIPE2 = 293;
 const SYS_CLOSE_RANGE = 436;
 
@@ -50,10 +52,12 @@ const F_DUPFD = 0;
 const O_RDWR = 2;
 const O_CLOEXEC = 0x8_0000;
 const SIG_SETMASK = 2;
+const SIGKILL = 9;
 const SIGCHLD = 17;
 const SIGCONT = 18;
 const SIGSTOP = 19;
 const SI_KERNEL = 0x80;
+const PR_SET_PDEATHSIG = 1;
 const WNOHANG_WUNTRACED = 3;
 const EBUSY = 16;
 const EXIT_FAILURE = 125;
@@ -166,6 +170,8 @@ function chooseMode(a: Assembler): void {
   // No signal may reach this process before it passes them on.
   a.storeImmAt('rsp', ALL_SIGNALS, -1);
   setSignalMask(a, ALL_SIGNALS, OLD_SIGNALS);
+  call(a, SYS_GETPID);
+  a.mov(STATUS, 'rax');
   call(a, SYS_FORK);
   a.mov(CHILD, 'rax');
   a.test('rax', 'rax');
@@ -179,6 +185,13 @@ function chooseMode(a: Assembler): void {
   a.jmp('attend');
 
   a.label('child');
+  // Until it is up, nobody but this process knows of it: it does not go on alone.
+  a.movImm32('rdi', PR_SET_PDEATHSIG);
+  a.movImm32('rsi', SIGKILL);
+  call(a, SYS_PRCTL);
+  call(a, SYS_GETPPID);
+  a.cmp('rax', STATUS);
+  a.jne('cannot');
   setSignalMask(a, OLD_SIGNALS, null);
   a.loadAt('rdi', 'rsp', PAIR + 4);
   a.movLow('rdi', 'rdi');

@@ -119,13 +119,31 @@ const pause = async (milliseconds: number): Promise<void> => new Promise((done) 
 test('detached: it ends with 0 when the child is up, which lives on in a session of its own', async () => {
   const { args, trace } = startChild(
     'detached',
-    `${UP} setTimeout(() => trace(Number(fs.readFileSync('/proc/self/stat', 'latin1').split(' ')[5]) === process.pid ? 'leads' : 'follows'), 300);`,
+    `require(${JSON.stringify(join(import.meta.dirname, '../../node_modules/koffi'))}).load('libc.so.6').func('int prctl(int, long, long, long, long)')(1, 0, 0, 0, 0);
+     ${UP} setTimeout(() => trace(Number(fs.readFileSync('/proc/self/stat', 'latin1').split(' ')[5]) === process.pid ? 'leads' : 'follows'), 300);`,
   );
   expect(spawnSync(place('starter'), args, { timeout: 20_000, stdio: 'ignore' }).status).toBe(0);
   expect(readFileSync(trace, 'utf8')).toBe('detached ');
   while (readFileSync(trace, 'utf8') === 'detached ') await pause(20);
   expect(readFileSync(trace, 'utf8')).toBe('detached leads ');
 });
+
+test('detached: a child that has not said that it is up does not outlive the starter', async () => {
+  const { args, trace } = startChild('detached', `trace(process.pid); setTimeout(() => {}, 60_000);`);
+  const starter = spawn(place('starter'), args, { stdio: 'ignore' });
+  const pidOf = (): number => Number(readFileSync(trace, 'utf8').split(' ')[1] ?? 0);
+  while (pidOf() === 0) await pause(20);
+  starter.kill('SIGKILL');
+  await expect.poll(() => isAlive(pidOf())).toBe(false);
+});
+
+function isAlive(pid: number): boolean {
+  try {
+    return !/^State:\s*[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'latin1'));
+  } catch {
+    return false;
+  }
+}
 
 test('detached: a child that fails or dies leaves the verb to tidy up, and the status is 1', () => {
   for (const [script, left] of [

@@ -14,8 +14,8 @@ export function deleteCommand(): Command {
   return ociAction(command, ({ globals, log }, id: string, { force = false }: { force?: boolean }) => {
     const container = KnownContainer.tryFind(globals.root, id);
     if (container === null) {
-      const directory = new ContainerDirectory(globals.root, id);
-      if (directory.isAbandoned()) directory.remove();
+      // What somebody left who was killed while deleting it.
+      if (force) new ContainerDirectory(globals.root, id).remove();
       if (force) return;
       throw ociError('doesNotExist', id);
     }

@@ -23,7 +23,11 @@ export function listCommand(): Command {
       return;
     }
     const found = ids.flatMap((id) => KnownContainer.tryFind(root, id) ?? []).map(describeContainer);
-    writeSync(STDOUT, format === 'json' ? `${JSON.stringify(found)}\n` : formatTable(COLUMNS, found.map(rowOf)));
+    // runc writes null for none, as Go does.
+    writeSync(
+      STDOUT,
+      format === 'json' ? `${JSON.stringify(found.length === 0 ? null : found)}\n` : formatTable(COLUMNS, found.map(rowOf)),
+    );
   });
 }
 

@@ -38,6 +38,7 @@ const REMOTE_IOVEC = 32;
 const REGSET_IOVEC = 48;
 const CPU_TIME = 64;
 const CPUCLOCK_SCHED = 2;
+const RUSAGE = 256; // struct rusage, 144 bytes
 const AFFINITY = 1024;
 const AFFINITY_BYTES = 1024; // 8192 CPUs: the host refuses a mask shorter than its own
 const status = new Int32Array(scratch.bytes.buffer, STATUS, 1);
@@ -82,6 +83,18 @@ export function regset(request: number, tid: number, kind: number, address: numb
 export function wait(tid: number, options: number): number {
   // SAFETY: the status word is in our own permanent memory.
   return libc.checked(libc.wait4(tid, scratch.address + STATUS, options, 0));
+}
+
+/** The same, for `waitedCpuNs`. */
+export function waitWithUsage(tid: number, options: number): number {
+  // SAFETY: the status word and the struct rusage are in our own permanent memory.
+  return libc.checked(libc.wait4(tid, scratch.address + STATUS, options, scratch.address + RUSAGE));
+}
+
+/** CPU time of the process that `waitWithUsage` last reaped, in nanoseconds. */
+export function waitedCpuNs(): number {
+  const timeval = (offset: number): number => words.getUint32(offset, true) * 1e9 + words.getUint32(offset + 8, true) * 1000;
+  return timeval(RUSAGE) + timeval(RUSAGE + 16);
 }
 
 export function waitStatus(): number {

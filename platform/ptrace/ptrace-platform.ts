@@ -368,8 +368,9 @@ export class PtracePlatform implements Platform {
     if (this.#dying.delete(tid)) return null;
     if (thread === undefined) {
       this.#forgetIdle(tid);
-      if (tid === this.#zygote.tid) this.#zygote.alive = false;
-      return null;
+      if (tid !== this.#zygote.tid) return null;
+      this.#zygote.alive = false;
+      throw new PlatformLost('the process that guest processes are made from');
     }
     if (thread.running) this.#running -= 1;
     thread.lost(StopKind.Gone);

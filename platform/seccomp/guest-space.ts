@@ -52,6 +52,8 @@ export class SeccompSpace implements GuestSpace {
 
   /** CPU time that the process had used before it came to this guest. */
   #cpuTimeBefore = 0;
+  /** Once the process was reaped. */
+  #cpuTimeAtEnd: number | null = null;
 
   readonly patches: SpacePatches;
 
@@ -140,7 +142,12 @@ export class SeccompSpace implements GuestSpace {
   }
 
   cpuTimeNs(): number {
-    return this.ended ? 0 : process.cpuTimeNs(this.pid) - this.#cpuTimeBefore;
+    return this.ended ? 0 : (this.#cpuTimeAtEnd ?? process.cpuTimeNs(this.pid)) - this.#cpuTimeBefore;
+  }
+
+  /** The process has ended by itself, or at the hands of the host, after `cpuTimeNs`; its number may be another's from now on. */
+  reaped(cpuTimeNs: number): void {
+    this.#cpuTimeAtEnd = cpuTimeNs;
   }
 
   /** Takes over the process of a space that has ended. */

@@ -19,6 +19,7 @@ import { SpareProcesses } from './spare-processes.ts';
 import type { SpareProcess } from './spare-processes.ts';
 import { State } from './stub-thread.ts';
 import type { Switchboard } from './switchboard.ts';
+import { PlatformLost } from '../host/errors.ts';
 import type { Zygote } from './zygote.ts';
 
 const EAGAIN = 11;
@@ -218,7 +219,7 @@ export class Processes {
   /** Reaps processes that ended. */
   reap(): void {
     for (;;) {
-      const pid = process.wait(-1, WAIT_OPTIONS | process.WNOHANG);
+      const pid = process.waitWithUsage(-1, WAIT_OPTIONS | process.WNOHANG);
       if (pid <= 0) return;
       this.#ended(pid);
     }
@@ -227,12 +228,12 @@ export class Processes {
   #ended(pid: number): void {
     if (pid === this.#zygote.pid) {
       this.#zygote.alive = false;
-      this.#board.threads.delete(pid);
-      return;
+      throw new PlatformLost('the process that guest processes are made from');
     }
     const space = this.#spaces.get(pid);
     if (space === undefined) return this.#board.strangerEnded();
     this.#spaces.delete(pid);
+    space.reaped(process.waitedCpuNs());
     // All there were, known to the kernel or not: the host may use their numbers again.
     for (const [tid, thread] of this.#board.threads) if (thread.pid === pid) this.#board.threads.delete(tid);
     for (const thread of space.threads) {

@@ -2,16 +2,41 @@
  * Putting processes into a cgroup while the caller goes on. The first move after a while waits for every CPU of the host to pass a quiet state
  * (some 20 ms; the kernel's cgroup_threadgroup_rwsem), which a start can spend better.
  *
+ * Who begins the wait before it knows the cgroup (`beginWaiting`), by a move to where the process is already, finds the host ready when it does: the
+ * move itself then takes a millisecond or two.
+ *
  * The writes are made by libuv's pool, in the order they were given; nothing of it comes back through the event loop, which a sentry never enters: who needs
  * the result looks at the cgroup itself.
  */
 import { closeSync, constants, openSync, write } from 'node:fs';
 import { CgroupError } from './cgroup-error.ts';
 import type { CgroupFiles } from './cgroup-files.ts';
+import type { Hierarchy } from './hierarchies.ts';
 import { pause } from './remove.ts';
 
 const PATIENCE_MS = 5000;
 const LOOK_MS = 1;
+
+let begun: number | null = null;
+
+/** Has the host get ready for a move that comes within the next 20 ms or so. To be ended by `endWaiting`, or by a BackgroundJoin. */
+export function beginWaiting(hierarchies: readonly Hierarchy[]): void {
+  for (const { own } of hierarchies) {
+    try {
+      begun = openSync(Buffer.from(`${own}/cgroup.procs`, 'latin1'), constants.O_WRONLY);
+      write(begun, String(process.pid), () => {});
+      return;
+    } catch {
+      // Not ours to write: then there will be no cgroup in this hierarchy either.
+    }
+  }
+}
+
+/** Nobody keeps a way to leave the cgroup it will be in. The write under way is not disturbed. */
+export function endWaiting(): void {
+  if (begun !== null) closeSync(begun);
+  begun = null;
+}
 
 export class BackgroundJoin {
   readonly #paths: readonly string[];
@@ -37,6 +62,7 @@ export class BackgroundJoin {
       pause(LOOK_MS);
     }
     for (const fd of this.#descriptors.splice(0)) closeSync(fd);
+    endWaiting();
   }
 
   #isIn(pid: number, files: CgroupFiles): boolean {

@@ -4,13 +4,14 @@
  */
 import { spawn, spawnSync } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import type { ResourcesConfig } from '../config/types.ts';
 import { HostCgroup } from './host-cgroup.ts';
 import type { CgroupState } from './host-cgroup.ts';
 import { SANDBOX_MEMORY_BYTES } from './limits.ts';
 import { CgroupMeter } from './meter.ts';
+import { raiseGuestScore } from './oom-score.ts';
 import { inspectHost, prepareCgroup } from './plan.ts';
 import { NO_RESOURCES } from './resources.ts';
 import type { Busctl } from './systemd-scope.ts';
@@ -126,4 +127,27 @@ describe('with --systemd-cgroup', () => {
     expect(paths).toEqual(['/sys/fs/cgroup/system.slice/tsvisor-box.scope']);
     expect(warnings[0]).toMatch(/systemd cannot be asked for the scope tsvisor-box\.scope/);
   });
+});
+
+test('guests are born with a higher score than the sentry, which has its own again', () => {
+  const own = (): number => Number(readFileSync('/proc/self/oom_score_adj', 'latin1'));
+  const helper = sleeper();
+  const before = own();
+  const warnings: string[] = [];
+  const score = raiseGuestScore({
+    configured: 100,
+    limitBytes: 16 * MIB,
+    helpers: [helper.pid!],
+    warn: (text) => void warnings.push(text),
+  });
+  const guests = own();
+  score.restore();
+  const after = own();
+  // With the capability below everything, without it where it was.
+  expect([-999, before]).toContain(after);
+  expect(guests).toBe(after === -999 ? 100 : Math.min(1000, before + 1000));
+  expect(Number(readFileSync(`/proc/${helper.pid}/oom_score_adj`, 'latin1'))).toBe(after);
+  expect(warnings).toEqual([]);
+  helper.kill('SIGKILL');
+  writeFileSync('/proc/self/oom_score_adj', String(Math.max(before, after)));
 });

@@ -12,6 +12,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { EACCES, EEXIST, ENOENT, EPERM, EROFS, errnoName } from '#sentry/abi/errno.ts';
 import { CgroupError } from './cgroup-error.ts';
 import type { ResourcesConfig } from '../config/types.ts';
+import { beginWaiting, endWaiting } from './background-join.ts';
 import { cgroupPlace } from './cgroup-path.ts';
 import type { CgroupPlace } from './cgroup-path.ts';
 import { hostFiles } from './cgroup-files.ts';
@@ -58,6 +59,12 @@ const SCOPE_LOOK_MS = 5;
 const MAKE_ATTEMPTS = 4;
 const WHOLE_ID_RANGE = 4_294_967_295;
 
+/** To be called first of all, when it is clear that a cgroup will be made: see background-join.ts. */
+export function beginCgroup(host: CgroupHost = inspectHost()): CgroupHost {
+  beginWaiting(host.hierarchies);
+  return host;
+}
+
 /**
  * Makes the cgroup and sets its limits. null where this user may not have one (told to `warn`). Throws CgroupError for what config.json asks in
  * vain, and where the cgroup is in use.
@@ -66,7 +73,10 @@ export function prepareCgroup(request: CgroupRequest, found: CgroupHost = inspec
   const host = { ...found, rootless: request.rootless ?? found.rootless };
   const place = cgroupPlace({ ...request, rootless: host.rootless });
   const cgroup = make(request, place, host);
-  if (cgroup === null) return null;
+  if (cgroup === null) {
+    endWaiting();
+    return null;
+  }
   try {
     cgroup.update(request.resources, request.warn);
   } catch (error) {

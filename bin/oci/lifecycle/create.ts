@@ -13,6 +13,7 @@ import { toBytes, toText } from '../../byte-text.ts';
 import { UserError } from '../../errors.ts';
 import { runContainerSandbox, tellOutcome } from '../../sandbox/container-sandbox.ts';
 import { enterContainerView, openNamespaces } from '../../confine/container-view.ts';
+import { outliveParent } from '../../confine/parent.ts';
 import { ConfinementReport } from '../../confine/report.ts';
 import { containerRoots, containerView } from '../../sandbox/container-roots.ts';
 import { startGofer } from '../../sandbox/gofer-process.ts';
@@ -22,7 +23,8 @@ import { becomeStandIn } from '../../stand-in/launch.ts';
 import { outcomePipe } from '../../starter/hand-over.ts';
 import { encodeOutcome, OUTCOME_FAILED } from '../../starter/outcome.ts';
 import type { Removal } from '../../starter/outcome.ts';
-import { prepareCgroup } from '../cgroups/plan.ts';
+import { beginCgroup, prepareCgroup } from '../cgroups/plan.ts';
+import type { CgroupHost } from '../cgroups/plan.ts';
 import type { CgroupState, HostCgroup } from '../cgroups/host-cgroup.ts';
 import { openMeter } from '../cgroups/meter.ts';
 import { readConfig } from '../config/read.ts';
@@ -102,14 +104,15 @@ class Creation {
 
   run(tell: (removals: readonly Removal[], more: boolean) => void): number {
     const { options, log } = this;
+    // Takes a while in the host, beside what follows.
+    const cgroupHost = beginCgroup();
     const { config, text } = this.readConfig();
     const sandbox = this.sandboxOf(config);
     this.checkConsole(config);
-    if (!this.directory.claim(this.globals.root)) throw ociError('alreadyExists', options.id);
     this.sandboxId = sandbox?.id ?? options.id;
-    this.directory.write(this.record(config, null));
+    if (!this.directory.claim(this.record(config, null))) throw ociError('alreadyExists', options.id);
     const warn = (sentence: string): void => log.warn(sentence);
-    const cgroup = this.makeCgroup(config);
+    const cgroup = this.makeCgroup(config, cgroupHost);
     // Before the hooks, which look at the cgroup of the process they are told; they are in it themselves, as children of this one.
     const joined = cgroup?.joinInBackground([process.pid, ...ownChildren()]);
     const announce = options.startNow
@@ -133,6 +136,8 @@ class Creation {
     this.runHooks(config, namespace);
     const network = openContainerNetwork(namespace, options.startNow ? 'now' : 'at start');
     if (options.pidFile !== null) writePidFile(options.pidFile, process.pid);
+    // From here on what is written down finds it, whoever has died.
+    if (!options.attended) outliveParent();
     return runContainerSandbox({
       id: options.id,
       config,
@@ -142,6 +147,7 @@ class Creation {
       listener,
       io,
       state: JSON.stringify(this.state(config, 'created')),
+      attended: options.attended,
       startNow: options.startNow,
       finishPreparing: () => joined?.(),
       onUp: finish.tell,
@@ -184,6 +190,7 @@ class Creation {
     applyPodLimits(sandbox, reply, (sentence) => this.log.warn(sentence));
     if (startNow) KnownContainer.find(this.globals.root, id).ask({ verb: 'start', interfaces: [] });
     if (pidFile !== null) writePidFile(pidFile, process.pid);
+    if (!this.options.attended) outliveParent();
     tell();
     return becomeStandIn(connection.fd, () => enterContainerView(containerView(config), openNamespaces(), new ConfinementReport()));
   }
@@ -209,17 +216,20 @@ class Creation {
       throw new UserError('cannot use a console socket without a terminal, or where the container is not detached', EXIT_OCI_FAILURE);
   }
 
-  private makeCgroup(config: ContainerConfig): HostCgroup | null {
+  private makeCgroup(config: ContainerConfig, host: CgroupHost): HostCgroup | null {
     const { cgroupsPath, resources } = config.linux;
-    const cgroup = prepareCgroup({
-      id: this.options.id,
-      cgroupsPath: cgroupsPath ?? '',
-      resources,
-      systemd: this.globals.systemdCgroup,
-      rootless: this.globals.rootless,
-      warn: (sentence) => this.log.warn(sentence),
-      onPlanned: (state) => this.directory.write(this.record(config, state)),
-    });
+    const cgroup = prepareCgroup(
+      {
+        id: this.options.id,
+        cgroupsPath: cgroupsPath ?? '',
+        resources,
+        systemd: this.globals.systemdCgroup,
+        rootless: this.globals.rootless,
+        warn: (sentence) => this.log.warn(sentence),
+        onPlanned: (state) => this.directory.write(this.record(config, state)),
+      },
+      host,
+    );
     this.directory.write(this.record(config, cgroup?.toState() ?? null));
     return cgroup;
   }

@@ -126,9 +126,9 @@ export class KnownContainer {
 
   /** Takes away what is left of a container that has ended. */
   destroy(log: RuntimeLog): void {
-    const { cgroup, hooks } = this.record;
-    if (cgroup !== null) HostCgroup.fromState(cgroup).remove();
-    // Before the hooks: whoever asks meanwhile is told that it is gone, and an id can be used again once they have run.
+    // As it is now: one that was being created when it was found may have written down more before it was killed.
+    const { cgroup, hooks } = this.directory.read() ?? this.record;
+    if (cgroup !== null && !HostCgroup.fromState(cgroup).remove()) log.warn(`a cgroup of container ${this.id} cannot be removed`);
     const state = this.state('stopped');
     runPoststopHooks(hooks, state, { directory: this.record.bundle }, (sentence) => log.warn(sentence));
     this.directory.remove();

@@ -4,10 +4,10 @@
  *     state.json       see record.ts; written whole, by rename
  *     control.sock     the sentry's socket (bin/oci/control)
  *
- * Making the directory is what claims an id. It is there before state.json is, for moments only, but a process can be killed then: such a
- * directory counts as no container, and `create` and `delete --force` remove it once it is old.
+ * A container comes and goes with its state.json: the directory takes its place by a rename, with the file in it, and the file is the last that is
+ * removed from it. So a directory without one is what somebody left who was killed, and no container.
  */
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../../errors.ts';
 import { EXIT_OCI_FAILURE, ociError } from '../errors.ts';
@@ -16,8 +16,10 @@ import { RECORD_VERSION } from './record.ts';
 
 export const STATE_FILE = 'state.json';
 export const CONTROL_SOCKET = 'control.sock';
-/** After it, a directory without state.json is nobody's. */
-const CLAIM_MS = 10_000;
+/** Beginning of the names of directories that are to become a container's; no id has such a character. */
+const UNFINISHED = '~new-';
+/** Longer than the writing of a file takes. */
+const UNFINISHED_MS = 60_000;
 
 /** As runc has it: letters, digits and `_ + - .`, and no name that a path would understand. */
 export function checkId(id: string): void {
@@ -27,9 +29,11 @@ export function checkId(id: string): void {
 export class ContainerDirectory {
   readonly id: string;
   readonly path: string;
+  private readonly root: string;
 
   constructor(root: string, id: string) {
     checkId(id);
+    this.root = root;
     this.id = id;
     this.path = join(root, id);
   }
@@ -37,7 +41,9 @@ export class ContainerDirectory {
   /** The ids of all containers beneath `root`, in order. */
   static list(root: string): string[] {
     try {
-      return readdirSync(root).toSorted();
+      return readdirSync(root)
+        .filter((name) => !name.startsWith(UNFINISHED))
+        .toSorted();
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
       throw new UserError(
@@ -47,29 +53,30 @@ export class ContainerDirectory {
     }
   }
 
-  /** Makes the directory; false: there is such a container. */
-  claim(root: string): boolean {
-    mkdirSync(root, { recursive: true, mode: 0o711 });
-    for (let attempt = 0; attempt < 2; attempt++) {
-      try {
-        mkdirSync(this.path, { mode: 0o700 });
-        return true;
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-      }
-      if (!this.isAbandoned()) return false;
-      this.remove();
+  /** Makes the container known, with its first `record`; false: there is one of that name. */
+  claim(record: ContainerRecord): boolean {
+    mkdirSync(this.root, { recursive: true, mode: 0o711 });
+    this.removeUnfinished();
+    const fresh = mkdtempSync(join(this.root, UNFINISHED));
+    writeFileSync(join(fresh, STATE_FILE), JSON.stringify(record), { mode: 0o600 });
+    try {
+      // Takes the place of an empty directory, too, and of no other.
+      renameSync(fresh, this.path);
+      return true;
+    } catch (error) {
+      rmSync(fresh, { recursive: true });
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === 'ENOTEMPTY' || code === 'EEXIST') return false;
+      throw error;
     }
-    return false;
   }
 
-  /** Whether somebody was killed between claiming it and writing its state. */
-  isAbandoned(): boolean {
-    if (this.read() !== null) return false;
-    try {
-      return Date.now() - statSync(this.path).mtimeMs > CLAIM_MS;
-    } catch {
-      return false;
+  /** What those have left who were killed before the rename. */
+  private removeUnfinished(): void {
+    for (const name of readdirSync(this.root).filter((entry) => entry.startsWith(UNFINISHED))) {
+      const path = join(this.root, name);
+      const { mtimeMs } = statSync(path, { throwIfNoEntry: false }) ?? { mtimeMs: Infinity };
+      if (Date.now() - mtimeMs > UNFINISHED_MS) rmSync(path, { recursive: true, force: true });
     }
   }
 
@@ -96,7 +103,19 @@ export class ContainerDirectory {
     return record;
   }
 
+  /** Also what is left of one that nobody knows any more. */
   remove(): void {
+    for (const name of this.names().filter((entry) => entry !== STATE_FILE))
+      rmSync(join(this.path, name), { recursive: true, force: true });
+    rmSync(join(this.path, STATE_FILE), { force: true });
     rmSync(this.path, { recursive: true, force: true });
+  }
+
+  private names(): string[] {
+    try {
+      return readdirSync(this.path);
+    } catch {
+      return [];
+    }
   }
 }
