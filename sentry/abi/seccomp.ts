@@ -4,6 +4,8 @@
  * A program is an array of `struct sock_filter`: 16 bits of code, two jump distances of 8 bits, 32 bits of operand. It reads
  * `struct seccomp_data` in words: number, architecture, instruction pointer (2), six arguments of two words, little endian.
  */
+import { array, i32, i64, struct, u32, u64 } from './layout.ts';
+
 export const SECCOMP_MODE_STRICT = 1;
 export const SECCOMP_MODE_FILTER = 2;
 
@@ -44,6 +46,24 @@ export const SECCOMP_RET_LOG = 0x7ffc_0000;
 export const SECCOMP_RET_ALLOW = 0x7fff_0000;
 export const SECCOMP_RET_ACTION = 0xffff_0000 | 0;
 export const SECCOMP_RET_DATA = 0xffff;
+
+// User notification: the listener's ioctls (their numbers hold the sizes below) and flags.
+export const SECCOMP_IOCTL_NOTIF_RECV = 0xc050_2100;
+export const SECCOMP_IOCTL_NOTIF_SEND = 0xc018_2101;
+export const SECCOMP_IOCTL_NOTIF_ID_VALID = 0x4008_2102;
+/** As it was called before Linux 5.17. */
+export const SECCOMP_IOCTL_NOTIF_ID_VALID_WRONG_DIR = 0x8008_2102;
+export const SECCOMP_IOCTL_NOTIF_ADDFD = 0x4018_2103;
+export const SECCOMP_IOCTL_NOTIF_SET_FLAGS = 0x4008_2104;
+export const SECCOMP_USER_NOTIF_FLAG_CONTINUE = 1;
+export const SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP = 1;
+export const SECCOMP_ADDFD_FLAG_SETFD = 1;
+export const SECCOMP_ADDFD_FLAG_SEND = 2;
+
+/** `data` is `struct seccomp_data`. */
+export const SeccompNotif = struct('seccomp_notif', { id: u64, pid: u32, flags: u32, data: array(u64, 8) });
+export const SeccompNotifResp = struct('seccomp_notif_resp', { id: u64, val: i64, error: i32, flags: u32 });
+export const SeccompNotifAddfd = struct('seccomp_notif_addfd', { id: u64, flags: u32, srcfd: u32, newfd: u32, newfdFlags: u32 });
 
 /** Bytes of `struct seccomp_data`, of `struct sock_fprog` and of one `struct sock_filter`. */
 export const SECCOMP_DATA_SIZE = 64;

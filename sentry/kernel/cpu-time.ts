@@ -20,6 +20,8 @@ export class CpuAccount {
   /** The host process it runs in now, and what that had used before. */
   private space: GuestSpace | null = null;
   private baseNs = 0;
+  /** The most `usedNs` has said. */
+  private seenNs = 0;
 
   start(space: GuestSpace): void {
     this.space = space;
@@ -32,8 +34,11 @@ export class CpuAccount {
     this.space = null;
   }
 
+  /** Never goes back, also when the host process was ended by somebody else. */
   get usedNs(): number {
-    return this.space === null ? this.pastNs : this.pastNs + Math.max(0, (this.space.cpuTimeNs?.() ?? 0) - this.baseNs);
+    if (this.space === null) return this.pastNs;
+    this.seenNs = Math.max(this.seenNs, this.pastNs + (this.space.cpuTimeNs?.() ?? 0) - this.baseNs);
+    return this.seenNs;
   }
 }
 

@@ -98,6 +98,7 @@ function giveUpShared(task: Task): void {
   clearChildTid(task);
   finishVfork(task);
   leaveUndo(task);
+  if (task.segments !== null) task.kernel.ipc.shm.leave(task);
   task.state = task.isLeader ? TaskState.Zombie : TaskState.Dead;
   group.container.freezer.stopped(task);
   task.files.release();

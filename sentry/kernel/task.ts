@@ -14,6 +14,7 @@ import { UserIo } from '../mm/io.ts';
 import { WaitQueue } from '../lib/wait-queue.ts';
 import type { Container } from './container.ts';
 import type { FdTable } from './fd-table.ts';
+import type { ShmSegment } from './ipc/shm-segment.ts';
 import type { UndoList } from './ipc/undo-list.ts';
 import type { Kernel } from './kernel.ts';
 import type { PidNamespace } from './pid-namespace.ts';
@@ -91,6 +92,8 @@ export class Task implements Caller {
   minorFaults = 0;
   /** What it takes back of its semaphore operations at its end; shared by clone(CLONE_SYSVSEM). */
   semaphoreUndo: UndoList | null = null;
+  /** Shared memory segments it made, while they are there. */
+  segments: Set<ShmSegment> | null = null;
 
   // Shared with other tasks.
   group: ThreadGroup;

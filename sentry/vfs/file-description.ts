@@ -184,6 +184,14 @@ export abstract class FileDescription {
   fdinfo(): string {
     return '';
   }
+  /** For how long close(2) of the last reference waits as long as it `lingers` (SO_LINGER); 0: not at all. */
+  get lingerNs(): number {
+    return 0;
+  }
+  /** Begins to end the file, and whether what was written is still on its way; its queue tells when that may have changed. */
+  lingers(): boolean {
+    return false;
+  }
   /** The last reference is gone. */
   protected destroy(): void {}
 

@@ -66,6 +66,9 @@ export abstract class FileSystem {
   /** A look-up may mean to ask somebody far away: the walk offers whole paths (`Inode.lookupAhead`). */
   readonly asksFar: boolean = false;
 
+  /** Where its root lies in the larger file system that it is a part of: the beginning of the fourth field of mountinfo. '' if it is whole. */
+  readonly partOf: string = '';
+
   constructor(device: number) {
     this.device = device;
   }

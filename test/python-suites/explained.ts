@@ -35,8 +35,4 @@ export const explained: readonly Explanation[] = [
     pattern: /^test\.test_socket\.Basic(VSOCK|Bluetooth|CAN|RDS|QIPCRTR)/,
     reason: 'skipped inside: families that lead to hardware or to a hypervisor (AF_VSOCK and the like) do not exist',
   },
-  {
-    pattern: /^test\.test_socket\.GeneralModuleTests\.test(HostnameRes|SockName)$/,
-    reason: 'skipped inside: the host name of a sandbox is not in the /etc/hosts that it shows',
-  },
 ];

@@ -57,6 +57,8 @@ export interface GoferMountOptions extends SharedConnection {
   /** Makes `st_dev` numbers for further host file systems below the root. */
   readonly allocateDevice: () => number;
   readonly caching: Caching;
+  /** See FileSystem. */
+  readonly partOf?: string;
 }
 
 /** Bytes moved at once between guest memory and a file. */
@@ -108,6 +110,7 @@ export class GoferFileSystem extends FileSystem {
   readonly directoriesAhead: DirectoriesAhead;
   readonly filesAhead: FilesAhead;
   readonly chunkAhead: ChunkAhead;
+  override readonly partOf: string;
   override readonly root: GoferInode;
   private readonly allocateDevice: () => number;
   private readonly rootDevice: number;
@@ -125,6 +128,7 @@ export class GoferFileSystem extends FileSystem {
     this.staging = options.staging;
     this.contents = options.contents;
     this.ownContents = options.ownContents;
+    this.partOf = options.partOf ?? '';
     this.allocateDevice = options.allocateDevice;
     this.cacheable = options.caching === 'exclusive';
     this.readOnly = (mountFlags & MOUNT_READ_ONLY) !== 0;

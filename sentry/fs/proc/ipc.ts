@@ -52,9 +52,9 @@ type LimitName = (typeof LIMITS)[number] | (typeof SEMAPHORE_LIMITS)[number];
 
 /** What /proc shows of the IPC namespace; the kernel's satisfies it. */
 export interface IpcView {
-  readonly limits: Record<LimitName, number> & { text(name: LimitName): string };
+  readonly limits: Record<LimitName, number> & { text(name: LimitName): string; readonly shmRmidForced: number };
   readonly mqueueLimits: MqueueLimits;
-  readonly shm: { readonly table: { all(): readonly SegmentView[] } };
+  readonly shm: { readonly table: { all(): readonly SegmentView[] }; forceRemoval(value: number): void };
   readonly sem: { readonly table: { all(): readonly SemaphoreSetView[] } };
   readonly msg: { readonly table: { all(): readonly MessageQueueView[] } };
 }
@@ -136,7 +136,7 @@ export function ipcFiles(fs: ProcFileSystem): Record<string, Inode> {
   const files: Record<string, Inode> = {};
   for (const name of LIMITS) files[name] = limitFile(fs, [name]);
   files.sem = limitFile(fs, SEMAPHORE_LIMITS);
-  files.shm_rmid_forced = new TextFile(fs, () => '0\n');
+  files.shm_rmid_forced = new TextFile(fs, () => `${kernel.ipc.limits.shmRmidForced}\n`, setForced);
   files.auto_msgmni = new TextFile(fs, () => '0\n');
   return files;
 
@@ -146,6 +146,13 @@ export function ipcFiles(fs: ProcFileSystem): Record<string, Inode> {
       () => `${names.map((name) => kernel.ipc.limits.text(name)).join('\t')}\n`,
       (text) => set(names, text),
     );
+  }
+
+  function setForced(text: string): number {
+    const word = text.trim();
+    if (word !== '0' && word !== '1') return -EINVAL;
+    kernel.ipc.shm.forceRemoval(Number(word));
+    return 0;
   }
 
   /** As Linux: numbers from the left on; what is missing stays. */

@@ -50,10 +50,11 @@ export function mountsText(task: TaskView, root: Path): string {
 export function mountInfoText(task: TaskView, root: Path): string {
   return visible(task, root)
     .map(({ mount, at }) => {
-      const { device, type } = mount.fileSystem;
+      const { device, type, partOf } = mount.fileSystem;
       // Of the namespace's root: something that no reader sees.
       const parent = mount.parent?.id ?? 1;
-      const shown = escape(nameInFileSystem(mount.root));
+      const name = nameInFileSystem(mount.root);
+      const shown = escape(partOf === '' ? name : name === '/' ? partOf : `${partOf}${name}`);
       return `${mount.id} ${parent} ${deviceMajor(device)}:${deviceMinor(device)} ${shown} ${escape(at)} ${options(mount)} - ${type} ${escape(mount.source)} ${superOptions(mount)}\n`;
     })
     .join('');

@@ -13,6 +13,8 @@ import { networkSettings } from './net/settings.ts';
 import type { ProcFileSystem } from './proc-file-system.ts';
 
 const HOST_NAME_MAX = 64;
+/** What a seccomp filter may decide and the log may tell (kernel/seccomp). */
+const SECCOMP_ACTIONS = 'kill_process kill_thread trap errno user_notif trace log';
 
 export function sysctlDirectory(fs: ProcFileSystem): StaticDirectory {
   const directory = (children: Record<string, Inode>): StaticDirectory => new StaticDirectory(fs, children);
@@ -74,6 +76,7 @@ export function sysctlDirectory(fs: ProcFileSystem): StaticDirectory {
         ...constants({ entropy_avail: 256, poolsize: 256, urandom_min_reseed_secs: 60, write_wakeup_threshold: 256, boot_id: uuid(fs) }),
         uuid: new TextFile(fs, () => `${uuid(fs)}\n`),
       }),
+      seccomp: directory(constants({ actions_avail: `${SECCOMP_ACTIONS} allow`, actions_logged: SECCOMP_ACTIONS })),
       yama: directory(constants({ ptrace_scope: 1 })),
     }),
     net: networkSettings(fs, fs.kernel.network.settings),

@@ -1,26 +1,29 @@
 /**
  * sysfs (sysfs(5)): what programs ask of it in a container. How many CPUs there are and that each is a core of one package, one node of
- * memory, and empty directories where the devices of a machine would be. Nothing is the host's: the figures are those of the sandbox.
+ * memory, its network interfaces (interfaces.ts), and empty directories where the devices of a machine would be. Nothing is the host's: the figures are those
+ * of the sandbox.
  *
- *     const sys = new SysFileSystem(vfs.allocateDevice(), host, kernel.machine);      // mounted on /sys, read-only
+ *     const sys = new SysFileSystem(vfs.allocateDevice(), host, kernel.machine, kernel.network.stack.interfaces);      // mounted on /sys, read-only
  *
- * Everything is known when the file system is made. Spec: Linux Documentation/ABI/stable/sysfs-devices-system-cpu.
+ * All but the network is known when the file system is made. Spec: Linux Documentation/ABI/stable/sysfs-devices-system-cpu.
  */
 import type { Host } from '#platform/contract/host.ts';
-import type { Inode, Stat } from '../../vfs/inode.ts';
+import type { InterfaceTable } from '../../netstack/link/interface-table.ts';
+import type { Inode } from '../../vfs/inode.ts';
 import type { MachineView } from '../proc/process-view.ts';
-import { StaticDirectory, SyntheticFileSystem, TextFile } from '../synthetic/synthetic.ts';
+import { StaticDirectory, SyntheticDirectory, SyntheticFileSystem } from '../synthetic/synthetic.ts';
 import { cpuList, cpuMask } from './cpu-list.ts';
+import { InterfacesDirectory } from './interfaces.ts';
+import { SysFile } from './sys-file.ts';
 
 const SYSFS_MAGIC = 0x6265_6572;
-const PAGE_SIZE = 4096;
 /** Highest CPU number a kernel built like the one we follow could have. */
 const KERNEL_MAX = 255;
 const HUGE_PAGE_SIZE = 2_097_152;
 
-/** A directory as an object, a file as its text without the newline. */
+/** A directory as an object, a file as its text without the newline; or something that is made already. */
 interface Tree {
-  readonly [name: string]: string | Tree;
+  readonly [name: string]: string | Tree | SyntheticDirectory;
 }
 
 export class SysFileSystem extends SyntheticFileSystem {
@@ -28,36 +31,30 @@ export class SysFileSystem extends SyntheticFileSystem {
   readonly magic = SYSFS_MAGIC;
   readonly root: Inode;
 
-  constructor(device: number, host: Host, machine: MachineView) {
+  constructor(device: number, host: Host, machine: MachineView, interfaces: InterfaceTable) {
     super(device, host);
-    this.root = this.directory(sysTree(machine));
+    const devices = InterfacesDirectory.ofDevices(this, interfaces);
+    this.root = this.directory(sysTree(machine, devices, InterfacesDirectory.ofLinks(this, interfaces)));
   }
 
   private directory(tree: Tree): StaticDirectory {
-    const children = Object.entries(tree).map(([name, node]) => [
-      name,
-      typeof node === 'string' ? new SysFile(this, () => `${node}\n`) : this.directory(node),
-    ]);
+    const children = Object.entries(tree).map(([name, node]) => [name, this.inode(node)]);
     return new StaticDirectory(this, Object.fromEntries(children) as Record<string, Inode>, 0o755);
   }
-}
 
-/** Linux says that every file of sysfs is a page long, whatever it holds. */
-class SysFile extends TextFile {
-  override getattr(into: Stat): number {
-    const result = super.getattr(into);
-    into.size = PAGE_SIZE;
-    return result;
+  private inode(node: Tree[string]): Inode {
+    if (typeof node === 'string') return new SysFile(this, () => `${node}\n`);
+    return node instanceof SyntheticDirectory ? node : this.directory(node);
   }
 }
 
-function sysTree(machine: MachineView): Tree {
+function sysTree(machine: MachineView, devices: SyntheticDirectory, links: SyntheticDirectory): Tree {
   return {
     block: {},
     bus: {},
-    class: { block: {}, mem: {}, misc: {}, net: {}, tty: {} },
+    class: { block: {}, mem: {}, misc: {}, net: links, tty: {} },
     dev: { block: {}, char: {} },
-    devices: { system: { cpu: cpuTree(machine.cpuCount), node: nodeTree(machine) }, virtual: {} },
+    devices: { system: { cpu: cpuTree(machine.cpuCount), node: nodeTree(machine) }, virtual: { net: devices } },
     firmware: {},
     fs: { cgroup: {} },
     kernel: {

@@ -1,7 +1,7 @@
 /**
  * What a task's filter makes of the call it is stopped at: the call goes on, or has a result already, or brings a signal, or is the task's last.
  *
- *     if (filter !== null && !filter.allows(nr) && task.wait.first) … = enforce(task, filter)
+ *     if (filter !== null && !filter.allows(nr)) … = enforce(task, filter)
  *
  * A filter is asked once for each call: not again when a call that waited is looked at again, but again when a signal handler has run and
  * the call is made anew. Specification: seccomp(2) "Seccomp return values"; Linux kernel/seccomp.c __seccomp_filter.
@@ -15,11 +15,12 @@ import { killTask } from '../exit.ts';
 import { forceSignal } from '../signals/send.ts';
 import type { Task } from '../task.ts';
 import { REGISTERS_SET } from '../wait.ts';
-import type { SeccompFilter } from './filter.ts';
+import { SeccompFilter } from './filter.ts';
 import { DATA_WORDS } from './interpreter.ts';
+import { Notification, waitForAnswer } from './listener.ts';
 
-/** The call goes on. No result: those of a verdict are 0 or -errno. */
-export const GO_ON = 1;
+/** The call goes on. No call has this result. */
+export const GO_ON = REGISTERS_SET - 1;
 
 /** Errors above this are this one (MAX_ERRNO). */
 const ERRNO_MAX = 4095;
@@ -31,8 +32,9 @@ const POINTER = 2;
 /** `struct seccomp_data` of the call. */
 const data = new Int32Array(DATA_WORDS);
 
-/** GO_ON, or the result the call has without being made: 0, -errno, REGISTERS_SET. */
+/** GO_ON, or what becomes of the call without being made: 0, -errno, REGISTERS_SET, BLOCKED. */
 export function enforce(task: Task, filter: SeccompFilter): number {
+  if (!task.wait.first) return continueCall(task);
   describe(task);
   if (filter.readsInstructionPointer && !filter.isDecided(data)) locate(task);
   const verdict = filter.judge(data);
@@ -46,10 +48,11 @@ export function enforce(task: Task, filter: SeccompFilter): number {
       return 0 - Math.min(verdict & s.SECCOMP_RET_DATA, ERRNO_MAX);
     case s.SECCOMP_RET_TRAP:
       return trap(task, verdict & s.SECCOMP_RET_DATA);
-    // Nobody traces, and there is no listener: the call does not exist.
+    // Nobody traces: the call does not exist.
     case s.SECCOMP_RET_TRACE:
-    case s.SECCOMP_RET_USER_NOTIF:
       return -ENOSYS;
+    case s.SECCOMP_RET_USER_NOTIF:
+      return askListener(task, filter);
     case s.SECCOMP_RET_KILL_THREAD:
       killTask(task, filter.mode === s.SECCOMP_MODE_STRICT ? SIGKILL : SIGSYS, 'thread');
       return 0;
@@ -58,6 +61,17 @@ export function enforce(task: Task, filter: SeccompFilter): number {
       killTask(task, SIGSYS, 'process');
       return 0;
   }
+}
+
+/** A call that waits is looked at again: it waits for an answer to a notification, or was let through long ago. */
+function continueCall(task: Task): number {
+  const { state } = task.wait;
+  return state instanceof Notification ? waitForAnswer(task, state, GO_ON) : GO_ON;
+}
+
+function askListener(task: Task, filter: SeccompFilter): number {
+  locate(task);
+  return SeccompFilter.listenerFor(filter, data)?.ask(task, data, GO_ON) ?? -ENOSYS;
 }
 
 /** Fills in all but the instruction pointer. */

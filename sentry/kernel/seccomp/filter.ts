@@ -13,6 +13,7 @@
 import { ENOMEM } from '#sentry/abi/errno.ts';
 import * as s from '#sentry/abi/seccomp.ts';
 import { SECCOMP_FILTERS_BYTES_MAX, SECCOMP_INSTRUCTIONS_PER_TASK } from '../../limits.ts';
+import type { Task } from '../task.ts';
 import { analyse, constantResult, KNOWN_NUMBER_AND_ARCHITECTURE } from './analysis.ts';
 import { evaluate } from './interpreter.ts';
 import { BYTES_PER_INSTRUCTION } from './program.ts';
@@ -38,6 +39,14 @@ const Kind = {
   Depends: 3,
 } as const;
 
+/** Who decides about calls that a filter leaves to another process: listener.ts. */
+export interface FilterListener {
+  /** No task has the filter any more. */
+  filterGone(): void;
+  /** Puts a call before whoever listens: `goOn` when it is to be made, BLOCKED, or REGISTERS_SET. */
+  ask(task: Task, data: Int32Array, goOn: number): number;
+}
+
 export class SeccompFilter {
   /** Bytes that all filters of the sandbox take. */
   private static bytesUsed = 0;
@@ -61,6 +70,8 @@ export class SeccompFilter {
   /** Numbers (and, last, all beyond them) whose verdict has been logged. */
   private logged: Uint8Array | null = null;
   private users = 0;
+  /** For SECCOMP_RET_USER_NOTIF; null: there is none, or it was closed. */
+  listener: FilterListener | null = null;
 
   private constructor(mode: number, program: Program, previous: SeccompFilter | null, isLogged: boolean) {
     this.mode = mode;
@@ -97,6 +108,7 @@ export class SeccompFilter {
   static release(filter: SeccompFilter): void {
     for (let each: SeccompFilter | null = filter; each !== null && --each.users === 0; each = each.previous) {
       SeccompFilter.bytesUsed -= each.bytes;
+      each.listener?.filterGone();
     }
   }
 
@@ -132,6 +144,20 @@ export class SeccompFilter {
       default:
         return this.run(data);
     }
+  }
+
+  /** The listener of the filter that decided for SECCOMP_RET_USER_NOTIF: of several the newest. */
+  static listenerFor(newest: SeccompFilter, data: Int32Array): FilterListener | null {
+    for (let filter: SeccompFilter | null = newest; filter !== null; filter = filter.previous) {
+      if ((evaluate(filter.program, data) & s.SECCOMP_RET_ACTION) === s.SECCOMP_RET_USER_NOTIF) return filter.listener;
+    }
+    return null;
+  }
+
+  /** Whether this filter or one below it has a listener. There may be only one. */
+  static hasListener(newest: SeccompFilter | null): boolean {
+    for (let filter = newest; filter !== null; filter = filter.previous) if (filter.listener !== null) return true;
+    return false;
   }
 
   /** Whether the verdict on calls with this number is to be put in the log: the first time only. */

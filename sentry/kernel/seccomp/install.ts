@@ -9,18 +9,20 @@
  *
  * Specification: seccomp(2); Linux kernel/seccomp.c seccomp_set_mode_filter, seccomp_can_sync_threads, seccomp_sync_threads.
  */
-import { EINVAL, ESRCH } from '#sentry/abi/errno.ts';
+import { EBUSY, EINVAL, ESRCH } from '#sentry/abi/errno.ts';
 import * as s from '#sentry/abi/seccomp.ts';
 import type { Task } from '../task.ts';
 import { SeccompFilter } from './filter.ts';
+import { SeccompListener } from './listener.ts';
 import { decodeProgram } from './program.ts';
 import type { Program } from './program.ts';
 
 /**
  * Puts a program on top of the filters `task` has.
  * @param words `struct sock_filter` after `struct sock_filter`, two words each: code, jt and jf; k.
- * @param flags SECCOMP_FILTER_FLAG_TSYNC, _LOG, _SPEC_ALLOW (without effect: mitigations are the host's), _TSYNC_ESRCH.
- * @returns 0; with TSYNC the number of a thread that cannot take over the filters; -EINVAL for a program that is not allowed, or in strict mode;
+ * @param flags SECCOMP_FILTER_FLAG_TSYNC, _LOG, _SPEC_ALLOW (without effect: mitigations are the host's), _TSYNC_ESRCH, _NEW_LISTENER,
+ *   _WAIT_KILLABLE_RECV.
+ * @returns 0; with NEW_LISTENER a descriptor, -EBUSY when there is a listener already; with TSYNC the number of a thread that cannot take over the filters; -EINVAL for a program that is not allowed, or in strict mode;
  *   -ENOMEM; -ESRCH instead of a thread's number with TSYNC_ESRCH.
  */
 export function installFilter(task: Task, words: Uint32Array, flags: number): number {
@@ -30,6 +32,29 @@ export function installFilter(task: Task, words: Uint32Array, flags: number): nu
   if (seccomp !== null && seccomp.mode !== s.SECCOMP_MODE_FILTER) return -EINVAL;
   const filter = SeccompFilter.create(s.SECCOMP_MODE_FILTER, program, seccomp, (flags & s.SECCOMP_FILTER_FLAG_LOG) !== 0);
   if (typeof filter === 'number') return filter;
+  if ((flags & s.SECCOMP_FILTER_FLAG_NEW_LISTENER) !== 0) return installWithListener(task, filter, flags);
+  return attach(task, filter, flags);
+}
+
+/** Returns the descriptor of the filter's listener. */
+function installWithListener(task: Task, filter: SeccompFilter, flags: number): number {
+  if (SeccompFilter.hasListener(task.seccomp)) return -EBUSY;
+  const listener = new SeccompListener(task.kernel.anonymous, flags, () => {
+    filter.listener = null;
+  });
+  filter.listener = listener;
+  const fd = task.files.install(listener, true);
+  if (fd < 0) {
+    listener.release();
+    return fd;
+  }
+  const failure = attach(task, filter, flags);
+  if (failure === 0) return fd;
+  task.files.close(fd);
+  return failure;
+}
+
+function attach(task: Task, filter: SeccompFilter, flags: number): number {
   const shallSync = (flags & s.SECCOMP_FILTER_FLAG_TSYNC) !== 0;
   const obstacle = shallSync ? findObstacle(task) : 0;
   if (obstacle !== 0) return (flags & s.SECCOMP_FILTER_FLAG_TSYNC_ESRCH) === 0 ? obstacle : -ESRCH;
