@@ -4,7 +4,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { CLAIM_BROKEN, CLAIM_DONE, CLAIM_MORE } from './claim-finding.ts';
-import { findClaims } from './claim.ts';
+import { ClaimWatch } from './claim.ts';
 import { CLAIM_BYTES_MAX } from './limits.ts';
 
 type Part = number | string | readonly Part[];
@@ -33,7 +33,7 @@ function records(message: readonly number[], size = 16_384): number[] {
 
 function find(bytes: readonly number[]): { finding: number; names: string[] } {
   const names: string[] = [];
-  return { finding: findClaims(Uint8Array.from(bytes), bytes.length, names), names };
+  return { finding: new ClaimWatch().look(Uint8Array.from(bytes), bytes.length, names), names };
 }
 
 const http = (text: string) => find(flat(text.replaceAll('\n', '\r\n')));
@@ -123,10 +123,64 @@ test('nothing makes it throw, and bytes behind the length do not count', () => {
       fc.array(fc.integer({ min: 0, max: 255 })),
       (bytes, behind) => {
         const names: string[] = [];
-        const finding = findClaims(Uint8Array.from([...bytes, ...behind]), bytes.length, names);
+        const finding = new ClaimWatch().look(Uint8Array.from([...bytes, ...behind]), bytes.length, names);
         expect({ finding, names }).toEqual(find(bytes));
       },
     ),
     { numRuns: 2_000 },
   );
+});
+
+describe('the requests of one connection', () => {
+  /** What each look finds, as far as `text` goes; `step` bytes come at a time. */
+  function requests(text: string, step = 1 << 20): string[] {
+    const bytes = Uint8Array.from(flat(text.replaceAll('\n', '\r\n')));
+    const watch = new ClaimWatch();
+    const found: string[] = [];
+    let at = 0;
+    for (let end = Math.min(step, bytes.length); ; ) {
+      const names: string[] = [];
+      const rest = bytes.subarray(at, end);
+      const finding = rest.length === 0 ? CLAIM_MORE : watch.look(rest, rest.length, names);
+      if (finding === CLAIM_BROKEN) return [...found, 'broken'];
+      if (finding === CLAIM_DONE) {
+        found.push(...names);
+        if (watch.allowance === Infinity) return [...found, 'anything'];
+        at += watch.allowance;
+        while (at > end && end < bytes.length) end = Math.min(end + step, bytes.length);
+      } else if (end === bytes.length) return found;
+      else end = Math.min(end + step, bytes.length);
+    }
+  }
+
+  const a = 'GET / HTTP/1.1\nHost: a.example\n\n';
+  const b = 'POST /x HTTP/1.1\nHost: b.example\nContent-Length: 5\n\nGET /';
+  const c = 'PUT /x HTTP/1.1\nHost: c.example\nTransfer-Encoding: gzip, chunked\n\n4;x="y"\nGET \n10\n0123456789abcdef\n0\nTrailer: z\n\n';
+
+  test.each([1, 2, 3, 7, 50, 1 << 20])('each is found, %i bytes at a time', (step) => {
+    expect(requests(a + b + a, step)).toEqual(['a.example', 'b.example', 'a.example']);
+    expect(requests(c + b + c + a, step)).toEqual(['c.example', 'b.example', 'c.example', 'a.example']);
+    expect(requests(`\n\n${a}\n${b}\n${a}`, step)).toEqual(['a.example', 'b.example', 'a.example']);
+  });
+
+  test('what follows CONNECT, or is no request any more, is not looked at', () => {
+    expect(requests(`CONNECT p.example:443 HTTP/1.1\nHost: p.example\n\n${a}`)).toEqual(['p.example', 'p.example', 'anything']);
+    expect(requests(`${a}\x81\x05hello`)).toEqual(['a.example', 'anything']);
+  });
+
+  test.each([
+    'Content-Length: 5\nContent-Length: 6',
+    'Content-Length: +5',
+    'Content-Length: 5, 5',
+    'Content-Length: 5\nTransfer-Encoding: chunked',
+    'Transfer-Encoding: chunked\nContent-Length: 5',
+    'Transfer-Encoding: chunked, gzip',
+    'Transfer-Encoding: chunked\nTransfer-Encoding: chunked',
+  ])('%j leaves open where the next one begins', (fields) => {
+    expect(requests(`POST / HTTP/1.1\nHost: a.example\n${fields}\n\n5\nhello\n0\n\n`)).toEqual(['broken']);
+  });
+
+  test.each(['5\nhelloX', 'x\n', '-1\n', `${'0'.repeat(20)}1\nx\n`, '5 5\n', ` 5\n`])('the chunk %j is broken', (chunks) => {
+    expect(requests(`POST / HTTP/1.1\nHost: a.example\nTransfer-Encoding: chunked\n\n${chunks}0\n\n`)).toEqual(['a.example', 'broken']);
+  });
 });

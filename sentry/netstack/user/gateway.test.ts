@@ -295,6 +295,28 @@ describe('TCP', () => {
     expect(receive(bad)).toBe(-ECONNRESET);
   });
 
+  test('so does each request of a connection that stays', () => {
+    const world = new World();
+    world.isByName = true;
+    const request = (host: string) => `POST / HTTP/1.1\r\nHost: ${host}\r\nContent-Length: 4\r\n\r\nbody`;
+    const connection = world.connect('192.0.2.9', 80);
+    world.settle();
+    send(connection, request('a.example') + request('b.example'));
+    world.tick();
+    world.claims[0]!.judged(true);
+    world.tick();
+    expect(text(world.sockets[0]!.toPeer)).toBe(request('a.example'));
+    expect(world.claims.map(({ name }) => name)).toEqual(['a.example', 'b.example']);
+    world.claims[1]!.judged(true);
+    world.tick();
+    send(connection, request('evil.example'));
+    world.tick();
+    world.claims[2]!.judged(false);
+    world.tick();
+    expect(text(world.sockets[0]!.toPeer)).toBe(request('a.example') + request('b.example'));
+    expect(world.sockets[0]).toMatchObject({ isClosed: true, wasReset: true });
+  });
+
   test('a published port leads to the guest', () => {
     const world = new World();
     const socket = world.guest.tcp.connection();

@@ -21,7 +21,7 @@ import { SocketAddress } from '../socket-address.ts';
 import type { TcpConnection } from '../tcp/connection.ts';
 import type { HeldSyn } from '../tcp/intercept.ts';
 import type { Asker } from './asker.ts';
-import { findClaims } from './claim.ts';
+import { ClaimWatch } from './claim.ts';
 import { CLAIM_BROKEN, CLAIM_MORE } from './claim-finding.ts';
 import { Flow } from './flow-context.ts';
 import type { FlowContext } from './flow-context.ts';
@@ -49,7 +49,8 @@ export class TcpFlow extends Flow {
   private asker: Asker | null = null;
   private connection: TcpConnection | null = null;
   private fd: HostFd = -1;
-  private isByName = false;
+  /** What is looked at before it may pass; null: the flow may carry anything. */
+  private claims: ClaimWatch | null = null;
   private canRead = false;
   private canWrite = false;
   /** The host's end has come to its socket: it is told once, so it has to be read whatever else comes first. */
@@ -104,7 +105,7 @@ export class TcpFlow extends Flow {
     }
     this.stage = 'connecting';
     this.fd = fd;
-    this.isByName = isByName;
+    if (isByName) this.claims = new ClaimWatch();
     this.watch();
   }
 
@@ -149,7 +150,7 @@ export class TcpFlow extends Flow {
     }
     this.connection = connection;
     connection.observer = this;
-    this.stage = this.isByName ? 'checking' : 'open';
+    this.stage = this.claims === null ? 'open' : 'checking';
   }
 
   /** Tells the guest why it cannot be, as far as TCP and ICMP can. */
@@ -172,7 +173,10 @@ export class TcpFlow extends Flow {
   private moveOut(): void {
     if (this.isOutEnded || !this.canWrite) return;
     const { io, host } = this.context;
-    const moved = this.connection!.receive(io.begin(this.fd, FLOW_BUDGET), 0);
+    const { claims } = this;
+    const most = claims === null ? FLOW_BUDGET : Math.min(claims.allowance, FLOW_BUDGET);
+    const moved = this.connection!.receive(io.begin(this.fd, most), 0);
+    if (claims !== null && moved > 0) this.passed(claims, moved);
     if (io.error !== 0) this.reset();
     else if (io.isBlocked) this.canWrite = false;
     else if (moved === 0) {
@@ -180,6 +184,11 @@ export class TcpFlow extends Flow {
       host.shutdown(this.fd, SHUT_WR);
     } else if (moved > 0) this.context.wake(this);
     else if (moved !== -EAGAIN) this.reset();
+  }
+
+  private passed(claims: ClaimWatch, bytes: number): void {
+    claims.allowance -= bytes;
+    if (claims.allowance === 0) this.stage = 'checking';
   }
 
   /** Host to guest. */
@@ -205,7 +214,7 @@ export class TcpFlow extends Flow {
     timers.set(this.timer, nowNs + NO_MEMORY_NS);
   }
 
-  /** The guest's first bytes, which stay where they are until they may go. */
+  /** What the guest sent, which stays where it is until it may go. */
   private check(): void {
     if (this.claimsLeft > 0) return;
     const { memory } = this.context;
@@ -216,12 +225,15 @@ export class TcpFlow extends Flow {
       return;
     }
     const names: string[] = [];
-    const finding = findClaims(memory.bytes, peeked, names);
+    const finding = this.claims!.look(memory.bytes, peeked, names);
     const isAll = peeked === 0 || peeked >= CLAIM_BYTES_MAX || this.connection!.finReceived;
     if (finding === CLAIM_MORE && !isAll) return;
-    // Nothing at all before the end of the stream claims nothing.
     if (finding === CLAIM_BROKEN || (finding === CLAIM_MORE && peeked > 0)) this.reset();
-    else this.judge(names);
+    else {
+      // The end of the stream claims nothing.
+      if (peeked === 0) this.claims!.allowance = Infinity;
+      this.judge(names);
+    }
   }
 
   private judge(names: readonly string[]): void {
