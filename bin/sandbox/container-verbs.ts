@@ -106,7 +106,8 @@ function exec(guest: GuestContainer, request: ExecRequest, descriptors: readonly
 /** A further container of a pod, once its gofer is ready: others are not to wait for that. The client becomes its stand-in. */
 function join(sandbox: GuestSandbox, id: string, request: JoinRequest, [gofer, ...files]: readonly HostFd[], client: Client): null {
   const { config } = readConfig(request.config, request.bundle, request.sandbox);
-  const { kernel } = sandbox;
+  const { kernel, containers } = sandbox;
+  if (containers.has(id)) throw ociError('alreadyExists', id);
   kernel.watch(gofer!, EPOLLIN, () => {
     kernel.unwatch(gofer!);
     client.answerWith(() => {
@@ -117,7 +118,7 @@ function join(sandbox: GuestSandbox, id: string, request: JoinRequest, [gofer, .
         meter: openMeter(null),
         inherited: inheritedFrom(files, request.files),
         state: request.state,
-        onGoferLost: () => guest.kill(SIGKILL, true),
+        onGoferLost: () => containers.get(id)?.kill(SIGKILL, true),
         warn: (sentence) => kernel.host.log(sentence),
       });
       guest.whenEnded((status) => client.tellExit(status));
@@ -130,6 +131,8 @@ function join(sandbox: GuestSandbox, id: string, request: JoinRequest, [gofer, .
 }
 
 function podReply({ kernel, containers }: GuestSandbox): PodReply {
-  const members = [...containers.values()].filter(({ container }) => container !== kernel.first);
-  return { pod: members.length === 0 ? null : podResources(members.map(({ cgroup }) => cgroup.resources)) };
+  const all = [...containers.values()];
+  // The first container of a pod only waits; that of another, whose network is shared, has limits of its own.
+  const working = all.filter(({ container, config }) => container !== kernel.first || config.pod.role !== 'sandbox');
+  return { pod: all.length < 2 ? null : podResources(working.map(({ cgroup }) => cgroup.resources)) };
 }

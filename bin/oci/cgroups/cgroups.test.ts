@@ -246,6 +246,16 @@ describe('making, joining and removing', () => {
     expect([...files.tree.keys()]).toEqual(before);
   });
 
+  test('an ordinary user who may make a cgroup but not leave the own one goes without', () => {
+    const files = new FakeCgroups(version2Hierarchies(), V2_CONTROLLERS);
+    const before = [...files.tree.keys()];
+    files.keepsProcesses = true;
+    const { cgroup, warnings } = setUp(files, { resources: some({ pidsLimit: 4 }) }, { rootless: true });
+    expect(cgroup).toBe(null);
+    expect(warnings).toEqual(['not applied, because this user may not make cgroups: linux.resources.pids.limit.']);
+    expect([...files.tree.keys()]).toEqual(before);
+  });
+
   test('an ordinary user: only what is delegated', () => {
     const files = new FakeCgroups(version1Hierarchies());
     for (const name of ['memory', 'cpu', 'cpuset', 'blkio', 'systemd']) files.forbidden.add(`/sys/fs/cgroup/${name}/`);

@@ -30,7 +30,7 @@ import type { InterfaceStats, StatsReply } from './stats-reply.ts';
 export interface GuestCgroupOptions {
   readonly container: Container;
   readonly resources: ResourcesConfig;
-  /** null where the container shares its sandbox with others: the host cannot tell them apart, and the sentry's own account has to do. */
+  /** Of the sandbox's cgroup; null or empty for a container that joined it. */
   readonly meter: CgroupMeter | null;
   /** CPUs that guests see. */
   readonly cpuCount: number;
@@ -138,18 +138,23 @@ class ContainerAccounts implements CgroupAccounts {
     this.meter = meter;
   }
 
+  /** While there are others in the sandbox, the host cannot tell them apart: the sentry's own account has to do. */
+  private get ownMeter(): CgroupMeter | null {
+    return this.container.kernel.containers.size > 1 ? null : this.meter;
+  }
+
   get cpuNs(): number {
     return this.container.usage().cpuNs;
   }
 
   get memoryBytes(): number {
-    const bytes = this.meter?.memoryBytes ?? this.container.usage().memoryBytes;
+    const bytes = this.ownMeter?.memoryBytes ?? this.container.usage().memoryBytes;
     this.peakBytes = Math.max(this.peakBytes, bytes);
     return bytes;
   }
 
   get memoryPeakBytes(): number {
-    return this.meter?.memoryPeakBytes ?? Math.max(this.memoryBytes, this.peakBytes);
+    return this.ownMeter?.memoryPeakBytes ?? Math.max(this.memoryBytes, this.peakBytes);
   }
 
   get oomKills(): number {

@@ -107,15 +107,16 @@ function make(request: CgroupRequest, place: CgroupPlace, host: CgroupHost): Hos
     isOnlyPlanned: true,
   });
   const scope = startOwnScope(request, place, host);
-  const { directories, refused } = makeDirectories(request, makers, host);
-  if (directories.length === 0) {
-    const fields = limitFields(request.resources);
-    if (fields.length > 0) request.warn(`not applied, because this user may not make cgroups: ${fields.join(', ')}.`);
-    return null;
-  }
+  const { directories, refused } = makeDirectories(request, makers, host, scope === null ? 'ours alone' : 'entered');
+  if (directories.length === 0) return withoutCgroup(request);
   const cgroup = new HostCgroup({ directories, scope, partial: refused.length > 0, isOnlyPlanned: false }, host.files);
-  if (scope === null) refuseOccupied(cgroup, makers);
   return cgroup;
+}
+
+function withoutCgroup({ resources, warn }: CgroupRequest): null {
+  const fields = limitFields(resources);
+  if (fields.length > 0) warn(`not applied, because this user may not make cgroups: ${fields.join(', ')}.`);
+  return null;
 }
 
 /** Names of the limits that are asked for. */
@@ -130,26 +131,33 @@ interface Made {
   readonly refused: readonly string[];
 }
 
-function makeDirectories({ resources, id }: CgroupRequest, makers: readonly DirectoryMaker[], { hierarchies, rootless }: CgroupHost): Made {
+/** `state`: whether nobody may be in it, or systemd has put us there. */
+function makeDirectories(
+  { resources, id }: CgroupRequest,
+  makers: readonly DirectoryMaker[],
+  { hierarchies, rootless }: CgroupHost,
+  state: 'ours alone' | 'entered',
+): Made {
   const directories: CgroupDirectory[] = [];
   const refused: string[] = [];
   const wanted = controllersWanted(resources, hierarchies);
+  const giveUp = (sentence: string): never => {
+    for (const maker of makers) maker.undo();
+    throw new CgroupError(sentence);
+  };
   for (const maker of makers) {
-    const result = maker.make(wanted);
-    if (result === 0) {
-      directories.push(maker.made());
-      continue;
-    }
-    maker.undo();
+    let result = maker.make(wanted);
+    const members = result === 0 && state === 'ours alone' ? maker.memberCount : 0;
+    if (members > 0) giveUp(`container's cgroup is not empty: ${members} process(es) found in ${maker.path}.`);
+    // A directory may be ours and the one we would leave not: cgroups(7), "Delegation containment".
+    if (result === 0 && rootless) result = maker.enter();
     const { controllers, version } = maker.hierarchy;
-    if (rootless && NOT_PERMITTED.has(result)) {
-      refused.push(controllers.join(',') || 'unified');
-      continue;
-    }
+    if (result === 0) directories.push(maker.made());
+    else if (rootless && NOT_PERMITTED.has(result)) refused.push(controllers.join(',') || 'unified');
     // A hybrid host's v2 hierarchy is a convenience for who has v1's.
-    if (version === 2 && directories.length > 0) continue;
-    for (const other of makers) other.undo();
-    throw new CgroupError(`cannot make the cgroup of container ${id}: mkdir ${maker.path} failed (${errnoName(-result)}).`);
+    else if (version === 1 || directories.length === 0)
+      giveUp(`cannot make the cgroup of container ${id}: mkdir ${maker.path} failed (${errnoName(-result)}).`);
+    if (result < 0) maker.undo();
   }
   return { directories, refused };
 }
@@ -185,16 +193,6 @@ function controllersWanted(resources: ResourcesConfig, hierarchies: readonly Hie
   if (inVersion1.length === 0) return HANDED_DOWN;
   const asked = new Set(version2Settings(resources).map(({ controller }) => controller));
   return HANDED_DOWN.filter((name) => asked.has(name) && !inVersion1.includes(name));
-}
-
-/** Nothing of it is touched then but what was made a moment ago. */
-function refuseOccupied(cgroup: HostCgroup, makers: readonly DirectoryMaker[]): void {
-  for (const { path } of cgroup.state.directories) {
-    const members = cgroup.files.read(`${path}/cgroup.procs`);
-    if (typeof members === 'number' || members.trim() === '') continue;
-    for (const maker of makers) maker.undo();
-    throw new CgroupError(`container's cgroup is not empty: ${members.trim().split('\n').length} process(es) found in ${path}.`);
-  }
 }
 
 /** One container's directory in one hierarchy, with what has to be above it. */
@@ -287,6 +285,16 @@ class DirectoryMaker {
     const { version, controllers } = this.hierarchy;
     const missing = this.#chain.filter((path) => path !== this.path && typeof this.#files.read(`${path}/cgroup.procs`) === 'number');
     return { version, controllers, path: this.path, madeParents: missing };
+  }
+
+  get memberCount(): number {
+    const members = this.#files.read(`${this.path}/cgroup.procs`);
+    return typeof members === 'number' ? 0 : members.split('\n').filter((line) => line !== '').length;
+  }
+
+  /** Puts this process in: 0 or -errno. */
+  enter(): number {
+    return this.#files.write(`${this.path}/cgroup.procs`, String(process.pid));
   }
 
   undo(): void {

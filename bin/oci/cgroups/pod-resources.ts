@@ -11,7 +11,7 @@ const DEFAULT_SHARES = 1024;
 const SHARES_MAX = 262_144;
 const PERIOD_US = 100_000;
 
-/** For the members of a pod, its first container left out; at least one. */
+/** For the containers of a pod that do something; at least one. */
 export function podResources(members: readonly ResourcesConfig[]): ResourcesConfig {
   return {
     ...NO_RESOURCES,

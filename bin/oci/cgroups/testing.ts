@@ -42,7 +42,9 @@ export class FakeCgroups implements CgroupFiles {
   readonly hierarchies: readonly Hierarchy[];
   /** Paths below which nothing may be made or written. */
   readonly forbidden = new Set<string>();
-  /** Ends processes that were killed through cgroup.kill. */
+  /** Nobody may be moved: the cgroup they are in is not ours. */
+  keepsProcesses = false;
+  /** Those that were killed through cgroup.kill. */
   killed: number[] = [];
 
   /** `available`: what v2's top has. */
@@ -89,7 +91,7 @@ export class FakeCgroups implements CgroupFiles {
   write(path: string, text: string): number {
     const { directory, parent, name } = this.#split(path);
     if (directory === undefined) return -ENOENT;
-    if (!this.#allowed(path)) return -EACCES;
+    if (!this.#allowed(path) || (name === 'cgroup.procs' && this.keepsProcesses)) return -EACCES;
     if (name === 'cgroup.procs') return this.#join(parent, directory, Number(text));
     if (!directory.files.has(name)) return -ENOENT;
     if (name === 'cgroup.subtree_control') return this.#handDown(parent, directory, text);
