@@ -160,6 +160,24 @@ static void two_pieces(void) {
   STATE(id);
 }
 
+static void onto_itself(void) {
+  SECTION("a second mapping in the place of the first");
+  for (int flags = 0; flags <= SHM_RDONLY; flags += SHM_RDONLY) {
+    int id = (int)MUST(shmget(IPC_PRIVATE, PAGE, 0600)), other = (int)MUST(shmget(IPC_PRIVATE, PAGE, 0600));
+    char *p = shmat(id, NULL, flags);
+    char *twin = mremap(p, 0, PAGE, MREMAP_MAYMOVE);
+    CHECK(twin != MAP_FAILED);
+    STATE(id);
+    SHOW(munmap(twin, PAGE));
+    SHOW(shmctl(id, IPC_RMID, NULL));
+    SHOW(mremap(p, 0, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, p) == MAP_FAILED ? -1 : 0);
+    STATE(id);
+    SHOW(shmdt(p));
+    STATE(other);
+    shmctl(other, IPC_RMID, NULL);
+  }
+}
+
 static void families(const char *self) {
   SECTION("fork, exec, exit");
   int id = (int)MUST(shmget(IPC_PRIVATE, PAGE, 0600));
@@ -330,6 +348,7 @@ int main(int count, char **arguments) {
   getting();
   attaching();
   two_pieces();
+  onto_itself();
   families(arguments[0]);
   control();
   strangers();

@@ -5,7 +5,7 @@
  * are stated because podman would ask for more than a machine may allow its root to have.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Outcome, plainEnvironment, type RunOptions, runNative } from '../../harness/run.ts';
 import { makeRootfs } from '../../oci/harness/busybox.ts';
@@ -22,14 +22,19 @@ events_logger = "file"
 export class Podman {
   readonly directory: string;
   readonly env: Record<string, string>;
+  /** The user who runs it, when that is not root. */
+  readonly #user: number | undefined;
 
-  private constructor(directory: string) {
+  private constructor(directory: string, user?: number) {
     this.directory = directory;
+    this.#user = user;
+    const at = (name: string) => join(directory, name);
     this.env = {
       ...plainEnvironment,
-      CONTAINERS_CONF: join(directory, 'containers.conf'),
-      TMPDIR: join(directory, 'tmp'),
+      CONTAINERS_CONF: at('containers.conf'),
+      TMPDIR: at('tmp'),
       HOME: directory,
+      XDG_RUNTIME_DIR: at('tmp'),
     };
   }
 
@@ -40,11 +45,12 @@ export class Podman {
     return process.getuid?.() === 0 ? '' : 'needs root';
   }
 
-  static async open(): Promise<Podman> {
-    const made = new Podman(scratchDirectory('pod'));
+  static async open(user?: number): Promise<Podman> {
+    const made = new Podman(scratchDirectory('pod'), user);
     writeFileSync(join(made.directory, 'containers.conf'), CONFIGURATION);
     for (const name of ['tmp', 'image']) mkdirSync(join(made.directory, name));
     makeRootfs(join(made.directory, 'image'));
+    if (user !== undefined) spawnSync('chown', ['-R', `${user}:${user}`, made.directory]);
     await made.importImage(join(made.directory, 'image'), 'busybox');
     return made;
   }
@@ -61,9 +67,12 @@ export class Podman {
   /** The whole command, for tests that run it on a terminal. */
   command(args: readonly string[]): string[] {
     const at = (name: string) => join(this.directory, name);
-    const storage = ['--root', at('root'), '--runroot', at('run'), '--tmpdir', at('tmp'), '--storage-driver', 'overlay'];
-    const network = ['--network-config-dir', at('networks')];
-    return ['podman', ...storage, ...network, '--runtime', runtimePath, ...args];
+    const storage = ['--root', at('root'), '--runroot', at('run'), '--tmpdir', at('tmp'), '--network-config-dir', at('networks')];
+    if (this.#user === undefined) return ['podman', ...storage, '--storage-driver', 'overlay', '--runtime', runtimePath, ...args];
+    // Without ranges of subordinate ids there is one user inside, and no file can belong to another.
+    const ordinary = ['setpriv', `--reuid=${this.#user}`, `--regid=${this.#user}`, '--clear-groups', '--'];
+    const driver = ['--storage-driver', 'vfs', '--storage-opt', 'vfs.ignore_chown_errors=true'];
+    return [...ordinary, 'podman', ...storage, ...driver, '--runtime', runtimePath, ...args];
   }
 
   /** Runs `podman ARGS` to its end. */
@@ -86,8 +95,15 @@ export class Podman {
   /** Removes every container and the storage. */
   async close(): Promise<void> {
     await this.podman(['rm', '--force', '--all', '--time', '0']);
+    this.#endPauseProcess();
     // The overlay driver mounts its directory on itself and leaves that.
     for (const point of mountsBeneath(this.directory).filter((path) => path.endsWith('/root/overlay'))) spawnSync('umount', [point]);
     removeTree(this.directory);
+  }
+
+  /** An ordinary user's podman leaves a process that holds its user namespace. */
+  #endPauseProcess(): void {
+    const files = ['tmp/pause.pid', 'tmp/libpod/tmp/pause.pid'].map((name) => join(this.directory, name));
+    for (const file of files.filter((name) => existsSync(name))) process.kill(Number(readFileSync(file, 'utf8')), 'SIGKILL');
   }
 }
