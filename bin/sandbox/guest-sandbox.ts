@@ -4,6 +4,10 @@
  */
 import type { HostFd } from '#platform/contract/host.ts';
 import { HostFiles } from '#sentry/fs/host-file/host-files.ts';
+import { ESRCH } from '#sentry/abi/errno.ts';
+import { SIGKILL } from '#sentry/abi/signal.ts';
+import type { GoferConnection } from '#sentry/fs/gofer/connection.ts';
+import { killContainer } from '#sentry/kernel/container-signals.ts';
 import type { Container } from '#sentry/kernel/container.ts';
 import type { Kernel } from '#sentry/kernel/kernel.ts';
 import type { Task } from '#sentry/kernel/task.ts';
@@ -48,26 +52,46 @@ export class GuestSandbox {
     this.hostFiles = new HostFiles(kernel.host, kernel);
   }
 
-  /** Makes a container that has not been started. Its gofer has said hello, or is waited for. Throws UserError. */
-  add({ id, config, gofer, meter, inherited, state, onGoferLost, warn }: NewContainer): GuestContainer {
-    const container = this.makeContainer(id, config);
-    const connection = connectGofer(this.kernel, gofer, onGoferLost);
+  /** Makes a container that has not been started. Its gofer has said hello, or is waited for. Throws UserError, and nothing of it is left. */
+  add(wish: NewContainer): GuestContainer {
+    const { id, gofer } = wish;
+    const connection = connectGofer(this.kernel, gofer, wish.onGoferLost);
+    const container = this.makeContainer(id, wish.config);
+    const letGo = (): void => {
+      this.kernel.unwatch(gofer);
+      connection.close();
+    };
+    try {
+      const guest = this.build(container, connection, wish);
+      this.containers.set(id, guest);
+      guest.whenEnded(() => {
+        this.containers.delete(id);
+        letGo();
+      });
+      return guest;
+    } catch (error) {
+      if (killContainer(container, SIGKILL, 'all') === -ESRCH) this.kernel.removeContainer(container);
+      letGo();
+      throw error;
+    }
+  }
+
+  private build(
+    container: Container,
+    connection: GoferConnection,
+    { config, meter, inherited, state, warn }: NewContainer,
+  ): GuestContainer {
+    const { linux } = config;
     meter.begin();
-    const cgroup = new GuestCgroup({ container, resources: config.linux.resources, meter, cpuCount: this.kernel.machine.cpuCount });
+    const cgroup = new GuestCgroup({ container, resources: linux.resources, meter, cpuCount: this.kernel.machine.cpuCount });
     const types = new Map(cgroup.types(() => this.files.allocateDevice()));
     const tree = buildContainerTree(this.files, container, connection, config, { types, warn });
     this.hostFiles.registerWith(tree.namespace.vfs.special);
-    const place = { container, tree, files: this.hostFiles, personality: config.linux.personality ?? 0 };
-    const filter = new ContainerFilter(config.linux.seccomp, (sentence) => this.kernel.host.log(sentence));
+    const place = { container, tree, files: this.hostFiles, personality: linux.personality ?? 0 };
+    const filter = new ContainerFilter(linux.seccomp, (sentence) => this.kernel.host.log(sentence));
     const prepare = (task: Task): void => filter.install(task);
     const guest = new GuestContainer({ config, place, cgroup, inherited, state, prepare });
-    this.containers.set(id, guest);
-    guest.whenEnded(() => {
-      filter.release();
-      this.containers.delete(id);
-      this.kernel.unwatch(gofer);
-      connection.close();
-    });
+    guest.whenEnded(() => filter.release());
     return guest;
   }
 

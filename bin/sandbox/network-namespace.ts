@@ -13,7 +13,11 @@
  * The guest's loopback interface, sockets and settings are of the sandbox's own stack. An empty namespace is there for others to fill.
  */
 import { closeSync, openSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
+import { RULES_MAX } from '#gofer/network/limits.ts';
+import { SPECIAL_PREFIXES } from '#gofer/network/policy/special-addresses.ts';
 import { errnoName } from '#sentry/abi/errno.ts';
+import { formatAddress, IPV4_PREFIX_BITS } from '#sentry/netstack/address.ts';
 import type { HostFd } from '#platform/contract/host.ts';
 import { systemCall } from '#platform/host/setup-calls.ts';
 import { toText } from '../byte-text.ts';
@@ -68,7 +72,7 @@ export function enterNetworkNamespace(wish: { readonly path: string | null } | n
 
 function hostNetwork(): ContainerNamespace {
   const warnings = [
-    "the container asks for the host's network: its connections are carried on by sockets of the host, it cannot listen on the host's addresses.",
+    "the container asks for the host's network: its connections are carried on by sockets of the host, the host's loopback is 10.0.2.2, and it cannot listen on the host's addresses.",
   ];
   return { kind: 'host', runtime: -1, warnings };
 }
@@ -135,7 +139,16 @@ export function openContainerNetwork({ kind, runtime }: ContainerNamespace, inte
   if (runtime >= 0) closeSync(runtime);
   if (kind === 'none') return { mode: 'none' };
   if (kind === 'own') return { mode: 'sandbox', interfaces: interfaces === 'now' ? takeInterfaces(null) : [] };
-  return openNetwork({ mode: 'user', allow: [], deny: [], published: [], report: null });
+  return openNetwork({ mode: 'user', allow: everywhere(), deny: [], published: [], report: null });
+}
+
+/** Rules for everything that the host itself reaches, also what needs a rule that names it: the container asks for the host's network. */
+function everywhere(): string[] {
+  const special = SPECIAL_PREFIXES.map(
+    ({ address, bits }) => `${formatAddress(address)}/${address.isIpv4 ? bits - IPV4_PREFIX_BITS : bits}`,
+  );
+  const own = Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map(({ address }) => address));
+  return ['*', ...special, ...own.slice(0, RULES_MAX - 1 - special.length)];
 }
 
 /**

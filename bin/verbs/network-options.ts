@@ -37,7 +37,10 @@ export function addNetworkOptions(command: Command): Command {
 
 function parseMode(value: string): string {
   if (/^(none|user|sandbox(:[^/\s]{1,15})?)$/.test(value)) return value;
-  if (value === 'host') throw new InvalidArgumentError('sockets of the host are not supported yet; --net=user reaches the same places.');
+  if (value === 'host')
+    throw new InvalidArgumentError(
+      'a guest would talk to the network stack of the host, which tsvisor never lets it; --net=user reaches the same places.',
+    );
   throw new InvalidArgumentError('it must be none, user, sandbox or sandbox:DEVICE.');
 }
 

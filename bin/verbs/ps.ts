@@ -2,12 +2,16 @@
 import { writeSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import { toText } from '../byte-text.ts';
+import { UserError } from '../errors.ts';
 import type { ProcessRow, PsReply } from '../oci/control/protocol.ts';
+import { EXIT_OCI_FAILURE } from '../oci/errors.ts';
 import { KnownContainer } from '../oci/lifecycle/known-container.ts';
 import { ociAction } from './oci-action.ts';
 import { formatTable } from './table.ts';
 
 const STDOUT = 1;
+/** What runc passes when nothing is asked for. */
+const DEFAULTS = new Set(['-ef', '-f', '-e']);
 const COLUMNS = ['UID', 'PID', 'PPID', 'C', 'STIME', 'TTY', 'TIME', 'CMD'] as const;
 
 export function psCommand(): Command {
@@ -15,9 +19,11 @@ export function psCommand(): Command {
     .description('List the processes of a container.')
     .passThroughOptions()
     .argument('<id>')
-    .argument('[options...]', 'accepted for clients that pass some to ps(1)')
+    .argument('[options...]', 'for ps(1): -ef, which is what is shown')
     .addOption(new Option('-f, --format <format>', 'table or json').choices(['table', 'json']).default('table'));
-  return ociAction(command, ({ globals }, id: string, _options: string[], { format }: { format: string }) => {
+  return ociAction(command, ({ globals }, id: string, options: string[], { format }: { format: string }) => {
+    const other = options.find((option) => !DEFAULTS.has(option));
+    if (other !== undefined) throw new UserError(`the option ${other} of ps(1) is not supported: only -ef is`, EXIT_OCI_FAILURE);
     const container = KnownContainer.find(globals.root, id);
     const processes = container.tryAsk<PsReply>({ verb: 'ps' })?.processes ?? [];
     writeSync(

@@ -167,6 +167,11 @@ export class Kernel implements HostEvents {
     return container;
   }
 
+  /** `container` is given up before it had a process. */
+  removeContainer(container: Container): void {
+    this.containers.delete(container.id);
+  }
+
   /** All of `container` is gone; its init ended with `waitStatus`. */
   containerEnded(container: Container, waitStatus: number): void {
     this.containers.delete(container.id);

@@ -93,6 +93,8 @@ function duplicate(
   if ((area.flags & MAP_SHARED) === 0 || (flags & MREMAP_MAYMOVE) === 0) return -EINVAL;
   const destination = (flags & MREMAP_FIXED) !== 0 ? target : mm.free.place(0, size, 0);
   if (destination < 0) return destination;
+  // Linux clears the place before it looks for what is to be there, and then that is gone.
+  if (destination <= address && address < destination + size) return mm.munmap(thread, destination, size) || -EFAULT;
   const result = duplicateOnHost(thread, area, address, size, destination);
   if (result < 0) return result;
   mm.noteCopy(area.at(destination, destination + size, area.offset + (address - area.start)));

@@ -1,5 +1,5 @@
 /** The container's system call filter as a profile: config-linux.md "Seccomp", seccomp(2). bin/oci/seccomp compiles it. */
-import { integer, list, nonEmptyText, object, oneOf, optional, required, shown, text } from './reader.ts';
+import { integer, list, names, object, oneOf, optional, required, shown, text } from './reader.ts';
 import type { Reader } from './reader.ts';
 import { SECCOMP_ACTIONS, SECCOMP_OPERATORS } from './types.ts';
 import type { SeccompConfig, Wide } from './types.ts';
@@ -59,7 +59,7 @@ const argument = object({
 const errnoRet = optional(integer(0, ERRNO_MAX), null);
 
 const rule = object({
-  names: required(list(nonEmptyText)),
+  names: required(names),
   action: required(oneOf(SECCOMP_ACTIONS)),
   errnoRet,
   args: optional(list(argument), []),

@@ -27,6 +27,8 @@ type Wish = ControlRequest extends infer R ? (R extends ControlRequest ? Omit<R,
 /** How long a process that was killed may take to end. */
 const KILL_PATIENCE_MS = 10_000;
 const LOOK_MS = 1;
+/** How long a sentry that lives may have no socket: before it makes that, and while it dies. */
+const SILENCE_MS = 2000;
 
 export class KnownContainer {
   readonly record: ContainerRecord;
@@ -62,11 +64,15 @@ export class KnownContainer {
 
   /** `stopped` when its process is gone; else what its sentry says. */
   get status(): Status {
-    if (!this.isAlive) return 'stopped';
-    const reply = this.tryAsk<StatusReply>({ verb: 'status' });
-    if (reply !== null) return reply.status;
-    // No sentry to be reached: it is about to end, or about to begin.
-    return this.isAlive ? 'creating' : 'stopped';
+    const deadline = performance.now() + SILENCE_MS;
+    while (this.isAlive) {
+      const reply = this.tryAsk<StatusReply>({ verb: 'status' });
+      if (reply !== null) return reply.status;
+      // No sentry to be reached: it is about to end, or about to begin.
+      if (performance.now() > deadline) return 'creating';
+      pause(LOOK_MS);
+    }
+    return 'stopped';
   }
 
   /** Throws OciError unless `verb` is allowed now. */

@@ -1,11 +1,12 @@
 /**
  * shmat(2) and shmdt(2): a segment in an address space. Linux: ipc/shm.c do_shmat, ksys_shmdt.
  */
-import { EACCES, EINVAL } from '#sentry/abi/errno.ts';
+import { EACCES, EINVAL, ENFILE } from '#sentry/abi/errno.ts';
 import { IPC_EXECUTE, IPC_READ, IPC_WRITE, SHM_EXEC, SHM_RDONLY, SHM_REMAP, SHM_RND } from '#sentry/abi/ipc.ts';
 import { MAP_FIXED, MAP_SHARED, PAGE_SIZE, PROT_EXEC, PROT_READ, PROT_WRITE, pageRoundDown, pageRoundUp } from '#sentry/abi/mman.ts';
 import type { MemoryLimits } from '../../mm/address-space.ts';
 import type { Vma } from '../../mm/vma.ts';
+import { FileDescription } from '../../vfs/file-description.ts';
 import type { Task } from '../task.ts';
 import { ShmAttachment } from './shm-segment.ts';
 import type { ShmSegment } from './shm-segment.ts';
@@ -24,6 +25,7 @@ export function attach(task: Task, id: number, address: number, flags: number, l
   if (!segment.permits(task.credentials, accessOf(flags))) return -EACCES;
   const end = place + pageRoundUp(segment.size);
   if (place !== 0 && (flags & SHM_REMAP) === 0 && (end > ADDRESSES || !task.mm.areas.isFree(place, end))) return -EINVAL;
+  if (FileDescription.areTooMany) return -ENFILE;
   shm.hold(segment);
   const result = mapSegment(task, segment, place, flags, limits);
   shm.letGo(segment);

@@ -112,6 +112,8 @@ export class SharedMemorySegments {
 
   private destroyIfDone(segment: ShmSegment): void {
     if (segment.attached > 0 || (!segment.isCondemned && this.limits.shmRmidForced === 0)) return;
+    // Gone already: an area was replaced by a copy of itself (mremap with an old length of 0).
+    if (this.table.find(segment.id) !== segment) return;
     segment.maker?.segments?.delete(segment);
     this.table.remove(segment);
     this.totalPages -= segment.pages;
