@@ -12,7 +12,7 @@ import { tsvisor } from '../../harness/run.ts';
 export const runtimePath = absolute(process.env.TSVISOR_OCI_RUNTIME);
 
 /** Where a client shows a deliberate difference. */
-export const ours = basename(runtimePath).startsWith('tsvisor');
+const ours = basename(runtimePath).startsWith('tsvisor');
 
 function absolute(name: string | undefined): string {
   if (name === undefined || name === '') return tsvisor;
