@@ -51,11 +51,11 @@ function main(text: string): void {
   const fids = Math.min(FIDS_MAX, descriptorLimit() - OTHER_DESCRIPTORS - opened.roots.length);
   if (fids < FIDS_MIN) fail('the limit on open files (ulimit -n) is too low; raise it to 256 or more');
   enlargeSendBuffer(config.socket);
-  const { report, uid, mayChown } = confineGofer(config, opened);
+  const { report, uid, mayChown, watches } = confineGofer(config, opened);
   const { uidMappings = [], gidMappings = [] } = config;
   const users = uidMappings.length === 0 ? null : new IdMap(uidMappings);
   const groups = gidMappings.length === 0 ? null : new IdMap(gidMappings);
-  const server = new Server({ ...opened, fids, mayChown, uid, users, groups });
+  const server = new Server({ ...opened, fids, mayChown, uid, users, groups, watches, selfPrefix: '' });
   new Connection(server, config.socket).run(report.lines());
   exitNow(0);
 }

@@ -55,6 +55,8 @@ export const GOFER_AHEAD_FILES_MAX = 128;
 export const GOFER_AHEAD_BYTES_MAX = 1024 * 1024;
 /** Largest file whose contents are kept in the window. */
 export const GOFER_CONTENT_MAX = 64 * 1024;
+/** Directories that a gofer watches at once. */
+export const GOFER_WATCHES_MAX = 4_096;
 /** How long the sentry waits for a gofer's reply (a host file system may hang) before it gives the sandbox up. */
 export const GOFER_TIMEOUT_MS = 120_000;
 

@@ -9,8 +9,9 @@
  * What did not work is reported, and serving goes on: the server's own rules hold without any of this.
  */
 import { GOFER_FILTER } from '#platform/bpf/gofer-filter.ts';
-import { setUmask } from '#platform/host/setup-calls.ts';
+import { setUmask, systemCall } from '#platform/host/setup-calls.ts';
 import type { GoferConfig } from '#gofer/server/config.ts';
+import { openWatches } from '#gofer/server/watch.ts';
 import type { OpenedRoots } from '#gofer/server/roots.ts';
 import type { Root } from '#gofer/server/server.ts';
 import {
@@ -34,10 +35,14 @@ import { dieWithParent } from './parent.ts';
 import { ConfinementReport } from './report.ts';
 import { installFilter } from './seccomp.ts';
 
+const SYS_FCHDIR = 81;
+
 export interface GoferIdentity {
   readonly report: ConfinementReport;
   readonly uid: number;
   readonly mayChown: boolean;
+  /** An inotify instance, or -1. */
+  readonly watches: number;
 }
 
 /** Confines this process to the roots opened. */
@@ -52,11 +57,13 @@ export function confineGofer(config: GoferConfig, opened: OpenedRoots): GoferIde
   const mask = wasRoot ? neededCapabilities(opened.roots) & permittedCapabilities() : 0;
   const uid = dropPrivileges(config, mask, wasRoot, report);
   dieWithParent(report);
+  // What is to be watched is named from there, for inotify_add_watch takes no directory. Its own user, so that no other's limit is used up.
+  const watches = systemCall(SYS_FCHDIR, opened.selfFd) < 0 ? -1 : openWatches();
   noNewPrivileges(report);
   report.step('not dumpable, not traceable', setDumpable(0));
   restrictFiles(opened.roots, report);
   installFilter(GOFER_FILTER, report);
-  return { report, uid, mayChown: (mask & capabilityMask(CAP_CHOWN)) !== 0 };
+  return { report, uid, watches, mayChown: (mask & capabilityMask(CAP_CHOWN)) !== 0 };
 }
 
 /** What serving these roots to whoever is inside takes: reading everything, and for a writable root the rights of a file server. */

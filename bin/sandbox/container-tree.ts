@@ -67,6 +67,8 @@ export function buildContainerTree(
   for (const [type, make] of options.types) vfs.types.set(type, make);
   const pts = installTerminals(files.kernel, vfs, devptsOptions(config));
   const shared = shareConnection(connection);
+  vfs.beforeWalk = () => shared.watches.drain();
+  shared.watches.isEnabled = true;
   const served = attachGofer(vfs, shared, 0, rootMode(config) === 'shared' ? 'shared' : 'exclusive', '/');
   const namespace = new MountNamespace(vfs, makeRoot(files, vfs, served, config), 0, 'rootfs');
   const builder = new TreeBuilder(host, namespace);

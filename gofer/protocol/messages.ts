@@ -62,13 +62,13 @@ export const MOUNT_IDS_MAPPED = 4;
 
 /**
  * The server's first message. `report`: what was done to confine it, and what could not be. `window`: bytes of the memory that both sides
- * share, whose descriptor comes along; 0: there is none.
+ * share, whose descriptor comes along; 0: there is none. `watches` 1: then comes that of an inotify instance (Watch).
  */
 export const Hello = message(
   0,
   'hello',
   nothing,
-  record({ version: u32, fids: u32, mounts: u32, window: u32, report: list(text(REPORT_LINE_MAX), REPORT_LINES_MAX) }),
+  record({ version: u32, fids: u32, mounts: u32, window: u32, watches: u32, report: list(text(REPORT_LINE_MAX), REPORT_LINES_MAX) }),
 );
 
 /** Binds `fid` to the root of mount `mount`. */
@@ -204,13 +204,13 @@ export const READDIR_END = 1;
 
 /**
  * Entries of the directory that `names` lead to from `fid` (bound to `newFid`, unless that is 0), from `cookie` on ([0, 0]: the beginning), without '.' and '..', each with its attributes; as many as fit a message. Go on at
- * `next` until `end` is READDIR_END. An entry that vanished meanwhile is left out, so a reply may be empty without being the end.
+ * `next` until `end` is READDIR_END. `watch` 1: the directory is watched from before it is read, as by Watch, and `wd` tells as what; -1: it is not. An entry that vanished meanwhile is left out, so a reply may be empty without being the end.
  */
 export const Readdir = message(
   15,
   'readdir',
-  record({ fid: u32, newFid: u32, names, cookie: words }),
-  record({ attributes, entries: directoryEntries, end: u16, next: words }),
+  record({ fid: u32, newFid: u32, names, cookie: words, watch: u16 }),
+  record({ attributes, entries: directoryEntries, end: u16, next: words, wd: i64 }),
 );
 
 const xattrName = cText(XATTR_NAME_MAX);
@@ -335,6 +335,12 @@ export const Tmpfile = message(
   record({ directory: u32, newFid: u32, flags: u32, mode: u32, uid: u32, gid: u32 }),
   withAttributes,
 );
+
+/**
+ * Watches a directory until something changes there: `wd` is what the inotify instance of the hello calls it. EOPNOTSUPP where not every change would be
+ * told.
+ */
+export const Watch = message(26, 'watch', record({ fid: u32 }), record({ wd: i64 }));
 
 /** How far behind the beginning of a file of `length` bytes the next one begins. A byte more than the file has is read, to see its end. */
 export function fetchedExtent(length: number): number {

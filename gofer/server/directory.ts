@@ -7,7 +7,7 @@
 import { ENOTDIR } from '#sentry/abi/errno.ts';
 import { NAME_MAX, O_DIRECTORY, O_RDONLY, S_IFDIR, S_IFMT } from '#sentry/abi/fs.ts';
 import { ATTRIBUTES_SIZE, STATX_SIZE } from '#gofer/protocol/attributes.ts';
-import { u16, words } from '#gofer/protocol/codec.ts';
+import { i64, u16, words } from '#gofer/protocol/codec.ts';
 import type { ValueOf, Writer } from '#gofer/protocol/codec.ts';
 import { LISTED_TARGET_MAX } from '#gofer/protocol/limits.ts';
 import { READDIR_END } from '#gofer/protocol/messages.ts';
@@ -18,6 +18,7 @@ import { BULK } from './server.ts';
 import type { Server } from './server.ts';
 import { leave, reach, settle } from './walk.ts';
 import type { Position } from './walk.ts';
+import { addWatch } from './watch.ts';
 
 /** As many bytes of directory entries as describe about one reply's worth of files. */
 const DENTS_SIZE = 12_288;
@@ -25,19 +26,20 @@ const DENTS_SIZE = 12_288;
 const ENTRY_MAX = 2 + NAME_MAX + ATTRIBUTES_SIZE + STATX_SIZE + LISTED_TARGET_MAX;
 
 export function readdir(server: Server, request: ValueOf<typeof Readdir.request>, reply: Writer): number {
-  const { fid, newFid, names, cookie } = request;
+  const { fid, newFid, names, cookie, watch } = request;
   const position = reach(server, fid, newFid, names);
   if (typeof position === 'number') return position;
   const mount = server.table.mount(fid);
-  const error = (position.mode & S_IFMT) === S_IFDIR ? listReached(server, position, cookie, reply) : -ENOTDIR;
+  const error = (position.mode & S_IFMT) === S_IFDIR ? listReached(server, position, cookie, watch, reply) : -ENOTDIR;
   if (error === 0) return settle(server, position, newFid, mount);
   leave(position);
   return error;
 }
 
-function listReached(server: Server, position: Position, cookie: readonly [number, number], reply: Writer): number {
+function listReached(server: Server, position: Position, cookie: readonly [number, number], watch: number, reply: Writer): number {
   const error = server.putAttributes(position.fd, reply);
   if (error < 0) return error;
+  const wd = watch === 0 || position.sealed ? -1 : addWatch(server, position.fd);
   const listing = new Listing(server, reply, cookie);
   if (!position.sealed) {
     const fd = server.reopen(position.fd, O_RDONLY | O_DIRECTORY);
@@ -46,7 +48,7 @@ function listReached(server: Server, position: Position, cookie: readonly [numbe
     close(fd);
     if (filled < 0) return filled;
   }
-  listing.finish();
+  listing.finish(wd);
   return 0;
 }
 
@@ -101,9 +103,10 @@ class Listing {
     if (this.entries.put(this.reply)) this.count++;
   }
 
-  finish(): void {
+  finish(wd: number): void {
     this.reply.memory!.view.setUint16(this.countAt, this.count, true);
     u16.write(this.reply, this.end);
     words.write(this.reply, [this.cookieLow, this.cookieHigh]);
+    i64.write(this.reply, Math.max(wd, -1));
   }
 }

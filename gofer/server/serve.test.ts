@@ -131,7 +131,7 @@ function listAll(fid: number): Entry[] {
   const entries: Entry[] = [];
   let cookie: readonly [number, number] = [0, 0];
   for (;;) {
-    const { errno, body } = gofer.ask(Readdir, { fid, newFid: 0, names: [], cookie });
+    const { errno, body } = gofer.ask(Readdir, { fid, newFid: 0, names: [], cookie, watch: 0 });
     expect(errno).toBe(0);
     entries.push(...body.entries.names.map((name, i) => ({ name, attributes: body.entries.attributes[i]! })));
     cookie = body.next;
@@ -142,7 +142,14 @@ function listAll(fid: number): Entry[] {
 describe('finding files', () => {
   test('the hello tells version, fids and mounts', () => {
     const other = new TestGofer([{ path: root, readOnly: true }], 17);
-    expect(other.hello()).toEqual({ version: PROTOCOL_VERSION, fids: 17, mounts: 1, window: WINDOW_SIZE, report: ['for tests'] });
+    expect(other.hello()).toEqual({
+      version: PROTOCOL_VERSION,
+      fids: 17,
+      mounts: 1,
+      watches: 1,
+      window: WINDOW_SIZE,
+      report: ['for tests'],
+    });
     other.close();
   });
 
@@ -196,7 +203,7 @@ describe('finding files', () => {
     expect(gofer.ask(Open, { fid: RW, newFid: 0, names: ['escape-dir', 'secret'], flags: O_RDONLY }).errno).toBe(ELOOP);
     expect(walkTo('escape-dir', 5)).toBe(0);
     expect(gofer.ask(Walk, { fid: 5, newFid: 0, names: ['secret'] }).body.stop).toBe(ENOTDIR);
-    expect(gofer.ask(Readdir, { fid: 5, newFid: 0, names: [], cookie: [0, 0] }).errno).toBe(ENOTDIR);
+    expect(gofer.ask(Readdir, { fid: 5, newFid: 0, names: [], cookie: [0, 0], watch: 0 }).errno).toBe(ENOTDIR);
     expect(gofer.ask(Create, { directory: 5, name: 'x', newFid: 0, flags: O_RDWR, mode: 0o600, uid: 0, gid: 0 }).errno).toBe(ENOTDIR);
   });
 
@@ -216,7 +223,7 @@ describe('finding files', () => {
     host.ask(Attach, { mount: 0, fid: 1 });
     expect(host.ask(Walk, { fid: 1, newFid: 2, names: ['proc'] }).body).toMatchObject({ stop: 0, reached: [{}] });
     expect(host.ask(Walk, { fid: 1, newFid: 0, names: ['proc', 'self'] }).body).toMatchObject({ stop: ENOENT, reached: [{}] });
-    expect(host.ask(Readdir, { fid: 2, newFid: 0, names: [], cookie: [0, 0] }).body).toMatchObject({
+    expect(host.ask(Readdir, { fid: 2, newFid: 0, names: [], cookie: [0, 0], watch: 0 }).body).toMatchObject({
       end: READDIR_END,
       entries: { names: [] },
     });
@@ -420,11 +427,11 @@ describe('listing', () => {
   });
 
   test('a path can be listed in one message', () => {
-    const { body } = gofer.ask(Readdir, { fid: RW, newFid: 5, names: ['dir', 'sub'], cookie: [0, 0] });
+    const { body } = gofer.ask(Readdir, { fid: RW, newFid: 5, names: ['dir', 'sub'], cookie: [0, 0], watch: 0 });
     expect([body.entries.names, body.end, body.attributes.mode & S_IFMT]).toEqual([['file'], READDIR_END, S_IFDIR]);
     expect(gofer.ask(Walk, { fid: 5, newFid: 0, names: ['file'] }).body.stop).toBe(0);
-    expect(gofer.ask(Readdir, { fid: RW, newFid: 6, names: ['link'], cookie: [0, 0] }).errno).toBe(ENOTDIR);
-    expect(gofer.ask(Readdir, { fid: RW, newFid: 6, names: ['dir', 'none'], cookie: [0, 0] }).errno).toBe(ENOENT);
+    expect(gofer.ask(Readdir, { fid: RW, newFid: 6, names: ['link'], cookie: [0, 0], watch: 0 }).errno).toBe(ENOTDIR);
+    expect(gofer.ask(Readdir, { fid: RW, newFid: 6, names: ['dir', 'none'], cookie: [0, 0], watch: 0 }).errno).toBe(ENOENT);
     expect(gofer.ask(GetAttributes, { fid: 6 }).errno).toBe(EBADF);
   });
 
@@ -435,7 +442,7 @@ describe('listing', () => {
       [0, 0x8000_0000],
       [5, 0x7fff_ffff],
     ] as const)
-      gofer.ask(Readdir, { fid: RW, newFid: 0, names: [], cookie });
+      gofer.ask(Readdir, { fid: RW, newFid: 0, names: [], cookie, watch: 0 });
     expect(
       listAll(RW)
         .map((entry) => entry.name)

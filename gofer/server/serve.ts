@@ -24,6 +24,7 @@ import { fetch } from './fetch.ts';
 import type { Server } from './server.ts';
 import { tree } from './tree.ts';
 import { attach, getAttributes, makeReadOnly, open, readlink, statfs, walk } from './walk.ts';
+import { watch } from './watch.ts';
 import { getxattr, listxattr, removexattr, setxattr } from './xattr.ts';
 
 /** Does what a decoded request says and writes the body of the reply. Returns 0 or -errno; then the body is dropped. */
@@ -64,6 +65,7 @@ serveBy(messages.Tree, tree);
 serveBy(messages.Fetch, fetch);
 serveBy(messages.MakeReadOnly, makeReadOnly);
 serveBy(messages.Tmpfile, tmpfile);
+serveBy(messages.Watch, watch);
 
 /** Requests begin here in the connection's memory, replies there. */
 const REQUEST = 0;
@@ -109,17 +111,21 @@ export class Connection {
 
   sayHello(report: readonly string[]): boolean {
     const lines = report.slice(0, REPORT_LINES_MAX).map((line) => line.slice(0, REPORT_LINE_MAX));
-    const { window } = this.server;
+    const { window, watches } = this.server;
     this.beginReply();
     Hello.reply.write(this.writer, {
       version: PROTOCOL_VERSION,
       fids: this.server.table.size,
       mounts: this.server.roots.length,
       window: window?.size ?? 0,
+      watches: watches < 0 ? 0 : 1,
       report: lines,
     });
     if (window !== null) this.server.donate(window.fd);
+    if (watches >= 0) this.server.donate(watches);
     const sent = this.sendReply(Hello.type, 0, 0);
+    // The instance stays open here, too.
+    if (watches >= 0) this.server.donated.pop();
     this.server.dropDonations();
     return sent;
   }

@@ -69,6 +69,10 @@ export interface ServerOptions {
   /** Users and groups of the container; null: those of the host. */
   readonly users: IdMap | null;
   readonly groups: IdMap | null;
+  /** The inotify instance that the sentry reads; -1: there is none. */
+  readonly watches: number;
+  /** Leads from the working directory to descriptors of this process: '' where that is /proc/self/fd. */
+  readonly selfPrefix: string;
 }
 
 /** An owner by the host's numbers. */
@@ -104,6 +108,8 @@ export class Server {
   readonly window: Window | null;
   readonly users: IdMap | null;
   readonly groups: IdMap | null;
+  readonly watches: number;
+  readonly selfPrefix: string;
   private haveOpenat2 = true;
 
   constructor(options: ServerOptions) {
@@ -115,6 +121,8 @@ export class Server {
     this.uid = options.uid;
     this.users = options.users;
     this.groups = options.groups;
+    this.watches = options.watches;
+    this.selfPrefix = options.selfPrefix;
     this.memory = allocateMemory(BULK + BULK_SIZE);
     const { memory } = this;
     const { buffer, byteOffset } = memory.view;

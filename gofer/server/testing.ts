@@ -15,6 +15,7 @@ import type { IdMap } from './id-map.ts';
 import { openRoots } from './roots.ts';
 import { Connection } from './serve.ts';
 import { Server } from './server.ts';
+import { openWatches } from './watch.ts';
 import type { MountConfig } from './config.ts';
 
 const AF_UNIX = 1;
@@ -56,7 +57,16 @@ export class TestGofer {
     this.serverSocket = this.memory.view.getInt32(4, true);
     const uid = process.geteuid!();
     process.umask(0); // as a gofer does
-    this.server = new Server({ ...opened, fids, mayChown: uid === 0, uid, users: ids, groups: ids });
+    this.server = new Server({
+      ...opened,
+      fids,
+      mayChown: uid === 0,
+      uid,
+      users: ids,
+      groups: ids,
+      watches: openWatches(),
+      selfPrefix: '/proc/self/fd/',
+    });
     this.connection = new Connection(this.server, this.serverSocket);
     this.connection.sayHello(['for tests']);
   }
@@ -123,6 +133,7 @@ export class TestGofer {
     this.server.table.releaseAll();
     for (const root of this.server.roots) close(root.fd);
     close(this.server.selfFd);
+    if (this.server.watches >= 0) close(this.server.watches);
     close(this.socket);
     close(this.serverSocket);
   }

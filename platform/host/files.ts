@@ -72,6 +72,7 @@ export const utimensat: N4 = four('int utimensat(int, uintptr_t, uintptr_t, int)
 /** (fd, length) */
 export const ftruncate: N2 = two('int ftruncate64(int, int64_t)');
 /** (fd, nameAt, intoAt, length) */
+export const inotifyAddWatch: N3 = three('int inotify_add_watch(int, uintptr_t, uint32_t)');
 export const fgetxattr: N4 = four('long fgetxattr(int, uintptr_t, uintptr_t, size_t)');
 /** (fd, nameAt, valueAt, length, flags) */
 export const fsetxattr: N5 = five('int fsetxattr(int, uintptr_t, uintptr_t, size_t, int)');

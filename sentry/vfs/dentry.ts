@@ -22,6 +22,8 @@ export class Dentry {
   /** Removed from the tree (unlinked, rmdir) while still open: shown as "name (deleted)". */
   unlinked = false;
   references = 0;
+  /** The generation of the directory when this was last looked up in it (see Inode). */
+  checked = 0;
 
   /** The child through which a walk went last. See `latestCalled`. */
   latest: Dentry | null = null;

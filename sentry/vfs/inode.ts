@@ -97,6 +97,11 @@ export abstract class Inode {
   writers = 0;
   /** Goes up when the file is opened for writing and when its size is set: what was read before may be something else now. */
   contentsVersion = 0;
+  /**
+   * Of a directory of a file system that is not `cacheable`, while it is sure to hear of changes: a number that is greater than 0. Dentries that bear it were
+   * looked up since, and are believed.
+   */
+  generation = 0;
   /** Advisory locks, pipe of a FIFO, bound socket and the like hang here; each kind under a key of its own (see `Attachment`). */
   attachments: Map<symbol, unknown> | null = null;
 

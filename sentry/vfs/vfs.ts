@@ -21,6 +21,8 @@ export class Vfs {
   readonly clock: VfsClock;
   /** What mount(2) can mount, by type name; also what /proc/filesystems lists. */
   readonly types = new Map<string, FileSystemMaker>();
+  /** Called before each walk: what changed meanwhile can be learnt. */
+  beforeWalk: (() => void) | null = null;
   private readonly minors: { next: number };
 
   constructor(clock: VfsClock, cache: DentryCache = new DentryCache(), minors: { next: number } = { next: 1 }) {

@@ -74,9 +74,11 @@ export class Walk {
     const { fs } = caller;
     const from = start ?? fs.cwd;
     const root = (flags & (WALK_BENEATH | WALK_IN_ROOT)) !== 0 ? from : fs.root;
+    const { vfs } = fs.namespace;
+    vfs.beforeWalk?.();
     this.caller = caller;
     this.flags = flags;
-    this.cache = fs.namespace.vfs.cache;
+    this.cache = vfs.cache;
     this.links = 0;
     this.mount = from.mount;
     this.dentry = from.dentry;
@@ -118,7 +120,8 @@ export class Walk {
     if (this.lastType !== LastType.Name || this.trailing || (this.flags & WALK_DIRECTORY) !== 0 || last.length > NAME_MAX)
       return PEEK_UNKNOWN;
     const inode = dentry.inode!;
-    if (!inode.fileSystem.cacheable || dentry.unlinked || dentry.children?.has(last) === true) return PEEK_UNKNOWN;
+    if (!(inode.fileSystem.cacheable || inode.generation > 0) || dentry.unlinked || dentry.children?.has(last) === true)
+      return PEEK_UNKNOWN;
     const result = inode.peek(last, into);
     const isFollowed = result === 0 && (this.flags & WALK_FOLLOW) !== 0 && (into.mode & S_IFMT) === S_IFLNK;
     return isFollowed ? PEEK_UNKNOWN : result;
@@ -256,9 +259,10 @@ export class Walk {
     const directory = this.dentry;
     const known = directory.children?.get(name);
     if (known !== undefined) {
-      const { cacheable, asksFar } = directory.inode!.fileSystem;
+      const { generation, fileSystem } = directory.inode!;
+      const { cacheable, asksFar } = fileSystem;
       // Linux: a mount goes when somebody else removes its place. Here it stays, and every path through it is spared a question.
-      if (cacheable || (asksFar && known.mountCount > 0)) {
+      if (cacheable || (asksFar && known.mountCount > 0) || (generation > 0 && known.checked === generation)) {
         known.used = true;
         return known;
       }
@@ -276,19 +280,19 @@ export class Walk {
     if (typeof found === 'number') {
       if (found !== -ENOENT) return found;
       if (known !== undefined) {
-        if (known.inode === null) return known;
+        if (known.inode === null) return lookedUp(known, inode);
         this.cache.drop(known);
       }
-      return this.cache.add(directory, name, null);
+      return lookedUp(this.cache.add(directory, name, null), inode);
     }
     if (known !== undefined) {
       if (isSameFile(known, found)) {
         known.used = true;
-        return known;
+        return lookedUp(known, inode);
       }
       this.cache.drop(known);
     }
-    return this.cache.add(directory, name, found);
+    return lookedUp(this.cache.add(directory, name, found), inode);
   }
 
   /** A look-up that may be answered already, together with one before it. */
@@ -383,6 +387,12 @@ function lastTypeOf(path: string, start: number, end: number): LastType {
   if (path.charCodeAt(start) !== DOT) return LastType.Name;
   if (end - start === 1) return LastType.Dot;
   return end - start === 2 && path.charCodeAt(start + 1) === DOT ? LastType.DotDot : LastType.Name;
+}
+
+/** `dentry` has just been looked up in `directory`. */
+function lookedUp(dentry: Dentry, directory: Inode): Dentry {
+  dentry.checked = directory.generation;
+  return dentry;
 }
 
 function isDirectory(inode: Inode | null): boolean {

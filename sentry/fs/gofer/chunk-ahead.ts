@@ -49,7 +49,7 @@ export class ChunkAhead {
       // Nobody came for it.
       connection.finish(slot, Readdir);
     }
-    const isSent = connection.begin(slot, Readdir, { fid, newFid: 0, names: NO_NAMES, cookie });
+    const isSent = connection.begin(slot, Readdir, { fid, newFid: 0, names: NO_NAMES, cookie, watch: 0 });
     this.directory = isSent ? directory : null;
     this.cookie = cookie;
   }

@@ -28,6 +28,7 @@ export type GoferHost = Pick<
   | 'receive'
   | 'receivedDescriptors'
   | 'close'
+  | 'read'
   | 'pread'
   | 'pwrite'
   | 'ftruncate'
@@ -46,7 +47,7 @@ export class GoferConnection {
   /** errno of the last `ask` that returned null. */
   errno = 0;
   /** What the gofer said of itself. */
-  hello: ValueOf<typeof Hello.reply> = { version: 0, fids: 0, mounts: 0, window: 0, report: [] };
+  hello: ValueOf<typeof Hello.reply> = { version: 0, fids: 0, mounts: 0, window: 0, watches: 0, report: [] };
   /** Requests sent: what caching saves shows here. */
   requests = 0;
   private readonly socket: HostFd;
@@ -59,6 +60,8 @@ export class GoferConnection {
   private readonly onLost: GoferLost;
   /** Memory into which the gofer reads small files (gofer/server/window.ts); null: there is none. */
   window: HostMemory | null = null;
+  /** The inotify instance in which the gofer watches; -1: there is none. */
+  watches: HostFd = -1;
   private tag = 0;
   private isClosed = false;
 
@@ -79,7 +82,8 @@ export class GoferConnection {
     const body = Hello.reply.read(slot.reader);
     if (!slot.reader.complete || body.version !== PROTOCOL_VERSION) return false;
     this.hello = body;
-    this.openWindow(body.window);
+    if (body.window > 0) this.openWindow(body.window);
+    if (body.watches > 0) this.watches = this.takeDescriptor();
     return true;
   }
 

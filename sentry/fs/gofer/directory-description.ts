@@ -83,10 +83,11 @@ export class GoferDirectoryDescription extends FileDescription {
     this.next = [0, 0];
     this.ended = false;
     this.chunks = [];
-    this.changesSeen = directory.changes;
     const { cacheable, listings, directoriesAhead } = directory.fileSystem;
-    this.collected = cacheable ? new Entries() : null;
-    if (!cacheable || (directory.listing === null && !directoriesAhead.obtain(directory))) return;
+    const isBelieved = cacheable || directory.mayBelieve();
+    this.changesSeen = directory.changes;
+    this.collected = isBelieved ? new Entries() : null;
+    if (!isBelieved || (directory.listing === null && !(cacheable && directoriesAhead.obtain(directory)))) return;
     listings.touch(directory.listing!);
     const { entries } = directory.listing!;
     this.take(entries.names, entries.attributes, 0);
@@ -125,6 +126,7 @@ export class GoferDirectoryDescription extends FileDescription {
     if (this.chunks.at(-1)?.first !== first) this.chunks.push({ first, cookie: this.next });
     const body = this.directory.read(this.next);
     if (typeof body === 'number') return body;
+    if (!this.directory.isBelieved) this.collected = null;
     this.take(body.entries.names, body.entries.attributes, first);
     this.next = body.next;
     this.ended = body.end === READDIR_END;
@@ -149,7 +151,13 @@ export class GoferDirectoryDescription extends FileDescription {
   }
 
   override getattr(into: Stat): number {
-    if (!this.directory.fileSystem.cacheable) this.directory.stale = true;
+    const { directory } = this;
+    const { cacheable, watches } = directory.fileSystem;
+    if (!cacheable) {
+      // No walk looked whether it changed.
+      watches.drain();
+      if (directory.generation === 0) directory.stale = true;
+    }
     return this.inode.getattr(into);
   }
 

@@ -6,7 +6,7 @@
  * get their ENOENTs for nothing.
  */
 import { EINVAL, ENFILE, ENOENT, EPERM, EROFS, ESTALE } from '#sentry/abi/errno.ts';
-import { AT_REMOVEDIR, O_RDWR, RENAME_EXCHANGE, RENAME_WHITEOUT, S_IFIFO, S_IFMT, S_IFSOCK } from '#sentry/abi/fs.ts';
+import { AT_REMOVEDIR, O_RDWR, RENAME_EXCHANGE, RENAME_WHITEOUT, S_IFDIR, S_IFIFO, S_IFMT, S_IFSOCK } from '#sentry/abi/fs.ts';
 import type { Attributes } from '#gofer/protocol/attributes.ts';
 import { NAMES_MAX } from '#gofer/protocol/limits.ts';
 import {
@@ -33,19 +33,24 @@ import { Entries } from './entries.ts';
 import { GoferFile } from './file.ts';
 import { fillStat, GoferInode } from './inode.ts';
 import type { Listing } from './listings.ts';
+import type { Watched } from './watches.ts';
 
 /** Replies a prefetch may take, each of some 350 entries; and the size of a directory that is not worth trying. */
 const PREFETCH_REPLIES_MAX = 2;
 const PREFETCH_SIZE_MAX = 32_768;
 
-export class GoferDirectory extends GoferInode {
+export class GoferDirectory extends GoferInode implements Watched {
   /** Counts changes of the names, so that a listing in the making notices. */
   changes = 0;
   private asked = 0;
+  // Watched.
+  wd = -1;
 
   override lookup(name: string): Inode | number {
-    if (this.fileSystem.cacheable) {
-      const live = this.children?.get(name);
+    const { cacheable } = this.fileSystem;
+    if (!cacheable && this.generation === 0 && this.asked++ > 0) this.watch();
+    if (this.isBelieved) {
+      const live = cacheable ? this.children?.get(name) : undefined;
       if (live !== undefined) return live;
       if (this.listing === null && ++this.asked === this.prefetchAfter()) this.prefetch();
       const { listing } = this;
@@ -55,7 +60,8 @@ export class GoferDirectory extends GoferInode {
         const known = listing.entries.get(name);
         if (known === undefined) return -ENOENT;
         if (known.mask !== 0) {
-          const inode = this.fileSystem.inodeFor(known, this, name, 'remembered');
+          const inode = this.fileSystem.inodeFor(known, this, name, cacheable ? 'remembered' : 'fresh');
+          if (!cacheable) inode.doubt();
           inode.linkTarget ??= listing.entries.targetOf(name);
           if (listing.below !== null && inode.isDirectory && listings.adopt(inode, listing, name)) this.arriveBelow(listing, name);
           return inode;
@@ -65,6 +71,43 @@ export class GoferDirectory extends GoferInode {
     return this.askFor(name);
   }
 
+  /** Whether what was looked up here is still true. */
+  get isBelieved(): boolean {
+    return this.fileSystem.cacheable || this.generation > 0;
+  }
+
+  /** Somebody looks up several names here: they are worth to be believed. */
+  private watch(): void {
+    const { watches } = this.fileSystem;
+    if (!watches.isEnabled) return;
+    const fid = this.ensureFid();
+    if (fid < 0) return;
+    this.generation = watches.begin(this, fid);
+    // Those that follow may find the directory worth reading as a whole.
+    if (this.generation > 0) this.asked = 1;
+  }
+
+  /** Somebody lists the directory, of a shared mount, and may ask about what he finds: whether that is or can be believed. */
+  mayBelieve(): boolean {
+    const { watches } = this.fileSystem;
+    watches.drain();
+    return this.generation > 0 || watches.canWatch;
+  }
+
+  changed(): void {
+    this.generation = 0;
+    this.changes++;
+    this.asked = 0;
+    this.stale = true;
+    this.fileSystem.listings.drop(this);
+  }
+
+  protected override dispose(): void {
+    if (this.generation > 0) this.fileSystem.watches.forget(this);
+    this.generation = 0;
+    super.dispose();
+  }
+
   /** What was read ahead of the directory `name` is used: somebody has got to it. */
   private arriveBelow(listing: Listing, name: string): void {
     listing.advanceTo(name);
@@ -72,9 +115,10 @@ export class GoferDirectory extends GoferInode {
   }
 
   override lookupAhead(names: readonly string[], _caller: Caller, found: (Inode | number)[]): void {
-    const { cacheable } = this.fileSystem;
-    // What can be answered here, or is worth a prefetch, is left to `lookup`.
-    if (cacheable && (this.listing !== null || this.children?.has(names[0]!) === true || this.asked + 1 >= this.prefetchAfter())) return;
+    const { cacheable, watches } = this.fileSystem;
+    // What can be answered here, or is worth a prefetch or a watch, is left to `lookup`.
+    if (cacheable && this.children?.has(names[0]!) === true) return;
+    if (this.isBelieved ? this.listing !== null || this.asked + 1 >= this.prefetchAfter() : watches.isEnabled && this.asked > 0) return;
     const body = this.askForAll(names);
     if (body === null) return;
     this.asked++;
@@ -114,7 +158,7 @@ export class GoferDirectory extends GoferInode {
 
   override peek(name: string, into: Stat): number {
     const { fileSystem } = this;
-    if (!fileSystem.cacheable || this.children?.has(name) === true) return PEEK_UNKNOWN;
+    if (!this.isBelieved || this.children?.has(name) === true) return PEEK_UNKNOWN;
     if (this.listing === null && this.prefetchAfter() === 1 && this.asked++ === 0) this.prefetch();
     const { listing } = this;
     if (listing === null) return PEEK_UNKNOWN;
@@ -122,6 +166,8 @@ export class GoferDirectory extends GoferInode {
     const known = listing.entries.get(name);
     if (known === undefined) return -ENOENT;
     if (known.mask === 0) return PEEK_UNKNOWN;
+    // What happens in it, or to another of its names, is not told here.
+    if (!fileSystem.cacheable && ((known.mode & S_IFMT) === S_IFDIR || known.nlink > 1)) return PEEK_UNKNOWN;
     fillStat(into, known, fileSystem);
     return 0;
   }
@@ -158,7 +204,7 @@ export class GoferDirectory extends GoferInode {
 
   /** Reads the whole directory, if that takes few messages. */
   private prefetch(): void {
-    if (this.attributes.size > PREFETCH_SIZE_MAX || this.fileSystem.directoriesAhead.obtain(this)) return;
+    if (this.attributes.size > PREFETCH_SIZE_MAX || (this.fileSystem.cacheable && this.fileSystem.directoriesAhead.obtain(this))) return;
     const entries = new Entries();
     let cookie: readonly [number, number] = [0, 0];
     for (let replies = 0; replies < PREFETCH_REPLIES_MAX; replies++) {
@@ -370,18 +416,23 @@ export class GoferDirectory extends GoferInode {
   }
 
   private ask(cookie: readonly [number, number]): ReturnType<typeof Readdir.reply.read> | number {
-    const { connection, fids } = this.fileSystem;
+    const { connection, fids, cacheable, watches } = this.fileSystem;
     const names: string[] = [];
     const from = this.ancestorWithFid(names);
     if (from === null) return -ESTALE;
     const fid = from.fid;
     const newFid = names.length === 0 ? 0 : fids.take();
-    const body = connection.ask(Readdir, { fid, newFid, names, cookie });
+    const watch = cookie[0] === 0 && cookie[1] === 0 && !cacheable && this.generation === 0 && watches.canWatch ? 1 : 0;
+    const body = connection.ask(Readdir, { fid, newFid, names, cookie, watch });
     if (body === null || !this.isSameFile(body.attributes)) {
       fids.putBack(newFid);
       return body === null ? -connection.errno : -ESTALE;
     }
     if (newFid !== 0) fids.give(this, newFid);
+    if (body.wd >= 0) {
+      this.generation = watches.began(this, body.wd);
+      this.asked = 1;
+    }
     return body;
   }
 }

@@ -33,6 +33,7 @@ import { GoferDirectory } from './directory.ts';
 import { GoferFile } from './file.ts';
 import { GoferInode, inoOf } from './inode.ts';
 import { Listings } from './listings.ts';
+import { Watches } from './watches.ts';
 
 export type Caching = 'exclusive' | 'shared';
 
@@ -47,6 +48,7 @@ export interface SharedConnection {
   readonly contents: Contents | null;
   /** Those that we read whole ourselves. */
   readonly ownContents: Contents | null;
+  readonly watches: Watches;
 }
 
 export interface GoferMountOptions extends SharedConnection {
@@ -75,6 +77,7 @@ export function shareConnection(connection: GoferConnection): SharedConnection {
   return {
     connection,
     fids: new FidCache(connection),
+    watches: new Watches(connection),
     descriptors: new DescriptorCache(host, GOFER_IDLE_DESCRIPTORS_MAX),
     staging: host.allocate(COPY_OFFSET + STAGING_SIZE),
     contents: window === null ? null : new Contents(window, 0, fetched),
@@ -102,6 +105,7 @@ export class GoferFileSystem extends FileSystem {
   readonly staging: HostMemory;
   readonly contents: Contents | null;
   readonly ownContents: Contents | null;
+  readonly watches: Watches;
   /** The gofer refuses every change. */
   readOnly: boolean;
   /** Owners are the container's numbers, which descriptors of the host do not know. */
@@ -128,6 +132,7 @@ export class GoferFileSystem extends FileSystem {
     this.staging = options.staging;
     this.contents = options.contents;
     this.ownContents = options.ownContents;
+    this.watches = options.watches;
     this.partOf = options.partOf ?? '';
     this.allocateDevice = options.allocateDevice;
     this.cacheable = options.caching === 'exclusive';

@@ -40,6 +40,9 @@ import type { Listed, Listing } from './listings.ts';
 
 const CAPABILITY = 'security.capability';
 
+/** No walk. */
+const LONG_AGO = -1;
+
 /** What the gofer told of the attribute, its value or -errno, and the change time of the file then. */
 interface KnownCapability {
   readonly value: string | number;
@@ -67,11 +70,14 @@ export class GoferInode extends Inode implements FidHolder, Listed {
   /** Target of a symbolic link, once known. */
   linkTarget: string | null = null;
   private capability: KnownCapability | null = null;
+  /** The walk during which the attributes were told last. */
+  private told: number;
   private references = 0;
 
   constructor(fileSystem: GoferFileSystem, attributes: Attributes, parent: GoferInode | null, name: string) {
     super(fileSystem, inoOf(attributes), attributes.mode, attributes.uid, attributes.gid);
     this.attributes = attributes;
+    this.told = fileSystem.watches.walk;
     this.parent = parent;
     this.name = name;
     this.takePlace();
@@ -101,6 +107,7 @@ export class GoferInode extends Inode implements FidHolder, Listed {
     this.uid = attributes.uid;
     this.gid = attributes.gid;
     this.stale = false;
+    this.told = this.fileSystem.watches.walk;
   }
 
   /** Brings the attributes up to date. Regular files look at an open descriptor first. */
@@ -114,8 +121,8 @@ export class GoferInode extends Inode implements FidHolder, Listed {
   }
 
   override getattr(into: Stat): number {
-    // No walk tells of a mount's root.
-    if (this.stale || (this.parent === null && !this.fileSystem.cacheable)) {
+    if (!this.fileSystem.cacheable) this.expire();
+    if (this.stale) {
       const error = this.refresh();
       if (error < 0) return error;
     }
@@ -128,6 +135,21 @@ export class GoferInode extends Inode implements FidHolder, Listed {
     if (this.fileSystem.cacheable || !this.isDirectory) return false;
     const { mode, uid, gid } = this;
     return this.refresh() === 0 && (this.mode !== mode || this.uid !== uid || this.gid !== gid);
+  }
+
+  /** Its attributes come from a listing. */
+  doubt(): void {
+    this.told = LONG_AGO;
+  }
+
+  /** Attributes that the present walk did not tell, and of whose change nobody would tell, are not believed. */
+  private expire(): void {
+    const { watches } = this.fileSystem;
+    if (watches.isEnabled && this.told === watches.walk) return;
+    // Without watches nobody counts walks; then it is only the root of a mount that they do not tell of.
+    if (!watches.isEnabled && this.parent !== null) return;
+    const watcher = this.isDirectory ? this : this.attributes.nlink > 1 ? null : this.parent;
+    if (watcher === null || watcher.generation === 0) this.stale = true;
   }
 
   override setattr(change: AttributeChange): number {
