@@ -16,88 +16,60 @@
  * Specification: clone(2), execve(2), fcntl(2), pipe(2), rt_sigtimedwait(2), wait4(2); the stack at the start: System V ABI for x86-64, section 3.4.1.
  */
 import { Assembler } from '#platform/stub/assembler.ts';
-import type { Register } from '#platform/stub/assembler.ts';
+import { attend, runVerbAgain, waitForOutcome } from './attendant.ts';
+import {
+  AF_UNIX,
+  call,
+  duplicate,
+  exit,
+  EXIT_FAILURE,
+  loadByte,
+  O_CLOEXEC,
+  O_RDWR,
+  PR_SET_PDEATHSIG,
+  setSignalMask,
+  SIGCHLD,
+  SIGKILL,
+  SOCK_SEQPACKET_CLOEXEC,
+  SYS_CLOSE,
+  SYS_CLOSE_RANGE,
+  SYS_DUP2,
+  SYS_EXECVE,
+  SYS_FORK,
+  SYS_GETPID,
+  SYS_GETPPID,
+  SYS_OPEN,
+  SYS_PIPE2,
+  SYS_PRCTL,
+  SYS_RT_SIGACTION,
+  SYS_SETSID,
+  SYS_SOCKETPAIR,
+  SYS_VFORK,
+  SYS_WRITE,
+} from './calls.ts';
+import {
+  ALL_SIGNALS,
+  ARGUMENTS_END,
+  CHILD,
+  FIRST_ARGUMENT,
+  GOFER_ARGUMENTS,
+  GOFER_ENVIRONMENT,
+  GOFER_PROGRAM,
+  MODE,
+  NODE,
+  OLD_SIGNALS,
+  OUTCOME,
+  PAIR,
+  SCRATCH,
+  STATUS,
+  VARIABLE,
+  WORD,
+} from './frame.ts';
 import { Aftermath, GOFER_DESCRIPTOR, OUTCOME_DESCRIPTOR, STARTED_VARIABLE, StartMode } from './hand-over.ts';
-import { MORE_TO_DO, OUTCOME_MAX, REMOVE_FILE } from './outcome.ts';
 
-const SYS_READ = 0;
-const SYS_WRITE = 1;
-const SYS_OPEN = 2;
-const SYS_CLOSE = 3;
-const SYS_RT_SIGACTION = 13;
-const SYS_RT_SIGPROCMASK = 14;
-const SYS_DUP2 = 33;
-const SYS_NANOSLEEP = 35;
-const SYS_GETPID = 39;
-const SYS_SOCKETPAIR = 53;
-const SYS_FORK = 57;
-const SYS_VFORK = 58;
-const SYS_EXECVE = 59;
-const SYS_EXIT = 60;
-const SYS_WAIT4 = 61;
-const SYS_KILL = 62;
-const SYS_FCNTL = 72;
-const SYS_RMDIR = 84;
-const SYS_UNLINK = 87;
-const SYS_GETPPID = 110;
-const SYS_SETSID = 112;
-const SYS_RT_SIGTIMEDWAIT = 128;
-const SYS_PRCTL = 157;
-const SYS_PIPE2 = 293;
-const SYS_CLOSE_RANGE = 436;
-
-const AF_UNIX = 1;
-const SOCK_SEQPACKET_CLOEXEC = 0x8_0005;
-const F_DUPFD = 0;
-const O_RDWR = 2;
-const O_CLOEXEC = 0x8_0000;
-const SIG_SETMASK = 2;
-const SIGKILL = 9;
-const SIGCHLD = 17;
-const SIGCONT = 18;
-const SIGSTOP = 19;
-const SI_KERNEL = 0x80;
-const PR_SET_PDEATHSIG = 1;
-const WNOHANG_WUNTRACED = 3;
-const EBUSY = 16;
-const EXIT_FAILURE = 125;
-const LOW_BYTE = 0xff;
 /** The gofer's end, as bin/gofer-main.ts expects it. */
 const GOFER_SOCKET = 3;
-/** How often the removal of a directory is tried, a millisecond apart: processes that were killed are still leaving their cgroup. */
-const BUSY_TRIES = 1000;
-
-const WORD = 8;
-// From the first word of the stack, which rbx keeps: argc, argv, null, environment.
-const MODE = 2 * WORD;
-const NODE = 3 * WORD;
-const GOFER_PROGRAM = 4 * WORD;
-const FIRST_ARGUMENT = 5 * WORD;
-
-// Below it, zero at first because nobody has used it.
-const SCRATCH = 8192;
-/** Two descriptors: the socket pair, then the pipe. */
-const PAIR = 0;
-/** The gofer's arguments, ended by the null that also is its environment. */
-const GOFER_ARGUMENTS = 16;
-const GOFER_ENVIRONMENT = GOFER_ARGUMENTS + 3 * WORD;
-const ALL_SIGNALS = 64;
-const OLD_SIGNALS = 72;
-const WAIT_STATUS = 80;
-const MILLISECOND = 96;
-const SIGNAL_INFO = 128;
-const OUTCOME = 512;
-
 const MESSAGE = 'tsvisor: cannot run Node.js\n';
-
-/** What must survive a system call lies in these: rcx and r11 do not. */
-const CHILD: Register = 'rbp';
-const OUTCOME_END: Register = 'r12';
-const STATUS: Register = 'r13';
-/** Behind the last argument, where the null stands. */
-const ARGUMENTS_END: Register = 'r14';
-/** The variable that the next Node gets. */
-const VARIABLE: Register = 'r15';
 
 const variableOf = (value: string): string => `${STARTED_VARIABLE}=${value}`;
 
@@ -126,23 +98,6 @@ export function assembleStarter(): Uint8Array {
 function strings(): (readonly [string, string])[] {
   const variables = [...Object.values(StartMode), ...Object.values(Aftermath)].map((value) => [value, variableOf(value)] as const);
   return [['null device', '/dev/null'], ['gofer option', '--disable-sigusr1'], ['message', MESSAGE], ...variables];
-}
-
-/** A system call whose arguments in registers have been set. */
-function call(a: Assembler, nr: number): void {
-  a.movImm32('rax', nr);
-  a.syscall();
-}
-
-function exit(a: Assembler, status: number): void {
-  a.movImm32('rdi', status);
-  call(a, SYS_EXIT);
-}
-
-/** The byte at `base` + `displacement`. Seven more are read: callers know that they are there. */
-function loadByte(a: Assembler, to: Register, base: Register, displacement: number): void {
-  a.loadAt(to, base, displacement);
-  a.andImm32(to, LOW_BYTE);
 }
 
 /** Forks unless the mode is `here`. The child goes on at `sentry`; this process at `attend` or `wait for outcome`. */
@@ -205,155 +160,6 @@ function chooseMode(a: Assembler): void {
   a.jmp('sentry');
 }
 
-function setSignalMask(a: Assembler, mask: number, old: number | null): void {
-  a.movImm32('rdi', SIG_SETMASK);
-  a.leaAt('rsi', 'rsp', mask);
-  if (old === null) a.xor('rdx', 'rdx');
-  else a.leaAt('rdx', 'rsp', old);
-  a.movImm32('r10', WORD);
-  call(a, SYS_RT_SIGPROCMASK);
-}
-
-/** Of an attended sentry: passes signals on until it has ended, and goes to `ended` with its exit status. */
-function attend(a: Assembler): void {
-  a.label('attend');
-  a.leaAt('rdi', 'rsp', ALL_SIGNALS);
-  a.leaAt('rsi', 'rsp', SIGNAL_INFO);
-  a.xor('rdx', 'rdx');
-  a.movImm32('r10', WORD);
-  call(a, SYS_RT_SIGTIMEDWAIT);
-  a.test('rax', 'rax');
-  a.js('attend');
-  a.cmpImm32('rax', SIGCHLD);
-  a.je('child changed');
-  a.cmpImm32('rax', SIGCONT);
-  a.je('attend');
-  // A terminal tells the whole process group, the sentry too.
-  a.loadAt('rcx', 'rsp', SIGNAL_INFO + WORD);
-  a.movLow('rcx', 'rcx');
-  a.cmpImm32('rcx', SI_KERNEL);
-  a.je('attend');
-  a.mov('rsi', 'rax');
-  a.mov('rdi', CHILD);
-  call(a, SYS_KILL);
-  a.jmp('attend');
-
-  a.label('child changed');
-  a.mov('rdi', CHILD);
-  waitFor(a, WNOHANG_WUNTRACED);
-  a.test('rax', 'rax');
-  a.je('attend');
-  a.loadAt('rax', 'rsp', WAIT_STATUS);
-  a.andImm32('rax', LOW_BYTE);
-  a.cmpImm32('rax', 0x7f);
-  a.jne('child ended');
-  // Stopped from the terminal: the shell waits for this process.
-  call(a, SYS_GETPID);
-  a.mov('rdi', 'rax');
-  a.movImm32('rsi', SIGSTOP);
-  call(a, SYS_KILL);
-  a.jmp('attend');
-
-  a.label('child ended');
-  a.andImm32('rax', 0x7f);
-  a.leaAt(STATUS, 'rax', 128);
-  a.test('rax', 'rax');
-  a.jne('tidy up');
-  loadByte(a, STATUS, 'rsp', WAIT_STATUS + 1);
-
-  a.label('tidy up');
-  readOutcome(a);
-  a.lea(VARIABLE, Aftermath.Failed);
-  a.cmpImm32('rax', 1);
-  a.jne('told something');
-  a.compareAt('rsp', OUTCOME, 0);
-  a.jne('run verb');
-  a.label('told something');
-  a.lea(VARIABLE, Aftermath.Died);
-  a.test('rax', 'rax');
-  a.je('run verb');
-  a.lea(VARIABLE, Aftermath.Ended);
-  removeNames(a);
-  a.label('leave');
-  a.mov('rdi', STATUS);
-  call(a, SYS_EXIT);
-}
-
-/** wait4(rdi, WAIT_STATUS, options, NULL) */
-function waitFor(a: Assembler, options: number): void {
-  a.leaAt('rsi', 'rsp', WAIT_STATUS);
-  a.movImm32('rdx', options);
-  a.xor('r10', 'r10');
-  call(a, SYS_WAIT4);
-}
-
-function readOutcome(a: Assembler): void {
-  a.loadAt('rdi', 'rsp', PAIR);
-  a.movLow('rdi', 'rdi');
-  a.leaAt('rsi', 'rsp', OUTCOME);
-  a.movImm32('rdx', OUTCOME_MAX);
-  call(a, SYS_READ);
-}
-
-/** The list of outcome.ts. Goes to `run verb` when something is left over. */
-function removeNames(a: Assembler): void {
-  const at = OUTCOME_END;
-  a.storeImmAt('rsp', MILLISECOND, 0);
-  a.storeImmAt('rsp', MILLISECOND + WORD, 1_000_000);
-  a.leaAt(at, 'rsp', OUTCOME + 1);
-
-  a.label('next name');
-  a.movImm32(CHILD, BUSY_TRIES);
-  a.label('remove');
-  loadByte(a, 'rcx', at, 0);
-  a.test('rcx', 'rcx');
-  a.je('leave');
-  a.cmpImm32('rcx', MORE_TO_DO.charCodeAt(0));
-  a.je('run verb');
-  a.leaAt('rdi', at, 1);
-  a.movImm32('rax', SYS_UNLINK);
-  a.cmpImm32('rcx', REMOVE_FILE.charCodeAt(0));
-  a.je('remove it');
-  a.movImm32('rax', SYS_RMDIR);
-  a.label('remove it');
-  a.syscall();
-  a.test('rax', 'rax');
-  a.je('skip name');
-  a.cmpImm32('rax', -EBUSY);
-  a.jne('run verb');
-  a.addImm32(CHILD, -1);
-  a.js('run verb');
-  a.leaAt('rdi', 'rsp', MILLISECOND);
-  a.xor('rsi', 'rsi');
-  call(a, SYS_NANOSLEEP);
-  a.jmp('remove');
-
-  a.label('skip name');
-  loadByte(a, 'rcx', at, 0);
-  a.addImm32(at, 1);
-  a.test('rcx', 'rcx');
-  a.jne('skip name');
-  a.jmp('next name');
-}
-
-/** Of a detached sentry. */
-function waitForOutcome(a: Assembler): void {
-  a.label('wait for outcome');
-  // Whoever waits may be interrupted.
-  setSignalMask(a, OLD_SIGNALS, null);
-  readOutcome(a);
-  a.movImm32(STATUS, 1);
-  a.lea(VARIABLE, Aftermath.Died);
-  a.test('rax', 'rax');
-  a.je('run verb');
-  a.js('run verb');
-  a.lea(VARIABLE, Aftermath.Failed);
-  loadByte(a, 'rax', 'rsp', OUTCOME);
-  a.test('rax', 'rax');
-  a.jne('run verb');
-  exit(a, 0);
-}
-
 /** Goes on at `without gofer` if there can be none. */
 function startGofer(a: Assembler): void {
   a.label('sentry');
@@ -377,13 +183,6 @@ function startGofer(a: Assembler): void {
   a.jmp('with variable');
   a.label('gofer');
   becomeGofer(a);
-}
-
-/** fcntl(rdi, F_DUPFD, atLeast) */
-function duplicate(a: Assembler, atLeast: number): void {
-  a.movImm32('rsi', F_DUPFD);
-  a.movImm32('rdx', atLeast);
-  call(a, SYS_FCNTL);
 }
 
 /** In the child, which shares our memory until it runs another program: it changes nothing but our scratch. */
@@ -445,20 +244,6 @@ function becomeSentry(a: Assembler): void {
   a.leaAt('rsi', 'rbx', GOFER_PROGRAM);
   a.leaAt('rdx', ARGUMENTS_END, WORD);
   a.jmp('execute');
-}
-
-/** Runs the verb for what is left to do: in a child, for this process ends with STATUS. */
-function runVerbAgain(a: Assembler): void {
-  a.label('run verb');
-  call(a, SYS_FORK);
-  a.test('rax', 'rax');
-  a.je('verb');
-  a.js('leave');
-  a.mov('rdi', 'rax');
-  waitFor(a, 0);
-  a.jmp('leave');
-  a.label('verb');
-  setSignalMask(a, OLD_SIGNALS, null);
 }
 
 /**
