@@ -32,14 +32,24 @@ async function outside(command: readonly string[]): Promise<string> {
   return outcome.stdout;
 }
 
-const attack = (name: string, rate: string) =>
-  outside([python, script('peer.py'), network.outerDevice, network.guest, own, '2.5', rate, name]);
-const honestClient = () => outside([python, script('under-attack.py'), 'client', network.guest, '2']);
+/** Longer than an honest client is given. */
+const ATTACK_SECONDS = 40;
+const FLOOD_SECONDS = 2.5;
+const attack = (name: string, rate: string, seconds: number): string[] => {
+  const where = [network.outerDevice, network.guest, own];
+  return [python, script('peer.py'), ...where, String(seconds), rate, name];
+};
+
+/** What an honest client has to get done, in its own time: how fast is the machine's affair. */
+const GOAL = { seconds: 30, bytes: 600_000, connections: 4 };
+const honestClient = () =>
+  outside([python, script('under-attack.py'), 'client', network.guest, ...[GOAL.seconds, GOAL.bytes, GOAL.connections].map(String)]);
 const tell = () => outside(['/bin/bash', '-c', `exec 3<>/dev/tcp/${network.guest}/81; cat <&3`]);
 
-function progress(text: string): { bytes: number; longest: number; made: number } {
-  const [, bytes, longest, made] = /exact (\d+) longest ([\d.]+) made (\d+)/.exec(text)!;
-  return { bytes: Number(bytes), longest: Number(longest), made: Number(made) };
+function expectGoal(text: string): void {
+  const [, bytes, made] = /exact (\d+) longest [\d.]+ made (\d+)/.exec(text)!;
+  expect(Number(bytes), text).toBeGreaterThanOrEqual(GOAL.bytes);
+  expect(Number(made), text).toBeGreaterThanOrEqual(GOAL.connections);
 }
 
 const ATTACKS = ['syn_flood', 'fragments', 'zero_window', 'wrong_acknowledgements', 'out_of_order', 'options', 'control'];
@@ -66,21 +76,17 @@ describe.skipIf(!network.isPossible || !existsSync(python))('a hostile peer', ()
   }
 
   test.for(ATTACKS)('%s', async (name) => {
-    const [said, honest] = await Promise.all([attack(name, STEADY), honestClient()]);
-    expect(said).toMatch(/sent \d+/);
-    const { bytes, longest, made } = progress(honest);
-    expect(bytes, honest).toBeGreaterThan(300_000);
-    expect(longest, honest).toBeLessThan(3);
-    expect(made, honest).toBeGreaterThan(2);
+    await using attacker = await inBackground(network.outsideCommand(attack(name, STEADY, ATTACK_SECONDS)), { ready: 'attacking\n' });
+    expectGoal(await honestClient());
+    process.kill(attacker.pid, 'SIGTERM');
+    await attacker.said('sent ');
     await expectBounded();
   });
 
   test('all at once, as fast as it can: others get their turn again', async () => {
-    const floods = ATTACKS.map((name) => attack(name, FLOOD));
+    const floods = ATTACKS.map((name) => outside(attack(name, FLOOD, FLOOD_SECONDS)));
     await expect(Promise.all(floods)).resolves.toHaveLength(ATTACKS.length);
     await expectBounded();
-    const { bytes, made } = progress(await honestClient());
-    expect(bytes).toBeGreaterThan(1_000_000);
-    expect(made).toBeGreaterThan(3);
+    expectGoal(await honestClient());
   });
 });

@@ -2,9 +2,9 @@
 
 Frames are made by hand and sent by a packet socket (packet(7)), from address OWN, which no interface has: this program answers ARP for it
 itself. RATE is how many a second. TARGET is a guest with a server on port 80 that sends without end, and echo servers on ports 7 and 70.
-Each attack goes on for SECONDS and then says how many frames it sent. Numbers are random, from a seed that is fixed for each attack.
+Each attack goes on for SECONDS, or until SIGTERM, and then says how many frames it sent. Numbers are random, from a seed that is fixed for each attack.
 """
-import os, random, select, socket, struct, sys, time
+import os, random, select, signal, socket, struct, sys, time
 
 device, target, own = sys.argv[1], socket.inet_aton(sys.argv[2]), socket.inet_aton(sys.argv[3])
 seconds, rate, attack = float(sys.argv[4]), float(sys.argv[5]), sys.argv[6]
@@ -80,6 +80,14 @@ target_mac = find_target()
 began = time.monotonic()
 until = began + seconds
 
+
+def stop(*_):
+    global until
+    until = 0
+
+
+signal.signal(signal.SIGTERM, stop)
+print('attacking', flush=True)
 
 class Connection:
     """An established connection that this program makes up: its next numbers in both directions."""

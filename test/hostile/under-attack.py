@@ -1,7 +1,8 @@
 """The guest under attack, and its honest client.
 
 server: an echo server on port 7, another on port 70; port 80 sends without end to whoever connects; port 81 tells what the stack holds.
-client ADDRESS SECONDS: one connection that goes on all the time, its bytes compared, and a new one again and again; prints what came of it.
+client ADDRESS SECONDS BYTES CONNECTIONS: one connection that goes on all the time, its bytes compared, and a new one again and again, until both have
+come as far as BYTES and CONNECTIONS say, but for SECONDS at most; prints what came of it.
 """
 import asyncio, os, socket, sys, threading, time
 
@@ -42,12 +43,12 @@ def server():
     asyncio.run(serve((7, echo), (81, tell)))
 
 
-def steady(address, until, result):
+def steady(address, goes_on, result):
     pattern = os.urandom(65536 + 4096)
     s = socket.create_connection((address, 7), 30)
     s.settimeout(20)
     longest, exact = 0, 0
-    while time.monotonic() < until:
+    while goes_on():
         began = time.monotonic()
         at = exact % 4096
         piece = pattern[at:at + 32768]
@@ -60,16 +61,17 @@ def steady(address, until, result):
         if back != piece: raise SystemExit('bytes differ')
         exact += len(piece)
         longest = max(longest, time.monotonic() - began)
-    result.update(exact=exact, longest=longest)
+        result.update(exact=exact, longest=longest)
 
 
-def client(address, seconds):
+def client(address, seconds, bytes_wanted, connections_wanted):
     until = time.monotonic() + seconds
-    result = {}
-    thread = threading.Thread(target=steady, args=(address, until, result))
-    thread.start()
+    result = {'exact': 0, 'longest': 0}
     made, slowest = 0, 0
-    while time.monotonic() < until:
+    goes_on = lambda: time.monotonic() < until and (made < connections_wanted or result['exact'] < bytes_wanted)
+    thread = threading.Thread(target=steady, args=(address, goes_on, result))
+    thread.start()
+    while goes_on():
         began = time.monotonic()
         with socket.create_connection((address, 7), 20) as s:
             s.settimeout(20)
@@ -83,4 +85,4 @@ def client(address, seconds):
 
 
 if sys.argv[1] == 'server': server()
-else: client(sys.argv[2], float(sys.argv[3]))
+else: client(sys.argv[2], float(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5]))
