@@ -19,8 +19,14 @@ const LOOK_MS = 1;
 
 let begun: number | null = null;
 
+/** libuv asks for the size of its pool when the pool gets its first work. With more than one thread a later write could be made before an earlier one. */
+function keepOrder(): void {
+  process.env.UV_THREADPOOL_SIZE = '1';
+}
+
 /** Has the host get ready for a move that comes within the next 20 ms or so. To be ended by `endWaiting`, or by a BackgroundJoin. */
 export function beginWaiting(hierarchies: readonly Hierarchy[]): void {
+  keepOrder();
   for (const { own } of hierarchies) {
     try {
       begun = openSync(Buffer.from(`${own}/cgroup.procs`, 'latin1'), constants.O_WRONLY);
@@ -47,6 +53,7 @@ export class BackgroundJoin {
   constructor(paths: readonly string[], pids: readonly number[]) {
     this.#paths = paths;
     this.#pids = pids;
+    keepOrder();
     for (const path of paths) {
       const fd = openSync(Buffer.from(`${path}/cgroup.procs`, 'latin1'), constants.O_WRONLY);
       this.#descriptors.push(fd);
@@ -55,12 +62,15 @@ export class BackgroundJoin {
   }
 
   /** Waits until all are in, or gone. To be called while names of the host can be opened. Throws CgroupError for what the host refused. */
-  finish(files: CgroupFiles): void {
+  finish(files: CgroupFiles, latecomers: readonly number[] = []): void {
     if (typeof files.read('/proc/self/stat') === 'number') throw new Error('isolated before the sandbox was in its cgroup');
     for (let waitedMs = 0; !this.#pids.every((pid) => this.#isIn(pid, files)); waitedMs += LOOK_MS) {
       if (waitedMs > PATIENCE_MS) throw new CgroupError(`the host did not take the sandbox's processes into the cgroup ${this.#paths[0]}.`);
       pause(LOOK_MS);
     }
+    // Born by this process before it was in, perhaps. One that has ended meanwhile is no loss.
+    const late = latecomers.filter((pid) => !this.#pids.includes(pid));
+    for (const pid of late) for (const path of this.#paths) files.write(`${path}/cgroup.procs`, String(pid));
     for (const fd of this.#descriptors.splice(0)) closeSync(fd);
     endWaiting();
   }

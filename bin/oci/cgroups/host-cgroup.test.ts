@@ -59,8 +59,10 @@ describe.runIf(maySet())('on this host', () => {
     const cgroup = prepare('a');
     const child = sleeper();
     const gone = ended(child);
-    cgroup.joinInBackground([child.pid!])();
+    const late = sleeper();
+    cgroup.joinInBackground([child.pid!])([child.pid!, late.pid!]);
     const membership = readFileSync(`/proc/${child.pid}/cgroup`, 'latin1').trim().split('\n');
+    expect(readFileSync(`/proc/${late.pid}/cgroup`, 'latin1').trim().split('\n')).toEqual(membership);
     expect(membership.filter((line) => line.endsWith(`${place}/a`))).toHaveLength(cgroup.state.directories.length);
     const directory = cgroup.directoryOf('memory')!;
     const limit = directory.version === 1 ? 'memory.limit_in_bytes' : 'memory.max';

@@ -59,6 +59,9 @@ const OPTIONAL_FILES = new Set([
 /** A task that was cloned a moment ago cannot be moved yet on v1. */
 const JOIN_ATTEMPTS = 5;
 
+/** Given the processes that were started meanwhile: they join too. */
+export type FinishJoining = (latecomers?: readonly number[]) => void;
+
 export class HostCgroup {
   readonly state: CgroupState;
   readonly files: CgroupFiles;
@@ -97,12 +100,12 @@ export class HostCgroup {
    * The same for several processes, while the caller goes on. Returns a function that waits until they are in and throws CgroupError if they cannot
    * be.
    */
-  joinInBackground(pids: readonly number[]): () => void {
+  joinInBackground(pids: readonly number[]): FinishJoining {
     const joining = new BackgroundJoin(
       this.state.directories.map(({ path }) => path),
       pids,
     );
-    return () => joining.finish(this.files);
+    return (latecomers) => joining.finish(this.files, latecomers);
   }
 
   /**
