@@ -73,7 +73,7 @@ function answer(
       if (!request.ignorePaused || guest.status !== 'paused') permit('exec', id, guest.status);
       return exec(guest, request, descriptors, client);
     case 'ps':
-      return { processes: guest.processes() } satisfies PsReply;
+      return { processes: guest.processes(), hostPids: guest.hostPids() } satisfies PsReply;
     case 'stats':
       return guest.cgroup.stats();
     case 'update':
@@ -100,6 +100,7 @@ function start(kernel: Kernel, guest: GuestContainer, { interfaces }: StartReque
 }
 
 function exec(guest: GuestContainer, request: ExecRequest, descriptors: readonly HostFd[], client: Client): ExecReply {
+  client.hostPid = request.hostPid;
   return { pid: guest.exec(decodeProcess(request.process), inheritedFrom(descriptors, request.files), client) };
 }
 

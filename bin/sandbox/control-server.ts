@@ -10,7 +10,7 @@ import { EAGAIN } from '#sentry/abi/errno.ts';
 import type { HostFd, HostMemory } from '#platform/contract/host.ts';
 import type { Kernel } from '#sentry/kernel/kernel.ts';
 import { UserError } from '../errors.ts';
-import { CONTROL_MESSAGE_MAX } from '../oci/control/protocol.ts';
+import { CONTROL_MESSAGE_MAX, STAND_IN_SIZE } from '../oci/control/protocol.ts';
 import type { ControlFailure, ControlRequest } from '../oci/control/protocol.ts';
 
 const EPOLLIN = 1;
@@ -28,6 +28,8 @@ export class Client {
   onSignal: ((signo: number) => void) | null = null;
   /** The other end is gone. */
   onGone: (() => void) | null = null;
+  /** The process id of a stand-in, once it is known. */
+  hostPid: number | null = null;
   private readonly server: ControlServer;
   private readonly fd: HostFd;
   private isOpen = true;
@@ -127,7 +129,9 @@ export class ControlServer {
       return;
     }
     if (client.onSignal !== null) {
-      if (length === SIGNAL_SIZE) client.onSignal(this.memory.view.getUint32(0, true));
+      const number = this.memory.view.getUint32(0, true);
+      if (length === SIGNAL_SIZE) client.onSignal(number);
+      else if (length === STAND_IN_SIZE) client.hostPid = number;
       return;
     }
     this.serve(client, this.memory.latin1(0, length), descriptors);

@@ -52,6 +52,8 @@ export class GuestContainer {
   /** Told the exit status when it has ended. */
   private readonly waiters: ((status: number) => void)[] = [];
   private exitStatus: number | null = null;
+  /** Of further processes that run. */
+  private readonly standIns = new Set<Client>();
 
   /** Makes its first process, and sees whether there will be a program for it. Throws UserError. */
   constructor({ config, place, cgroup, inherited, state, prepare }: GuestContainerOptions) {
@@ -149,6 +151,7 @@ export class GuestContainer {
     const { task, installed } = makeProcess(this.place, config, inherited, {
       exited: (waitStatus) => {
         installed.release();
+        this.standIns.delete(client);
         if (isRunning) client.tellExit(exitStatusOf(waitStatus));
       },
     });
@@ -160,6 +163,7 @@ export class GuestContainer {
     }
     this.prepare(task);
     isRunning = true;
+    this.standIns.add(client);
     client.onSignal = (signo) => forwardSignal(task.group, signo);
     client.onGone = () => killFromOutside(task.group, SIGKILL);
     task.kernel.start(task);
@@ -171,6 +175,11 @@ export class GuestContainer {
     const { container } = this;
     const now = container.kernel.host.monotonicNs();
     return [...container.living].map((group) => describe(group, now));
+  }
+
+  /** Of the host's processes that stand for further ones. */
+  hostPids(): number[] {
+    return [...this.standIns].flatMap(({ hostPid }) => hostPid ?? []);
   }
 
   /** `told` is called with the exit status when the container has ended, or at once if it has. */

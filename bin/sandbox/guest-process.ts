@@ -15,7 +15,7 @@ import type { Container } from '#sentry/kernel/container.ts';
 import { execve } from '#sentry/kernel/exec/exec.ts';
 import type { Task } from '#sentry/kernel/task.ts';
 import type { OutsideParent } from '#sentry/kernel/thread-group.ts';
-import { NO_CAPABILITIES } from '#sentry/vfs/credentials.ts';
+import { initialCredentials, NO_CAPABILITIES } from '#sentry/vfs/credentials.ts';
 import type { Credentials } from '#sentry/vfs/credentials.ts';
 import { WALK_DIRECTORY, WALK_FOLLOW, resolve } from '#sentry/vfs/walk.ts';
 import type { HostFiles } from '#sentry/fs/host-file/host-files.ts';
@@ -119,18 +119,6 @@ const NOTHING: CapabilitiesConfig = {
 
 /** Before execve(2), which makes of them what it makes of any process's. */
 function credentialsOf({ user: { uid, gid, additionalGids }, capabilities, noNewPrivileges }: ProcessConfig): Credentials {
-  return {
-    uid,
-    euid: uid,
-    suid: uid,
-    fsuid: uid,
-    gid,
-    egid: gid,
-    sgid: gid,
-    fsgid: gid,
-    groups: additionalGids,
-    ...(capabilities ?? NOTHING),
-    securebits: 0,
-    noNewPrivs: noNewPrivileges,
-  };
+  const ids = initialCredentials(uid, gid, additionalGids, NO_CAPABILITIES);
+  return { ...ids, ...(capabilities ?? NOTHING), noNewPrivs: noNewPrivileges };
 }

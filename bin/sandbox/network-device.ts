@@ -19,6 +19,7 @@ import {
   IFA_F_NOPREFIXROUTE,
   IFA_F_PERMANENT,
   IFF_LOOPBACK,
+  IFF_NOARP,
   IFF_UP,
 } from '#sentry/netstack/link/interface.ts';
 import type { NetworkInterface } from '#sentry/netstack/link/interface.ts';
@@ -138,6 +139,7 @@ export function connectInterface(kernel: Kernel, { fd, facts }: TakenInterface):
   const owner = stack.addDevice(name, device);
   if (typeof owner === 'number') throw new UserError(`the interface ${name} cannot be made inside (${errnoName(-owner)}).`);
   owner.ipv6.dadTransmits = 0; // the namespace has seen to it
+  owner.flags |= facts.link.flags & IFF_NOARP; // ipvlan
   stack.interfaces.setUp(owner);
   for (const address of facts.addresses) addAddress(kernel, owner, address);
   for (const route of facts.routes) stack.routes.add(routeOver(owner, route));

@@ -1,4 +1,4 @@
-/** `tsvisor ps`: the processes of a container, with their numbers inside: on the host they are threads of its sandbox, if anything. */
+/** `tsvisor ps`: the processes of a container, with their numbers inside; as JSON, those of the host that stand for them. */
 import { writeSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import { toText } from '../byte-text.ts';
@@ -25,11 +25,10 @@ export function psCommand(): Command {
     const other = options.find((option) => !DEFAULTS.has(option));
     if (other !== undefined) throw new UserError(`the option ${other} of ps(1) is not supported: only -ef is`, EXIT_OCI_FAILURE);
     const container = KnownContainer.find(globals.root, id);
-    const processes = container.tryAsk<PsReply>({ verb: 'ps' })?.processes ?? [];
-    writeSync(
-      STDOUT,
-      format === 'json' ? `${JSON.stringify(processes.map(({ pid }) => pid))}\n` : formatTable(COLUMNS, processes.map(rowOf)),
-    );
+    const reply = container.tryAsk<PsReply>({ verb: 'ps' });
+    if (format === 'table') writeSync(STDOUT, formatTable(COLUMNS, (reply?.processes ?? []).map(rowOf)));
+    // Of the host, where clients look for them: what runs inside is not to be seen there but for those that have a process of their own.
+    else writeSync(STDOUT, `${JSON.stringify(reply === null ? [] : [container.record.process.pid, ...reply.hostPids])}\n`);
   });
 }
 

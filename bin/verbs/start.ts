@@ -12,8 +12,9 @@ export function startCommand(): Command {
     container.permit('start');
     const { sandbox, process: host, hooks, bundle } = container.record;
     const connection = container.connectFor('start');
-    // What managers have put into the namespace since it was created (bin/sandbox/network-namespace.ts). A pod's first container has done it for all.
-    const taken = sandbox === id ? takeInterfacesOf(host.pid) : [];
+    // What managers have put into the namespace since it was created (bin/sandbox/network-namespace.ts). A pod's first container has done it for all; an
+    // ordinary user could have made none.
+    const taken = sandbox === id && process.geteuid!() === 0 ? takeInterfacesOf(host.pid) : [];
     connection.ask(
       { container: id, verb: 'start', interfaces: taken.map(({ facts }) => facts) },
       taken.map(({ fd }) => fd),

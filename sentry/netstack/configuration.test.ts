@@ -10,7 +10,7 @@ import { addBytes, finishSum } from './checksum.ts';
 import { PMTUDISC_DO } from './endpoint/options.ts';
 import { Path } from './ip/path.ts';
 import { NEIGHBOURS_MAX } from './limits.ts';
-import { IFA_F_DADFAILED, IFA_F_DEPRECATED, IFA_F_TENTATIVE } from './link/interface.ts';
+import { IFA_F_DADFAILED, IFA_F_DEPRECATED, IFA_F_TENTATIVE, IFF_NOARP } from './link/interface.ts';
 import { NUD_PERMANENT, NUD_REACHABLE } from './link/neighbour-cache.ts';
 import type { Allocate } from './packet.ts';
 import { Route, RTN_BLACKHOLE, RTN_PROHIBIT, RTN_UNREACHABLE } from './route/routing-table.ts';
@@ -188,6 +188,21 @@ describe('neighbours', () => {
     pair.run(20e9);
     udp.close();
     expect(pair.left.state.pool.inUse).toBe(0);
+  });
+});
+
+describe('a link without ARP', () => {
+  it('is sent to at once', () => {
+    const pair = new StackPair({ seed: 8 }, allocate);
+    pair.run(2e9);
+    pair.leftLink.flags |= IFF_NOARP;
+    const udp = pair.left.udp.endpoint(4);
+    if (typeof udp === 'number') throw new Error('no endpoint');
+    const before = pair.leftLink.counters.txPackets;
+    udp.send(io([1]), socketAddress('10.0.0.77', 9), null, 0);
+    pair.run(1e7);
+    expect(pair.leftLink.counters.txPackets).toBe(before + 1);
+    expect(pair.leftLink.neighbours!.find(ipAddress('10.0.0.77'))).toBeNull();
   });
 });
 

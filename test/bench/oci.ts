@@ -8,7 +8,7 @@
  * crun refuses a host that has both versions of cgroups, so everything runs in a mount namespace in which the second one is not mounted.
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -52,10 +52,11 @@ const all: Runtime[] = [
 let scratch = '';
 let count = 0;
 
-/** A verb, to its end; an error with what it said unless it succeeds. Its streams are nobody's: a container would keep them. */
+/** A verb, to its end; an error with what it logged unless it succeeds. Its streams are nobody's: a container would keep them. */
 function verb(runtime: Runtime, ...args: string[]): Promise<void> {
   const [program, ...options] = runtime.command;
-  const child = spawn(program!, [...options, '--root', join(scratch, runtime.name), ...args], {
+  const log = join(scratch, `log-${count++}`);
+  const child = spawn(program!, [...options, '--root', join(scratch, runtime.name), '--log', log, ...args], {
     env: plainEnvironment,
     cwd: scratch,
     stdio: ['ignore', 'ignore', 'ignore'],
@@ -66,7 +67,7 @@ function verb(runtime: Runtime, ...args: string[]): Promise<void> {
     child.on('exit', (status) => {
       clearTimeout(limit);
       if (status === 0) resolve();
-      else reject(new Error(`${runtime.name} ${args.join(' ')}: status ${status}`));
+      else reject(new Error(`${runtime.name} ${args.join(' ')}: status ${status}: ${existsSync(log) ? readFileSync(log, 'utf8') : ''}`));
     });
   });
 }

@@ -50,6 +50,8 @@ export function steppingHost(gofer: TestGofer): GoferHost {
 export interface Special {
   readonly ids?: IdMap;
   readonly readOnlyLater?: boolean;
+  /** Directories are watched, as in a container. */
+  readonly watched?: boolean;
 }
 
 export class Fixture {
@@ -60,14 +62,17 @@ export class Fixture {
   lost = '';
 
   constructor(root: string, caching: Caching = 'exclusive', readOnly = false, fids = 64, special: Special = {}) {
-    const { ids = null, ...config } = special;
+    const { ids = null, watched = false, ...config } = special;
     this.gofer = new TestGofer([{ path: root, readOnly, ...config }], fids, ids);
     const { gofer } = this;
     this.connection = new GoferConnection(steppingHost(gofer), gofer.socket, (reason) => (this.lost = reason));
     if (!this.connection.awaitHello()) throw new Error('no hello');
     const vfs = new Vfs(realHost);
+    const shared = shareConnection(this.connection);
+    shared.watches.isEnabled = watched;
+    if (watched) vfs.beforeWalk = () => shared.watches.drain();
     const mounted = mountGofer({
-      ...shareConnection(this.connection),
+      ...shared,
       mount: 0,
       device: 77,
       allocateDevice: () => vfs.allocateDevice(),

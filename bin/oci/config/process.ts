@@ -56,8 +56,7 @@ const capabilities: Reader<CapabilitiesConfig> = (value, place) => {
   const sets = capabilitySets(value, place);
   if (!isSubset(sets.effective, sets.permitted)) place.at('effective').fail('has capabilities that permitted does not have');
   const raisable = { low: sets.permitted.low & sets.inheritable.low, high: sets.permitted.high & sets.inheritable.high };
-  if (isSubset(sets.ambient, raisable)) return sets;
-  place.at('ambient').warn('has capabilities that are not both permitted and inheritable; these are not raised');
+  // As on Linux, where those that are not both permitted and inheritable cannot be raised: runc's own default configuration asks for some.
   const ambient = { low: (sets.ambient.low & raisable.low) >>> 0, high: (sets.ambient.high & raisable.high) >>> 0 };
   return { ...sets, ambient };
 };

@@ -316,7 +316,6 @@ describe('a message', () => {
 const warned: readonly [changes: Parameters<typeof minimal>[0], warning: string][] = [
   [{ colour: 1 }, 'config.json: colour is not a field of the specification and is ignored'],
   [{ process: { capabilities: { bounding: ['CAP_X'] } } }, `${cap}.bounding[0] is not a known capability and is not granted: "CAP_X"`],
-  [{ process: { capabilities: { ambient: ['CAP_KILL'] } } }, `${cap}.ambient has capabilities that are not both permitted and inheritable`],
   [{ process: { apparmorProfile: 'docker-default' } }, 'config.json: process.apparmorProfile is not applied'],
   [{ process: { selinuxLabel: 'a:b:c' } }, 'config.json: process.selinuxLabel is not applied'],
   [{ process: { scheduler: { policy: 'SCHED_FIFO' } } }, 'config.json: process.scheduler has no effect'],

@@ -15,7 +15,7 @@ import { UserError } from '../../errors.ts';
 import { EXIT_OCI_FAILURE, ociError } from '../errors.ts';
 import { CONTROL_SOCKET } from '../state/container-directory.ts';
 import { unixAddress } from './address.ts';
-import { CONTROL_MESSAGE_MAX } from './protocol.ts';
+import { CONTROL_MESSAGE_MAX, STAND_IN_SIZE } from './protocol.ts';
 import type { ControlReply, ControlRequest } from './protocol.ts';
 
 /** A sentry that has something to do answers within milliseconds; one that is creating its container, within a second or so. */
@@ -65,6 +65,13 @@ export class ControlConnection {
     const reply = this.tryAsk<T>(request, descriptors, timeoutMs);
     if (reply === null) throw ociError('notRunning', request.container);
     return reply;
+  }
+
+  /** After `exec`: who holds the connection from now on. */
+  tellStandIn(pid: number): void {
+    const memory = allocateMemory(STAND_IN_SIZE);
+    memory.view.setUint32(0, pid, true);
+    sendMessage(this.fd, memory, 0, STAND_IN_SIZE, []);
   }
 
   [Symbol.dispose](): void {

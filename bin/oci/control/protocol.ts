@@ -2,13 +2,15 @@
  * What verbs ask the sentry of a container, over `control.sock`: SOCK_SEQPACKET, one JSON object per message, one reply to each request, in order.
  * Descriptors come along as SCM_RIGHTS. Strings that reach guests are byte strings.
  *
- * The connection of an `exec` goes on living as that of a stand-in (bin/stand-in): signal numbers one way, the exit status the other.
+ * The connection of an `exec` goes on living as that of a stand-in (bin/stand-in): signal numbers one way, the exit status the other. Before, the verb tells the
+ * stand-in's process id if that is another's: STAND_IN_SIZE bytes, the id as u32 and zeros.
  */
 import type { HostInterfaceFacts } from '../../sandbox/host-interfaces.ts';
 import type { ProcessConfig, ResourcesConfig } from '../config/types.ts';
 
 /** Of one message: what a socket pair takes by default. */
 export const CONTROL_MESSAGE_MAX = 192 * 1024;
+export const STAND_IN_SIZE = 8;
 
 export type GuestStatus = 'created' | 'running' | 'paused' | 'stopped';
 
@@ -42,6 +44,8 @@ export interface ExecRequest {
   /** As process-codec.ts encodes it. */
   readonly process: ProcessConfig;
   readonly ignorePaused: boolean;
+  /** The process that becomes the stand-in; null: one that is started later, and told by `standIn`. */
+  readonly hostPid: number | null;
   readonly files: readonly (DescriptorFlags | null)[];
 }
 
@@ -83,6 +87,8 @@ export interface ProcessReply {
 
 export interface PsReply {
   readonly processes: readonly ProcessRow[];
+  /** Of the stand-ins of further processes. */
+  readonly hostPids: readonly number[];
 }
 
 /** Numbers are those inside. */

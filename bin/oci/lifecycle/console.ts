@@ -26,6 +26,14 @@ const TIOCGPTN = 0x8004_5430;
 const TIOCSWINSZ = 0x5414;
 const TIOCSCTTY = 0x540e;
 
+/** A terminal needs somebody at its other end: whoever calls the verb, or `consoleSocket` for a process that is left to itself. Throws UserError. */
+export function checkConsole(terminal: boolean, consoleSocket: string | null, detached: boolean): void {
+  if (terminal && detached && consoleSocket === null)
+    throw new UserError('cannot allocate tty if the process will be detached without setting a console socket', EXIT_OCI_FAILURE);
+  if (consoleSocket !== null && !(terminal && detached))
+    throw new UserError('cannot use a console socket without a terminal, or where the process is not detached', EXIT_OCI_FAILURE);
+}
+
 /** Makes a terminal and sends its master to `socketPath`. Returns the other end; the size is set if there is one. */
 export function openConsole(socketPath: string, size: ConsoleSize | null): HostFd {
   const memory = allocateMemory(64);

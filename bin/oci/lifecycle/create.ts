@@ -6,7 +6,6 @@
  *
  * The starter (bin/starter) waits for the outcome. When this process fails or dies, the starter runs the verb again, in its aftermath: tidyUp.
  */
-import { readFileSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
 import { toBytes, toText } from '../../byte-text.ts';
@@ -27,11 +26,10 @@ import { beginCgroup, prepareCgroup } from '../cgroups/plan.ts';
 import type { CgroupHost } from '../cgroups/plan.ts';
 import type { CgroupState, HostCgroup } from '../cgroups/host-cgroup.ts';
 import { openMeter } from '../cgroups/meter.ts';
-import { readConfig } from '../config/read.ts';
 import type { ContainerConfig } from '../config/types.ts';
 import { listenForVerbs } from '../control/listener.ts';
 import type { PodReply } from '../control/protocol.ts';
-import { EXIT_OCI_FAILURE, ociError, reasonOf } from '../errors.ts';
+import { EXIT_OCI_FAILURE, ociError } from '../errors.ts';
 import type { OciGlobals } from '../globals.ts';
 import { runHooks } from '../hooks.ts';
 import type { ContainerState } from '../hooks.ts';
@@ -41,10 +39,10 @@ import { identify } from '../state/process-identity.ts';
 import { RECORD_VERSION } from '../state/record.ts';
 import type { ContainerRecord } from '../state/record.ts';
 import { ownChildren } from './children.ts';
-import { openConsole, takeTerminal } from './console.ts';
+import { readBundle } from './bundle.ts';
+import { checkConsole, openConsole, takeTerminal } from './console.ts';
 import { KnownContainer } from './known-container.ts';
 import { preparePoststart } from './poststart.ts';
-import { sandboxOfNetwork } from './shared-network.ts';
 import { applyPodLimits } from './pod-cgroup.ts';
 import { writePidFile } from './pid-file.ts';
 import { takeStandardFiles, terminalFiles } from './standard-io.ts';
@@ -77,69 +75,87 @@ export function createContainer(options: CreateOptions, globals: OciGlobals, log
   }
 }
 
-/** What is left to do when the container is up. */
-interface Finish {
-  /** Waits until this process is in its cgroup. */
-  readonly joined: (() => void) | undefined;
-  /** Tells the starter. */
-  readonly tell: () => void;
+/** A container that has its name and its cgroup. */
+interface Begun {
+  readonly config: ContainerConfig;
+  /** The text of config.json. */
+  readonly text: string;
+  /** The container in whose sandbox this one is to run, or null for one of its own. */
+  readonly sandbox: KnownContainer | null;
+  readonly cgroup: HostCgroup | null;
+  /** Waits until this process is in its cgroup, with those it has started. */
+  readonly joined: () => void;
+  /** To be called when the container is up: tells the starter, and whoever runs hooks then. */
+  readonly up: () => void;
 }
+
+/** Tells the starter what is to be removed when all is over, and whether there is `more` to do than that. */
+type Tell = (removals: readonly Removal[], more: boolean) => void;
 
 class Creation {
   private readonly options: CreateOptions;
   private readonly globals: OciGlobals;
   private readonly log: RuntimeLog;
+  private readonly warn: (sentence: string) => void;
   private readonly bundle: string;
   private readonly directory: ContainerDirectory;
   private readonly created = new Date().toISOString();
-  private sandboxId = '';
+  private sandboxId: string;
 
   constructor(options: CreateOptions, globals: OciGlobals, log: RuntimeLog) {
     this.options = options;
     this.globals = globals;
     this.log = log;
+    this.warn = (sentence) => log.warn(sentence);
     this.bundle = resolve(options.bundle);
     this.directory = new ContainerDirectory(globals.root, options.id);
+    this.sandboxId = options.id;
   }
 
-  run(tell: (removals: readonly Removal[], more: boolean) => void): number {
-    const { options, log } = this;
+  run(tell: Tell): number {
+    const begun = this.begin(tell);
+    return begun.sandbox === null ? this.becomeSentry(begun) : this.join(begun.sandbox, begun);
+  }
+
+  private begin(tell: Tell): Begun {
     // Takes a while in the host, beside what follows.
     const cgroupHost = beginCgroup();
-    const { config, text } = this.readConfig();
+    const { config, text } = readBundle(this.bundle, this.globals.root, this.warn);
     const sandbox = this.sandboxOf(config);
-    this.checkConsole(config);
-    this.sandboxId = sandbox?.id ?? options.id;
-    if (!this.directory.claim(this.record(config, null))) throw ociError('alreadyExists', options.id);
-    const warn = (sentence: string): void => log.warn(sentence);
+    const { consoleSocket, attended } = this.options;
+    checkConsole(config.process?.terminal === true, consoleSocket, !attended);
+    if (sandbox !== null) this.sandboxId = sandbox.id;
+    if (!this.directory.claim(this.record(config, null))) throw ociError('alreadyExists', this.options.id);
     const cgroup = this.makeCgroup(config, cgroupHost);
     // Before the hooks, which look at the cgroup of the process they are told; they are in it themselves, as children of this one.
     const joined = cgroup?.joinInBackground([process.pid, ...ownChildren()]);
-    const announce = options.startNow
-      ? preparePoststart({ hooks: config.hooks, state: this.state(config, 'running'), log: this.globals.log })
-      : () => {};
-    const finish = {
-      joined,
-      tell: (): void => {
-        announce();
-        if (options.keep) tell([], false);
-        else tell(this.removals(cgroup), config.hooks.poststop.length > 0);
-      },
+    return { config, text, sandbox, cgroup, joined: () => joined?.(ownChildren()), up: this.prepareUp(config, cgroup, tell) };
+  }
+
+  private prepareUp(config: ContainerConfig, cgroup: HostCgroup | null, tell: Tell): () => void {
+    const { keep, startNow } = this.options;
+    const { hooks } = config;
+    const runPoststart = startNow ? preparePoststart({ hooks, state: this.state(config, 'running'), log: this.globals.log }) : () => {};
+    return () => {
+      runPoststart();
+      if (keep) tell([], false);
+      else tell(this.removals(cgroup), hooks.poststop.length > 0);
     };
-    if (sandbox !== null) return this.join(sandbox, config, text, finish);
-    const namespace = enterNetworkNamespace(config.linux.namespaces.network);
-    for (const sentence of namespace.warnings) warn(sentence);
-    if (namespace.warnings.length > 0) this.directory.write(this.record(config, cgroup?.toState() ?? null));
+  }
+
+  private becomeSentry({ config, cgroup, joined, up }: Begun): number {
+    const { id, attended, startNow, pidFile } = this.options;
+    const namespace = this.enterNetwork(config, cgroup);
     const gofer = startGofer(containerRoots(config), null, config.linux);
     const io = this.openIo(config);
     const listener = listenForVerbs(this.directory.path);
     this.runHooks(config, namespace);
-    const network = openContainerNetwork(namespace, options.startNow ? 'now' : 'at start');
-    if (options.pidFile !== null) writePidFile(options.pidFile, process.pid);
+    const network = openContainerNetwork(namespace, startNow ? 'now' : 'at start');
+    if (pidFile !== null) writePidFile(pidFile, process.pid);
     // From here on what is written down finds it, whoever has died.
-    if (!options.attended) outliveParent();
+    if (!attended) outliveParent();
     return runContainerSandbox({
-      id: options.id,
+      id,
       config,
       gofer,
       network,
@@ -147,13 +163,21 @@ class Creation {
       listener,
       io,
       state: JSON.stringify(this.state(config, 'created')),
-      attended: options.attended,
-      startNow: options.startNow,
-      finishPreparing: () => joined?.(),
-      onUp: finish.tell,
-      warn,
-      debug: (line) => log.debug(line),
+      attended,
+      startNow,
+      finishPreparing: joined,
+      onUp: up,
+      warn: this.warn,
+      debug: (line) => this.log.debug(line),
     });
+  }
+
+  private enterNetwork(config: ContainerConfig, cgroup: HostCgroup | null): ContainerNamespace {
+    const namespace = enterNetworkNamespace(config.linux.namespaces.network);
+    for (const sentence of namespace.warnings) this.warn(sentence);
+    // With them: `state` shows what the container does not get.
+    if (namespace.warnings.length > 0) this.directory.write(this.record(config, cgroup?.toState() ?? null));
+    return namespace;
   }
 
   /** The container in whose sandbox this one runs, or null for one of its own. */
@@ -166,12 +190,12 @@ class Creation {
   }
 
   /** Hands the container over to the sandbox, and becomes its process on the host. */
-  private join(sandbox: KnownContainer, config: ContainerConfig, text: string, { joined, tell }: Finish): number {
-    const { id, pidFile, startNow } = this.options;
+  private join(sandbox: KnownContainer, { config, text, joined, up }: Begun): number {
+    const { id, attended, pidFile, startNow } = this.options;
     const gofer = startGofer(containerRoots(config), null, config.linux);
     const io = this.openIo(config);
     this.runHooks(config, null);
-    joined?.();
+    joined();
     const connection = sandbox.connectFor('exec');
     const flags = io.files.map((file) => file?.flags ?? null);
     const descriptors = io.files.filter((file) => file !== null).map(({ fd }) => fd);
@@ -187,33 +211,12 @@ class Creation {
       },
       [gofer, ...descriptors],
     );
-    applyPodLimits(sandbox, reply, (sentence) => this.log.warn(sentence));
+    applyPodLimits(sandbox, reply, this.warn);
     if (startNow) KnownContainer.find(this.globals.root, id).ask({ verb: 'start', interfaces: [] });
     if (pidFile !== null) writePidFile(pidFile, process.pid);
-    if (!this.options.attended) outliveParent();
-    tell();
+    if (!attended) outliveParent();
+    up();
     return becomeStandIn(connection.fd, () => enterContainerView(containerView(config), openNamespaces(), new ConfinementReport()));
-  }
-
-  private readConfig(): { readonly config: ContainerConfig; readonly text: string } {
-    const path = join(this.bundle, 'config.json');
-    let text: string;
-    try {
-      text = readFileSync(path, 'utf8');
-    } catch (error) {
-      throw new UserError(`${path} cannot be read: ${reasonOf(-((error as NodeJS.ErrnoException).errno ?? 0))}`, EXIT_OCI_FAILURE);
-    }
-    const { config, warnings } = readConfig(text, this.bundle, sandboxOfNetwork(this.globals.root, text));
-    for (const sentence of warnings) this.log.warn(sentence);
-    return { config, text };
-  }
-
-  private checkConsole({ process: program }: ContainerConfig): void {
-    const { consoleSocket, attended } = this.options;
-    if (program?.terminal === true && consoleSocket === null && !attended)
-      throw new UserError('cannot allocate tty if the container will be detached without setting a console socket', EXIT_OCI_FAILURE);
-    if (program?.terminal !== true && consoleSocket !== null)
-      throw new UserError('cannot use a console socket without a terminal, or where the container is not detached', EXIT_OCI_FAILURE);
   }
 
   private makeCgroup(config: ContainerConfig, host: CgroupHost): HostCgroup | null {
@@ -225,7 +228,7 @@ class Creation {
         resources,
         systemd: this.globals.systemdCgroup,
         rootless: this.globals.rootless,
-        warn: (sentence) => this.log.warn(sentence),
+        warn: this.warn,
         onPlanned: (state) => this.directory.write(this.record(config, state)),
       },
       host,
@@ -268,7 +271,7 @@ class Creation {
       bundle: this.bundle,
       rootfs: toText(config.root.path),
       created: this.created,
-      owner: userInfo().username,
+      owner: userName(),
       annotations: config.annotations,
       warnings: this.log.warnings,
       cgroup,
@@ -280,13 +283,22 @@ class Creation {
   /** What an attended starter takes away. */
   private removals(cgroup: HostCgroup | null): Removal[] {
     const { path } = this.directory;
+    const cgroups = (cgroup?.state.directories ?? []).flatMap(({ path: own, madeParents }) => [own, ...madeParents.toReversed()]);
+    // The state last, as whoever finds it can remove the rest.
     return [
+      ...cgroups.map((directory) => ({ kind: 'directory', path: directory }) as const),
       { kind: 'file', path: toBytes(join(path, CONTROL_SOCKET)) },
       { kind: 'file', path: toBytes(join(path, STATE_FILE)) },
       { kind: 'directory', path: toBytes(path) },
-      ...(cgroup?.state.directories ?? []).flatMap(({ path: own, madeParents }) =>
-        [own, ...madeParents.toReversed()].map((directory) => ({ kind: 'directory', path: directory }) as const),
-      ),
     ];
+  }
+}
+
+/** The number, for a user without a name. */
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return String(process.getuid!());
   }
 }

@@ -16,7 +16,7 @@ import { decodeProcess, encodeProcess } from '../control/process-codec.ts';
 import type { ExecReply, ProcessReply } from '../control/protocol.ts';
 import { EXIT_EXEC_FAILURE } from '../errors.ts';
 import type { RuntimeLog } from '../log.ts';
-import { openConsole } from './console.ts';
+import { checkConsole, openConsole } from './console.ts';
 import type { KnownContainer } from './known-container.ts';
 import { writePidFile } from './pid-file.ts';
 
@@ -49,7 +49,7 @@ export interface ExecOptions {
 export function execIn(container: KnownContainer, options: ExecOptions, log: RuntimeLog): number {
   const connection = container.connectFor('exec');
   const config = describeProcess(container, connection, options.process, log);
-  checkConsole(config, options);
+  checkConsole(config.terminal, options.consoleSocket, options.detach);
   const terminal = config.terminal && options.consoleSocket !== null ? openConsole(options.consoleSocket, config.consoleSize) : null;
   const files = terminal === null ? inheritFiles(options.preserveFds) : [0, 1, 2].map(() => ({ fd: terminal, flags: O_RDWR }));
   ask(container, connection, config, files, options);
@@ -58,6 +58,7 @@ export function execIn(container: KnownContainer, options: ExecOptions, log: Run
     becomeStandIn(connection.fd);
   }
   const pid = startStandIn(connection.fd, terminal);
+  connection.tellStandIn(pid);
   if (options.pidFile !== null) writePidFile(options.pidFile, pid);
   return 0;
 }
@@ -67,9 +68,15 @@ function ask(
   connection: ControlConnection,
   config: ProcessConfig,
   files: readonly (Inherited | null)[],
-  { ignorePaused }: ExecOptions,
+  { ignorePaused, detach }: ExecOptions,
 ): void {
-  const request = { verb: 'exec', process: encodeProcess(config), ignorePaused, files: files.map((file) => file?.flags ?? null) } as const;
+  const request = {
+    verb: 'exec',
+    process: encodeProcess(config),
+    ignorePaused,
+    hostPid: detach ? null : process.pid,
+    files: files.map((file) => file?.flags ?? null),
+  } as const;
   const descriptors = files.filter((file) => file !== null).map(({ fd }) => fd);
   connection.ask<ExecReply>({ container: container.id, ...request }, descriptors);
 }
@@ -124,11 +131,4 @@ function addCapabilities(own: CapabilitiesConfig | null, names: readonly string[
   });
   const more = (set: CapabilitySet): CapabilitySet => numbers.reduce(withCapability, set);
   return { ...sets, bounding: more(sets.bounding), effective: more(sets.effective), permitted: more(sets.permitted) };
-}
-
-function checkConsole({ terminal }: ProcessConfig, { consoleSocket, detach }: ExecOptions): void {
-  if (terminal && detach && consoleSocket === null)
-    throw new UserError('cannot allocate tty if the process will be detached without setting a console socket', EXIT_EXEC_FAILURE);
-  if (consoleSocket !== null && !(terminal && detach))
-    throw new UserError('cannot use a console socket without a terminal, or where the process is not detached', EXIT_EXEC_FAILURE);
 }

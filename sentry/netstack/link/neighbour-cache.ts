@@ -17,6 +17,7 @@ import type { StackState } from '../stack-state.ts';
 import { Timer } from '../../lib/timer-queue.ts';
 import { HardwareAddress } from '../wire/ethernet.ts';
 import { Offload } from './device.ts';
+import { IFF_NOARP } from './interface.ts';
 import type { NetworkInterface } from './interface.ts';
 
 export const NUD_INCOMPLETE = 0x01;
@@ -111,6 +112,9 @@ export class NeighbourCache {
 
   /** Sends the IP packet [start, end) to `nextHop`, now or when its hardware address is known. Takes over the caller's reference. */
   send(nextHop: IpAddress, packet: Packet, offload: Offload): number {
+    const { interface: owner } = this;
+    // A link without ARP has one other end (Linux: arp_constructor).
+    if ((owner.flags & IFF_NOARP) !== 0) return this.protocol.transmit(owner, packet, owner.hardware, offload);
     const neighbour = this.entries.get(nextHop) ?? this.create(nextHop);
     neighbour.usedNs = this.state.nowNs;
     if (neighbour.state === NUD_REACHABLE && this.state.nowNs - neighbour.confirmedNs > this.interface.ipv6.reachableNs)

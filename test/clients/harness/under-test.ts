@@ -6,13 +6,10 @@
  */
 import { existsSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { tsvisor } from '../../harness/run.ts';
 
 export const runtimePath = absolute(process.env.TSVISOR_OCI_RUNTIME);
-
-/** Where a client shows a deliberate difference. */
-const ours = basename(runtimePath).startsWith('tsvisor');
 
 function absolute(name: string | undefined): string {
   if (name === undefined || name === '') return tsvisor;
