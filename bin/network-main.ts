@@ -1,7 +1,8 @@
 /**
  * The network helper process: `node network-main.ts`, with the socket to the sentry as descriptor 3. The first message on it is the JSON of a
- * NetworkConfig, perhaps with a descriptor for the denial report. Reads the host's resolver configuration, opens the published ports, confines itself,
- * serves until the sentry is gone. It writes nothing but the report: what is wrong goes into its hello.
+ * NetworkConfig, perhaps with a descriptor for the denial report. For `--net=user` it reads the host's resolver configuration, opens the published ports,
+ * confines itself, serves until the sentry is gone; for `--net=host` it confines itself and serves. It writes nothing but the report: what is wrong
+ * goes into its hello.
  */
 import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
@@ -10,6 +11,7 @@ import type { ParsedConfig } from '#gofer/network/config.ts';
 import { Forwarder } from '#gofer/network/dns/forwarder.ts';
 import { parseHosts, parseResolvers } from '#gofer/network/dns/host-configuration.ts';
 import { Resolver } from '#gofer/network/dns/resolver.ts';
+import { HostSocketServer } from '#gofer/network/host-server.ts';
 import { EventLoop } from '#gofer/network/event-loop.ts';
 import { NameBindings } from '#gofer/network/policy/bindings.ts';
 import { Policy } from '#gofer/network/policy/policy.ts';
@@ -21,11 +23,11 @@ import { errnoName } from '#sentry/abi/errno.ts';
 import { allocateMemory } from '#platform/host/memory.ts';
 import { receiveMessage } from '#platform/host/messages.ts';
 import { exitNow } from '#platform/host/setup-calls.ts';
-import { confineNetwork, isolateNetwork } from './confine/network.ts';
+import { confineHostNetwork, confineNetwork, isolateNetwork } from './confine/network.ts';
 
 const SOCKET = 3;
 const FOR_EVER = -1;
-const NOTHING: Prepared = { config: { allow: [], deny: [], published: [], hasReport: false }, listeners: [] };
+const NOTHING: Prepared = { config: { serves: 'flows', allow: [], deny: [], published: [], hasReport: false }, listeners: [] };
 /** What one message of a socket pair can hold by default. */
 const CONFIG_MAX = 192 * 1024;
 
@@ -62,7 +64,22 @@ function readOr(path: string): string {
 }
 
 function main(): void {
-  const { text, report: reportFd } = receiveConfig();
+  const { text, report } = receiveConfig();
+  const config = parseNetworkConfig(text);
+  if (typeof config !== 'string' && config.serves === 'sockets') serveSockets();
+  else serveFlows(text, report);
+  exitNow(0);
+}
+
+function serveSockets(): void {
+  const confinement = isolateNetwork();
+  const server = new HostSocketServer(SOCKET);
+  confineHostNetwork(confinement);
+  server.sayHello(confinement.lines());
+  while (server.isOpen) server.serveOne();
+}
+
+function serveFlows(text: string, reportFd: number): void {
   const resolvers = parseResolvers(readOr('/etc/resolv.conf'));
   const hosts = parseHosts(readOr('/etc/hosts'));
   const special = withOwnAddresses(ownAddresses());
@@ -88,7 +105,6 @@ function main(): void {
   server.sayHello(confinement.lines(), problem);
   if (problem !== '') exitNow(1);
   while (server.isOpen) loop.step();
-  exitNow(0);
 }
 
 /** Those of all interfaces, without the zones of link-local ones. */

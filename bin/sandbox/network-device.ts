@@ -5,7 +5,8 @@
  *     const taken = takeInterfaces(null);         // in the namespace, with CAP_NET_RAW and CAP_NET_ADMIN there
  *     connectInterface(kernel, taken[0]);         // any time later, also in a confined sentry
  *
- * Addresses, routes and fixed neighbours become those of our interface; the host's stack is silenced on it (silence.ts).
+ * Addresses, routes and fixed neighbours become those of our interface; the host's stack is silenced on it (silence.ts). With `--net=host` interfaces are
+ * only shown (`readInterfaces`, `showInterface`).
  */
 import { existsSync, readlinkSync } from 'node:fs';
 import { AF_PACKET, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_RAW } from '#sentry/abi/socket.ts';
@@ -13,6 +14,7 @@ import { errnoName } from '#sentry/abi/errno.ts';
 import { IPV4_PREFIX_BITS, parseAddress } from '#sentry/netstack/address.ts';
 import type { IpAddress } from '#sentry/netstack/address.ts';
 import { HostLink } from '#sentry/netstack/link/host-link.ts';
+import { ShownDevice } from '#sentry/netstack/link/shown-device.ts';
 import {
   IFA_F_DADFAILED,
   IFA_F_NODAD,
@@ -138,6 +140,13 @@ export function connectInterface(kernel: Kernel, { fd, facts }: TakenInterface):
   });
   const owner = stack.addDevice(name, device);
   if (typeof owner === 'number') throw new UserError(`the interface ${name} cannot be made inside (${errnoName(-owner)}).`);
+  configure(kernel, owner, facts);
+  kernel.watch(fd, EPOLLIN, () => network.enter());
+  return owner;
+}
+
+function configure(kernel: Kernel, owner: NetworkInterface, facts: HostInterfaceFacts): void {
+  const { stack } = kernel.network;
   owner.ipv6.dadTransmits = 0; // the namespace has seen to it
   owner.flags |= facts.link.flags & IFF_NOARP; // ipvlan
   stack.interfaces.setUp(owner);
@@ -146,8 +155,31 @@ export function connectInterface(kernel: Kernel, { fd, facts }: TakenInterface):
   for (const neighbour of facts.neighbours) {
     owner.neighbours?.setPermanent(known(neighbour.address), hardwareOf(neighbour.hardwareAddress));
   }
-  kernel.watch(fd, EPOLLIN, () => network.enter());
-  return owner;
+}
+
+/** What there is in this thread's namespace besides loopback, and up. */
+export function readInterfaces(): HostInterfaceFacts[] {
+  const routing = new Rtnetlink();
+  try {
+    const links = hostLinks(routing).filter(({ flags }) => (flags & IFF_UP) !== 0 && (flags & IFF_LOOPBACK) === 0);
+    return links.map((link) => hostInterface(routing, link));
+  } finally {
+    routing.close();
+  }
+}
+
+/** Lets guests see an interface that carries nothing of theirs, with the index it has outside: programs give it to the host in addresses (sin6_scope_id). */
+export function showInterface(kernel: Kernel, facts: HostInterfaceFacts): void {
+  const { network } = kernel;
+  const { name, mtu, hardwareAddress, type, index } = facts.link;
+  const isEthernet = type === ARPHRD_ETHER;
+  network.enter();
+  const device = new ShownDevice(isEthernet ? 'ethernet' : 'ip', mtu, isEthernet ? hardwareAddress : '');
+  const owner = network.stack.addDevice(name, device, index);
+  // More than a stack may have, or a name that it does not take: the host has it all the same, it is only not seen.
+  if (typeof owner === 'number') return kernel.host.log(`network: the interface ${name} is not shown (${errnoName(-owner)})`);
+  owner.ipv6.acceptsAdvertisements = false;
+  configure(kernel, owner, facts);
 }
 
 function addAddress(kernel: Kernel, owner: NetworkInterface, { address, peer, prefixLength, scope, flags }: HostAddressFacts): void {

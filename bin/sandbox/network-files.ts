@@ -29,6 +29,8 @@ export function networkFiles(plan: NetworkPlan, hostname: string): WrittenFile[]
 function ownAddresses(plan: NetworkPlan): string[] {
   if (plan.mode === 'user') return [USER_NETWORK_4, USER_NETWORK_6].map(({ guest }) => formatAddress(guest));
   if (plan.mode === 'none') return ['127.0.0.1'];
-  const all = plan.interfaces.flatMap(({ facts }) => facts.addresses.map(({ address }) => address));
-  return all.filter((address) => !address.startsWith('fe80:'));
+  const shown = plan.mode === 'host' ? plan.shown : plan.interfaces.map(({ facts }) => facts);
+  const all = shown.flatMap(({ addresses }) => addresses.map(({ address }) => address)).filter((address) => !address.startsWith('fe80:'));
+  // A host may have nothing but loopback.
+  return plan.mode === 'host' && all.length === 0 ? ['127.0.0.1'] : all;
 }

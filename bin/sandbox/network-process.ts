@@ -1,5 +1,5 @@
 /**
- * The network helper of a sandbox with `--net=user`: a Node process that makes the sockets (gofer/network). Started only then, early, because it takes as
+ * The network helper of a sandbox with `--net=user` or `--net=host`: a Node process that makes the sockets (gofer/network). Started only then, early, because it takes as
  * long to start as the sentry needs for itself.
  */
 import { closeSync, openSync } from 'node:fs';
@@ -13,12 +13,19 @@ import { launchHelper } from './gofer-launch.ts';
 import type { NetworkSpec } from './spec.ts';
 
 /** Starts it and tells it what it may do. Returns the socket to it. */
-export function startNetworkHelper(spec: NetworkSpec & { mode: 'user' }): HostFd {
-  const report = spec.report === null ? -1 : openReport(spec.report);
+export function startNetworkHelper({ allow, deny, published, report }: NetworkSpec & { mode: 'user' }): HostFd {
+  const reportFd = report === null ? -1 : openReport(report);
+  return launchNetworkHelper({ serves: 'flows', allow, deny, published, hasReport: reportFd >= 0 }, reportFd);
+}
+
+/** The one that makes guests' sockets (`--net=host`). */
+export function startSocketHelper(): HostFd {
+  return launchNetworkHelper({ serves: 'sockets', allow: [], deny: [], published: [], hasReport: false }, -1);
+}
+
+function launchNetworkHelper(config: NetworkConfig, report: number): HostFd {
   const socket: number = launchHelper('network');
   if (socket < 0) throw new UserError(`cannot start the network process (${errnoName(-socket)}); is a limit reached?`);
-  const { allow, deny, published } = spec;
-  const config: NetworkConfig = { allow, deny, published, hasReport: report >= 0 };
   const text = Buffer.from(JSON.stringify(config));
   const memory = allocateMemory(text.length);
   memory.bytes.set(text);

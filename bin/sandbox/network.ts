@@ -21,17 +21,21 @@ import { UserError } from '../errors.ts';
 import { claimNetworkNamespace } from './namespace-claim.ts';
 import { connectInterface, isInHostNamespace, takeInterfaces } from './network-device.ts';
 import type { TakenInterface } from './network-device.ts';
+import { connectHostNetwork, openHostNetwork } from './host-network.ts';
+import type { HostNetworkPlan } from './host-network.ts';
 import { startNetworkHelper } from './network-process.ts';
 import type { NetworkSpec } from './spec.ts';
 
 export type NetworkPlan =
   | { readonly mode: 'none' }
   | { readonly mode: 'sandbox'; readonly interfaces: readonly TakenInterface[] }
-  | { readonly mode: 'user'; readonly socket: HostFd; readonly spec: NetworkSpec & { mode: 'user' } };
+  | { readonly mode: 'user'; readonly socket: HostFd; readonly spec: NetworkSpec & { mode: 'user' } }
+  | HostNetworkPlan;
 
 export function openNetwork(spec: NetworkSpec): NetworkPlan {
   if (spec.mode === 'none') return { mode: 'none' };
   if (spec.mode === 'user') return { mode: 'user', socket: startNetworkHelper(spec), spec };
+  if (spec.mode === 'host') return openHostNetwork();
   return { mode: 'sandbox', interfaces: takeOver(spec.device) };
 }
 
@@ -51,6 +55,7 @@ function takeOver(name: string | null): TakenInterface[] {
 export function connectNetwork(kernel: Kernel, plan: NetworkPlan): NetworkInterface[] {
   if (plan.mode === 'none') return [];
   if (plan.mode === 'user') return [connectUser(kernel, plan.socket, plan.spec)];
+  if (plan.mode === 'host') return connectHostNetwork(kernel, plan);
   return plan.interfaces.map((taken) => connectInterface(kernel, taken));
 }
 

@@ -23,9 +23,11 @@ export interface UserSpec {
 export type NetworkSpec =
   | { readonly mode: 'none' }
   /** Flows go on as sockets of the host, as far as the rules allow. `report`: file for what they did not, or null. */
-  | ({ readonly mode: 'user'; readonly report: string | null } & Omit<NetworkConfig, 'hasReport'>)
+  | ({ readonly mode: 'user'; readonly report: string | null } & Omit<NetworkConfig, 'hasReport' | 'serves'>)
   /** The stack takes over an interface of the namespace the command is started in; null: all there are. */
-  | { readonly mode: 'sandbox'; readonly device: string | null };
+  | { readonly mode: 'sandbox'; readonly device: string | null }
+  /** Guests' internet sockets are the host's. */
+  | { readonly mode: 'host' };
 
 export interface SandboxSpec {
   /** Host directory that becomes `/`, read-only beneath a throw-away overlay. */

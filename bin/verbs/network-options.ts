@@ -22,7 +22,12 @@ export interface NetworkOptions {
 
 export function addNetworkOptions(command: Command): Command {
   return command
-    .option('--net <mode>', 'none; user (as the caller, by rules); sandbox[:device] (takes over an interface)', parseMode, 'none')
+    .option(
+      '--net <mode>',
+      'none; user (as the caller, by rules); sandbox[:device] (takes over an interface); host (sockets of the host)',
+      parseMode,
+      'none',
+    )
     .option('--publish <[hostip:]port:port[/udp]>', 'lead a port of the host to one inside (repeatable, --net=user)', parsePublish, [])
     .option(
       '--net-allow <rule>',
@@ -36,12 +41,8 @@ export function addNetworkOptions(command: Command): Command {
 }
 
 function parseMode(value: string): string {
-  if (/^(none|user|sandbox(:[^/\s]{1,15})?)$/.test(value)) return value;
-  if (value === 'host')
-    throw new InvalidArgumentError(
-      'a guest would talk to the network stack of the host, which tsvisor never lets it; --net=user reaches the same places.',
-    );
-  throw new InvalidArgumentError('it must be none, user, sandbox or sandbox:DEVICE.');
+  if (/^(none|user|host|sandbox(:[^/\s]{1,15})?)$/.test(value)) return value;
+  throw new InvalidArgumentError('it must be none, user, host, sandbox or sandbox:DEVICE.');
 }
 
 function collectRule(value: string, previous: string[]): string[] {
@@ -76,8 +77,9 @@ export function networkSpec({ net, publish, netAllow, netDeny, report, pcap }: N
     ...(report === undefined ? [] : ['--report']),
   ];
   if (misplaced.length > 0) throw new UserError(`${misplaced[0]!} works with --net=user only.`);
-  if (net === 'none' && pcap !== undefined) throw new UserError('--pcap needs a link: choose --net=user or --net=sandbox.');
-  if (net === 'none') return { mode: 'none' };
+  if ((net === 'none' || net === 'host') && pcap !== undefined)
+    throw new UserError('--pcap needs a link: choose --net=user or --net=sandbox.');
+  if (net === 'none' || net === 'host') return { mode: net };
   const colon = net.indexOf(':');
   return { mode: 'sandbox', device: colon < 0 ? null : net.slice(colon + 1) };
 }

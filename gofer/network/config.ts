@@ -19,6 +19,8 @@ export interface PublishedPort {
 }
 
 export interface NetworkConfig {
+  /** Whether it opens flows by rules (server.ts), or keeps the guests' sockets (host-server.ts), for which there are no rules. */
+  readonly serves: 'flows' | 'sockets';
   /** Rules as they were written. */
   readonly allow: readonly string[];
   readonly deny: readonly string[];
@@ -28,6 +30,7 @@ export interface NetworkConfig {
 }
 
 export interface ParsedConfig {
+  readonly serves: 'flows' | 'sockets';
   readonly hasReport: boolean;
   readonly allow: readonly Rule[];
   readonly deny: readonly Rule[];
@@ -43,7 +46,8 @@ export function parseNetworkConfig(text: string): ParsedConfig | string {
     return 'the network configuration is not JSON';
   }
   if (typeof value !== 'object' || value === null) return 'the network configuration is not an object';
-  const { allow, deny, published, hasReport } = value as Record<string, unknown>;
+  const { serves, allow, deny, published, hasReport } = value as Record<string, unknown>;
+  if (serves !== 'flows' && serves !== 'sockets') return 'the network configuration does not say what to serve';
   if (!Array.isArray(allow) || !Array.isArray(deny) || !Array.isArray(published)) return 'the network configuration lacks a list';
   if (Math.max(allow.length, deny.length) > RULES_MAX || published.length > PUBLISHED_MAX) return 'the network configuration is too long';
   const rules = [...allow, ...deny].map((rule) => (typeof rule === 'string' ? parseRule(rule) : 'a rule is not text'));
@@ -53,6 +57,7 @@ export function parseNetworkConfig(text: string): ParsedConfig | string {
   if (ports.includes(null)) return 'a published port of the network configuration is not { address, port, guestPort, protocol }';
   const parsed = rules as Rule[];
   return {
+    serves,
     allow: parsed.slice(0, allow.length),
     deny: parsed.slice(allow.length),
     published: ports.filter((port) => port !== null),

@@ -35,6 +35,7 @@ const MSG_NOSIGNAL = 0x4000;
 const SOL_SOCKET = 1;
 const SO_ERROR = 4;
 const SO_LINGER = 13;
+const SIOCATMARK = 0x8905;
 
 const PR_SET_NAME = 15;
 const PR_SET_VMA = 0x5356_4d41;
@@ -105,6 +106,7 @@ const EVENTS: readonly Rule[] = [
 
 /** Sockets that the network helper donated. */
 const SOCKETS: readonly Rule[] = [
+  { nr: 16, name: 'ioctl', reason: 'whether a reader is at the urgent mark', when: [{ argument: 1, lowOneOf: [SIOCATMARK] }] },
   { nr: 48, name: 'shutdown', reason: 'a guest that has sent all it had to' },
   {
     nr: 55,

@@ -41,6 +41,14 @@ export interface HostStat {
   ctimeNsec: number;
 }
 
+/** What came with bytes from a socket (`receiveFrom`). */
+export interface DatagramFacts {
+  /** Who sent them, as the bytes of a sockaddr; '' where the socket is connected and need not say. */
+  address: string;
+  /** MSG_TRUNC, MSG_OOB … as recvmsg(2) returns them. */
+  flags: number;
+}
+
 export interface Timestamp {
   sec: number;
   nsec: number;
@@ -90,6 +98,12 @@ export interface Host {
 
   /** The next client of a listening Unix socket: its descriptor, or -EAGAIN. Missing where there is no such socket. */
   accept?(fd: HostFd): HostFd | number;
+
+  /**
+   * recvmsg(2) of a donated internet socket, without waiting: at most `length` bytes. `flags`: MSG_PEEK, MSG_TRUNC, MSG_OOB. Bytes (with MSG_TRUNC
+   * perhaps more than there was room for) or -errno. Missing where no socket can be donated.
+   */
+  receiveFrom?(fd: HostFd, memory: HostMemory, offset: number, length: number, flags: number, into: DatagramFacts): number;
 
   /** shutdown(2) of a donated socket: SHUT_RD 0, SHUT_WR 1, SHUT_RDWR 2. */
   shutdown(fd: HostFd, how: number): number;

@@ -10,13 +10,13 @@
  * Ranges given as (memory, offset, length) are checked here once, so that no caller can make the host write outside of a mapping.
  * Main thread only (errno and the ptrace platform both belong to it).
  */
-import type { Host, HostFd, HostMemory, HostStat, Timestamp } from '../contract/host.ts';
+import type { DatagramFacts, Host, HostFd, HostMemory, HostStat, Timestamp } from '../contract/host.ts';
 import * as libc from './libc.ts';
 import { CpuLoad } from './cpu-load.ts';
 import { HostEvents } from './events.ts';
 import { setsockopt } from './files.ts';
 import { addressOf, allocateMemory, mapSharedMemory, showFile } from './memory.ts';
-import { received, receiveMessage, sendMessage } from './messages.ts';
+import { received, receiveFrom, receiveMessage, sendMessage } from './messages.ts';
 import { readHostFacts } from './proc.ts';
 import type { HostFacts } from './proc.ts';
 import { allowedCpus, currentCpu } from './process.ts';
@@ -174,6 +174,10 @@ export class LinuxHost implements Host {
     // Not by sendmsg, whose destination address no filter could look at.
     // SAFETY: the range lies within a permanent mapping.
     return sockets.send(fd, addressOf(memory, offset), length, MSG_NOSIGNAL);
+  }
+
+  receiveFrom(fd: HostFd, memory: HostMemory, offset: number, length: number, flags: number, into: DatagramFacts): number {
+    return receiveFrom(fd, memory, offset, length, flags, into);
   }
 
   accept(fd: HostFd): HostFd | number {

@@ -4,7 +4,7 @@
  * The message header, its one iovec and the control buffer lie in a permanent page and are rewritten for each call.
  * Specification: unix(7), cmsg(3).
  */
-import type { HostFd, HostMemory } from '../contract/host.ts';
+import type { DatagramFacts, HostFd, HostMemory } from '../contract/host.ts';
 import * as libc from './libc.ts';
 import { allocateMemory } from './memory.ts';
 
@@ -27,6 +27,8 @@ const CONTROL = 128;
 const CONTROL_HEADER = 16;
 const CONTROL_SPACE = CONTROL_HEADER + MAX_DESCRIPTORS * 4;
 const POLLFD = 512;
+const NAME = 640;
+const NAME_SIZE = 128;
 
 const page = allocateMemory(4096);
 const view = page.view;
@@ -114,6 +116,23 @@ export function receiveMessage(
   received.length = libc.checked(libc.recvmsg(fd, page.address + HEADER, MSG_DONTWAIT | MSG_CMSG_CLOEXEC));
   if (received.length >= 0 && descriptors !== null) received.descriptors = takeDescriptors(descriptors);
   return received;
+}
+
+/**
+ * recvmsg(2) of a socket that does not block: at most `length` bytes. `flags`: MSG_PEEK, MSG_TRUNC, MSG_OOB. Who sent them and MSG_TRUNC go to `into`.
+ * Returns bytes, 0 also at the end of a stream, or -errno.
+ */
+export function receiveFrom(fd: HostFd, memory: HostMemory, offset: number, length: number, flags: number, into: DatagramFacts): number {
+  if (offset < 0 || length < 0 || offset + length > memory.bytes.length) return -EINVAL;
+  prepare(memory, offset, length, 0);
+  setWord(HEADER, page.address + NAME);
+  view.setUint32(HEADER + 8, NAME_SIZE, true);
+  // SAFETY: header, iovec and name are in our page; the iovec's range was checked above. Without a control buffer no descriptor can come along.
+  const result = libc.checked(libc.recvmsg(fd, page.address + HEADER, flags | MSG_DONTWAIT));
+  if (result < 0) return result;
+  into.address = page.latin1(NAME, NAME + Math.min(view.getUint32(HEADER + 8, true), NAME_SIZE));
+  into.flags = view.getUint32(HEADER + 48, true);
+  return result;
 }
 
 function takeDescriptors(into: Int32Array): number {

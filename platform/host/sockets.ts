@@ -34,6 +34,9 @@ const rawListen = later<N2>('int listen(int, int)');
 const rawAccept = later<N4>('int accept4(int, uintptr_t, uintptr_t, int)');
 const rawGetsockopt = later<N5>('int getsockopt(int, int, int, uintptr_t, uintptr_t)');
 const rawRecvfrom = later<N6>('long recvfrom(int, uintptr_t, size_t, int, uintptr_t, uintptr_t)');
+const rawSendto = later<N6>('long sendto(int, uintptr_t, size_t, int, uintptr_t, unsigned int)');
+const rawGetsockname = later<N3>('int getsockname(int, uintptr_t, uintptr_t)');
+const rawGetpeername = later<N3>('int getpeername(int, uintptr_t, uintptr_t)');
 const rawShutdown = later<N2>('int shutdown(int, int)');
 const rawSend: N4 = bound('long send(int, uintptr_t, size_t, int)');
 
@@ -52,6 +55,13 @@ export const getsockopt: N5 = (fd, level, option, valueAt, lengthAt) => checked(
 /** (fd, intoAt, length, flags, addressAt, lengthAt) */
 export const recvfrom: N6 = (fd, intoAt, length, flags, addressAt, lengthAt) =>
   checked(rawRecvfrom()(fd, intoAt, length, flags, addressAt, lengthAt));
+/** (fd, at, length, flags, addressAt, addressLength) */
+export const sendto: N6 = (fd, at, length, flags, addressAt, addressLength) =>
+  checked(rawSendto()(fd, at, length, flags, addressAt, addressLength));
+/** (fd, addressAt, lengthAt) */
+export const getsockname: N3 = (fd, addressAt, lengthAt) => checked(rawGetsockname()(fd, addressAt, lengthAt));
+/** (fd, addressAt, lengthAt) */
+export const getpeername: N3 = (fd, addressAt, lengthAt) => checked(rawGetpeername()(fd, addressAt, lengthAt));
 /** (fd, at, length, flags) */
 export const send: N4 = (fd, at, length, flags) => checked(rawSend(fd, at, length, flags));
 /** (fd, how) */

@@ -37,6 +37,13 @@ export class WaitQueue {
     return this.head === null;
   }
 
+  /** What anybody here waits for: the entries' masks together. Owners change the mask of an entry while it is in the queue (epoll). */
+  get awaited(): number {
+    let mask = 0;
+    for (let entry = this.head; entry !== null; entry = entry.next) mask |= entry.mask;
+    return mask;
+  }
+
   /** Appends `entry`, which must not be in a queue. */
   add(entry: WaitEntry, mask: number): void {
     entry.mask = mask;

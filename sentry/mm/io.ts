@@ -20,6 +20,8 @@ export interface Io {
   take(memory: HostMemory, offset: number, length: number): number;
   /** Skips `length` bytes as if they had been moved. */
   skip(length: number): void;
+  /** The last `length` bytes moved are as if they had not been: they could be taken, but not be passed on. Missing where that cannot happen. */
+  giveBack?(length: number): void;
 }
 
 /** What `UserIo` needs of guest memory; `UserMemory` has it. */
@@ -133,6 +135,17 @@ export class UserIo implements Io, GuestPieces {
     while (left > 0 && this.current < this.count) left -= this.advance(Math.min(left, this.lengths[this.current]! - this.done));
   }
 
+  giveBack(length: number): void {
+    this.remaining += length;
+    let left = length;
+    while (left > 0) {
+      if (this.done === 0) this.done = this.lengths[--this.current]!;
+      const n = Math.min(left, this.done);
+      this.done -= n;
+      left -= n;
+    }
+  }
+
   private move(host: HostMemory, offset: number, length: number, direction: 'in' | 'out'): number {
     const guest = this.memory!;
     let moved = 0;
@@ -190,5 +203,9 @@ export class KernelIo implements Io {
   skip(length: number): void {
     this.position += length;
     this.remaining -= length;
+  }
+
+  giveBack(length: number): void {
+    this.skip(-length);
   }
 }

@@ -152,9 +152,9 @@ export class Stack implements NeighbourProtocol {
     this.tcp.setTime(nowNs);
   }
 
-  /** A new interface over `device`, down; -EEXIST, -EINVAL, -ENOBUFS. */
-  addDevice(name: string, device: LinkDevice): NetworkInterface | number {
-    const owner = this.interfaces.add(name, device);
+  /** A new interface over `device`, down; -EEXIST, -EINVAL, -ENOBUFS. `index`: see `InterfaceTable.add`. */
+  addDevice(name: string, device: LinkDevice, index?: number): NetworkInterface | number {
+    const owner = this.interfaces.add(name, device, index);
     if (typeof owner === 'number') return owner;
     if (device.kind === 'ethernet') owner.neighbours = new NeighbourCache(owner, this.state, this);
     this.ports.push({ owner, device, input: new LinkInput(this.state, owner, this.arp, this.input) });

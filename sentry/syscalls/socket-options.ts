@@ -25,7 +25,7 @@ export function setOption(task: Task, socket: Socket, level: number, name: numbe
   const copied = Math.min(length, OPTION_BYTES_MAX);
   if (copied > 0 && task.memory.copyIn(address, task.scratch, 0, copied) < 0) return -EFAULT;
   const value = valueOf(task, copied);
-  if (level !== SOL_SOCKET) return socket.setOption(level, name, value, task);
+  if (level !== SOL_SOCKET || socket.hasOwnSocketLevel) return socket.setOption(level, name, value, task);
   return SOCKET_LEVEL.set(socket, name, value, task);
 }
 
@@ -36,7 +36,7 @@ export function getOption(task: Task, socket: Socket, level: number, name: numbe
   if (room < 0) return -EINVAL;
   const value = valueOf(task, Math.min(room, SCRATCH_SIZE));
   let size: number;
-  if (level === SOL_SOCKET) {
+  if (level === SOL_SOCKET && !socket.hasOwnSocketLevel) {
     socket.refreshOptions();
     size = SOCKET_LEVEL.get(socket, name, value, task);
   } else {

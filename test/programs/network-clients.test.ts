@@ -1,5 +1,5 @@
 /**
- * Clients and servers, one inside and one on the host, in both directions and over both ways out: what a client prints must not depend on where it runs.
+ * Clients and servers, one inside and one on the host, in both directions and over each way out: what a client prints must not depend on where it runs.
  */
 import { createHash } from 'node:crypto';
 import { chmodSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync, closeSync } from 'node:fs';
@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { inBackground } from '../harness/background.ts';
 import { needsPrograms } from '../harness/needs-programs.ts';
-import { userNetwork, VethNetwork } from '../harness/outside-networks.ts';
+import { hostNetwork, userNetwork, VethNetwork } from '../harness/outside-networks.ts';
 import { runNative } from '../harness/run.ts';
 
 const python = '/usr/bin/python3';
@@ -98,6 +98,7 @@ function measuringClient(address: string, port: number): string[] {
 const WAYS = [
   { name: '--net=sandbox over a veth', network: new VethNetwork() },
   { name: '--net=user', network: userNetwork },
+  { name: '--net=host', network: hostNetwork },
 ] as const;
 
 describe.for(WAYS)('$name', ({ network }) => {

@@ -109,6 +109,22 @@ describe('an inherited pipe', () => {
     expect(events.watched.size).toBe(0);
   });
 
+  it('is watched for what an epoll instance came to wait for after it joined the queue', () => {
+    const { host, events, files } = setUp();
+    const pipe = host.addPipe();
+    const file = opened(files.open(pipe.read, O_RDONLY, OWNER, null));
+    const entry = new WaitEntry({ wake: () => undefined });
+    file.queue.add(entry, 0x4000);
+    entry.mask = POLLIN;
+    expect(file.poll() & READABLE).toBe(0);
+    expect(events.watched.get(pipe.read)?.events).toBe(POLLIN);
+    entry.mask = 0x4000;
+    file.queue.remove(entry);
+    expect(events.watched.size).toBe(0);
+    file.queue.add(entry, POLLIN);
+    expect(events.watched.get(pipe.read)?.events).toBe(POLLIN);
+  });
+
   it('gives an opened-anew file no more access than was inherited', () => {
     const { host, files } = setUp();
     const pipe = host.addPipe();

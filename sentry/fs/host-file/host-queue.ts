@@ -13,15 +13,13 @@ import { WaitQueue } from '../../lib/wait-queue.ts';
 import type { WaitEntry } from '../../lib/wait-queue.ts';
 import type { HostEvents } from './host-events.ts';
 
+const DIRECTIONS = POLLIN | POLLOUT;
+
 export class HostQueue extends WaitQueue {
   private readonly events: HostEvents;
   private readonly fd: HostFd;
-  private readers = 0;
-  private writers = 0;
-  /** Entries that wait for hang-up or errors alone. */
-  private others = 0;
   /** Directions (POLLIN, POLLOUT) last seen not ready. */
-  private idle = POLLIN | POLLOUT;
+  private idle = DIRECTIONS;
   private watched = 0;
   private isWatched = false;
   private closed = false;
@@ -35,22 +33,19 @@ export class HostQueue extends WaitQueue {
 
   override add(entry: WaitEntry, mask: number): void {
     super.add(entry, mask);
-    this.count(mask, 1);
     // It may have been ready all the time: the watch tells at once.
-    this.idle |= POLLIN | POLLOUT;
+    this.idle = DIRECTIONS;
     this.update();
   }
 
   override remove(entry: WaitEntry): void {
     if (entry.queue !== this) return;
-    this.count(entry.mask, -1);
     super.remove(entry);
     this.update();
   }
 
-  /** A read (POLLIN) or write (POLLOUT) had to give up, or poll saw nothing. */
+  /** A read (POLLIN) or write (POLLOUT) had to give up, or poll saw nothing. To be said each time: waiters may have come to want more. */
   sawIdle(direction: number): void {
-    if ((this.idle & direction) === direction) return;
     this.idle |= direction;
     this.update();
   }
@@ -61,17 +56,14 @@ export class HostQueue extends WaitQueue {
     this.update();
   }
 
-  private count(mask: number, by: number): void {
-    if ((mask & READABLE) !== 0) this.readers += by;
-    if ((mask & WRITABLE) !== 0) this.writers += by;
-    if ((mask & (READABLE | WRITABLE)) === 0) this.others += by;
-  }
-
   private update(): void {
+    const awaited = this.closed ? 0 : this.awaited;
     let wanted = 0;
-    if (this.readers > 0) wanted |= this.idle & POLLIN;
-    if (this.writers > 0) wanted |= this.idle & POLLOUT;
-    const needed = !this.closed && (wanted !== 0 || (this.others > 0 && this.idle !== 0));
+    if ((awaited & READABLE) !== 0) wanted |= this.idle & POLLIN;
+    if ((awaited & WRITABLE) !== 0) wanted |= this.idle & POLLOUT;
+    // Who waits for nothing of these waits for hang-up or errors.
+    const isForHangup = awaited !== 0 && (awaited & (READABLE | WRITABLE)) === 0;
+    const needed = wanted !== 0 || (isForHangup && this.idle !== 0);
     if (needed === this.isWatched && wanted === this.watched) return;
     if (!needed) {
       if (this.isWatched) this.events.unwatch(this.fd);
@@ -84,7 +76,7 @@ export class HostQueue extends WaitQueue {
   }
 
   private report(events: number): void {
-    const hangup = (events & ~(POLLIN | POLLOUT)) !== 0;
+    const hangup = (events & ~DIRECTIONS) !== 0;
     // A hang-up is reported whatever one asks for: nothing is watched until somebody looks again.
     this.idle = hangup ? 0 : this.idle & ~events;
     this.update();

@@ -33,6 +33,8 @@ export class Network {
   /** /proc/sys/net. */
   readonly settings = new NetworkSettings();
   companion: Companion | null = null;
+  /** The sockets are the host's, and the interfaces are shown as they were at the start: nobody may change them. */
+  isOfHost = false;
   /** The stack has something to do as soon as the current call is over. */
   isDue = false;
   private readonly host: Host;

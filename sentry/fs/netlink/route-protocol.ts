@@ -56,7 +56,7 @@ export class RouteProtocol implements NetlinkProtocol {
 
   answer(request: NetlinkRequest, reply: Reply, { credentials }: SocketCaller): number {
     const isQuestion = (request.type & 3) === 2;
-    if (!isQuestion && !capable(credentials, CAP_NET_ADMIN)) return -EPERM;
+    if (!isQuestion && (this.network.isOfHost || !capable(credentials, CAP_NET_ADMIN))) return -EPERM;
     const serve = isQuestion ? QUESTIONS[request.type] : CHANGES[request.type];
     return serve === undefined ? -EOPNOTSUPP : serve(this.network, request, reply);
   }

@@ -140,6 +140,10 @@ export abstract class Socket extends FileDescription {
   getOption(_level: number, _name: number, _value: OptionValue, _caller: SocketCaller): number {
     return -EOPNOTSUPP;
   }
+  /** Whether `setOption` and `getOption` are asked for SOL_SOCKET, too, instead of the table that all sockets share. */
+  get hasOwnSocketLevel(): boolean {
+    return false;
+  }
   /** An option of SOL_SOCKET has a new value in `options`. */
   optionChanged(_name: number): void {}
   /** Brings `options` up to date before SOL_SOCKET is read. */

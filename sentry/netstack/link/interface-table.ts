@@ -63,7 +63,7 @@ export class InterfaceTable {
 
   constructor(state: StackState) {
     this.state = state;
-    this.loopback = this.create('lo', null);
+    this.loopback = this.create('lo', null, this.nextIndex);
     this.setUp(this.loopback);
     this.addAddress(this.loopback, new IpAddress().setIpv4(0x7f000001), IPV4_PREFIX_BITS + 8, { scope: RT_SCOPE_HOST });
     this.addAddress(this.loopback, new IpAddress().set(0, 0, 0, 1), 128, { scope: RT_SCOPE_HOST });
@@ -73,16 +73,17 @@ export class InterfaceTable {
     this.listeners.push(listener);
   }
 
-  /** A new interface, down; -EEXIST, -EINVAL (the name), -ENOBUFS. */
-  add(name: string, device: LinkDevice): NetworkInterface | number {
+  /** A new interface, down; -EEXIST, -EINVAL (the name), -ENOBUFS. `index`: one that is not used yet; without it the next. */
+  add(name: string, device: LinkDevice, index: number = this.nextIndex): NetworkInterface | number {
     if (this.list.length >= INTERFACES_MAX) return -ENOBUFS;
     if (!isNameValid(name)) return -EINVAL;
-    if (this.byName(name) !== null) return -EEXIST;
-    return this.create(name, device);
+    if (this.byName(name) !== null || this.byIndex(index) !== null) return -EEXIST;
+    return this.create(name, device, index);
   }
 
-  private create(name: string, device: LinkDevice | null): NetworkInterface {
-    const created = new NetworkInterface(this.nextIndex++, name, device);
+  private create(name: string, device: LinkDevice | null, index: number): NetworkInterface {
+    const created = new NetworkInterface(index, name, device);
+    this.nextIndex = Math.max(this.nextIndex, index + 1);
     this.list.push(created);
     for (const listener of this.listeners) listener.interfaceAdded?.(created);
     return created;
