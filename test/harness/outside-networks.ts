@@ -1,6 +1,6 @@
 /**
- * The two ways in which a sandbox is joined to a network outside, each with an outside made by the test: `sandbox`, a veth pair whose one end lies in a
- * namespace of its own (needs root), and `user`, the host's loopback interface through the gateway.
+ * The ways in which a sandbox is joined to a network outside, each with an outside made by the test: `sandbox`, a veth pair whose one end lies in a
+ * namespace of its own (needs root), `user`, the host's loopback interface through the gateway, and `host`, that interface itself.
  *
  *     const network = vethNetwork();  network.open();
  *     insideCommand(…) → network.command(['curl', …], { calls: [80] });    // servers outside listen at network.listenAt, the guest calls network.outside
@@ -16,7 +16,7 @@ export interface Ports {
 }
 
 export interface OutsideNetwork {
-  readonly mode: 'sandbox' | 'user';
+  readonly mode: 'sandbox' | 'user' | 'host';
   /** Address that servers outside listen on. */
   readonly listenAt: string;
   /** The same address as seen from inside. */
@@ -100,4 +100,15 @@ export const userNetwork: OutsideNetwork = {
     const published = serves.flatMap((port) => ['--publish', `${port}:${port}`]);
     return insideCommand(command, ['--net=user', ...allowed, ...published, ...args]);
   },
+};
+
+export const hostNetwork: OutsideNetwork = {
+  mode: 'host',
+  listenAt: '127.0.0.1',
+  outside: '127.0.0.1',
+  guest: '127.0.0.1',
+  isPossible: true,
+  open: () => undefined,
+  close: () => undefined,
+  command: (command, _, args = []) => insideCommand(command, ['--net=host', ...args]),
 };

@@ -1,5 +1,5 @@
 /** IPC as programs use it: the tools of util-linux, perl, and Unix sockets whose names lie in directories of the host. */
-import { existsSync, lstatSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, lstatSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { expectSame, inScratch } from '../harness/expect-same.ts';
@@ -73,7 +73,8 @@ print(connect(name), sorted(os.listdir(sys.argv[1])))
     await inScratch(async (directory) => {
       const shared = join(directory, 'shared');
       const overlay = await runInside([python, '-c', source, '/tmp']);
-      mkdirSync(shared, { mode: 0o777 });
+      mkdirSync(shared);
+      chmodSync(shared, 0o777);
       const inside = await runInside([python, '-c', source, shared], { args: ['--rw', shared] });
       expect(inside.status, inside.stderr).toBe(0);
       expect(inside.stdout.replaceAll(shared, '/tmp')).toBe(overlay.stdout.replace(/\[.*\]/, "['s', 'sd']"));
