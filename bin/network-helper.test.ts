@@ -10,8 +10,9 @@ import type { AddressInfo, Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { EACCES, EINVAL, EPROTO } from '#sentry/abi/errno.ts';
+import { EACCES, EBADF, EFAULT, EINPROGRESS, EINVAL, ENOPROTOOPT, ENOSYS, EPROTO } from '#sentry/abi/errno.ts';
 import { Reader, Writer } from '#gofer/protocol/codec.ts';
+import * as sockets from '#gofer/protocol/host-socket-messages.ts';
 import { replyErrno, writeHeader, messageTag, messageType } from '#gofer/protocol/header.ts';
 import { HEADER_SIZE, REPLY, REPLY_HEADER_SIZE } from '#gofer/protocol/messages.ts';
 import type { Message } from '#gofer/protocol/messages.ts';
@@ -29,7 +30,7 @@ const descriptors = new Int32Array(8);
 const ASKER = { pid: 12, command: 'curl' };
 const LOOPBACK = words('127.0.0.1');
 const REPLY_AT = 65_536;
-const NO_RULES: NetworkConfig = { allow: [], deny: [], published: [], hasReport: false };
+const NO_RULES: NetworkConfig = { allow: [], deny: [], published: [], serves: 'flows', hasReport: false };
 
 let children: ChildProcess[] = [];
 let servers: { close(): unknown }[] = [];
@@ -230,6 +231,63 @@ describe('the network helper', () => {
     writeHeader(memory, 0, HEADER_SIZE + 1, OpenFlow.type, 3);
     host.send(helper.socket, memory, 0, HEADER_SIZE + 1);
     expect(await helper.next()).toMatchObject({ errno: EPROTO, tag: 3 });
+    const gone = new Promise((done) => helper.child.on('exit', done));
+    host.send(helper.socket, memory, 0, 3);
+    expect(await gone).toBe(0);
+  });
+});
+
+describe('the helper that keeps sockets of guests', () => {
+  const SOCKETS: NetworkConfig = { ...NO_RULES, serves: 'sockets' };
+
+  /** One question of the fixed shape, and its answer with the value. */
+  async function ask(helper: Helper, type: number, handle: number, a: number, b: number, bytes = ''): Promise<Came & { value: number }> {
+    writeHeader(memory, 0, sockets.REQUEST_BYTES_AT + bytes.length, type, 1);
+    memory.view.setUint32(sockets.HANDLE_AT, handle, true);
+    memory.view.setInt32(sockets.A_AT, a, true);
+    memory.view.setInt32(sockets.B_AT, b, true);
+    memory.writeLatin1(bytes, sockets.REQUEST_BYTES_AT);
+    host.send(helper.socket, memory, 0, sockets.REQUEST_BYTES_AT + bytes.length);
+    const came = await helper.next();
+    return { ...came, value: memory.view.getUint32(REPLY_AT + sockets.VALUE_AT, true) };
+  }
+
+  const sockaddr = (port: number): string => `\x02\0${String.fromCharCode(port >> 8, port & 255)}\x7f\0\0\x01${'\0'.repeat(8)}`;
+
+  test('makes one, connects it, and gives it away', async () => {
+    const port = await echoServer();
+    const helper = new Helper(SOCKETS);
+    const { report } = await helper.hello();
+    expect(report.some((line) => line.includes('seccomp'))).toBe(true);
+    const { value, fd, errno } = await ask(helper, sockets.SOCKET, 0, 2, 1);
+    expect([errno, value, fd >= 0]).toEqual([0, 1, true]);
+    expect((await ask(helper, sockets.CONNECT, value, 0, 0, sockaddr(port))).errno).toBe(EINPROGRESS);
+    expect(await exchange(fd, 'through the host')).toBe('through the host');
+    expect((await ask(helper, sockets.CLOSE, value, 0, 0)).errno).toBe(0);
+    expect((await ask(helper, sockets.NAME, value, 0, 0)).errno).toBe(EBADF);
+  });
+
+  test('refuses what no guest may have, and answers nonsense with errors', async () => {
+    const helper = new Helper(SOCKETS);
+    await helper.hello();
+    for (const [domain, type] of [
+      [17, 3],
+      [2, 3],
+      [1, 1],
+      [16, 3],
+    ]) {
+      expect((await ask(helper, sockets.SOCKET, 0, domain!, type!)).errno).toBe(EINVAL);
+    }
+    const { value, fd } = await ask(helper, sockets.SOCKET, 0, 2, 1);
+    host.close(fd);
+    // The process's own descriptors are no handles.
+    for (const handle of [0, 2, 3, 4, 99]) expect((await ask(helper, sockets.CONNECT, handle, 0, 0, sockaddr(1))).errno).toBe(EBADF);
+    expect((await ask(helper, sockets.BIND, value, 0, 0, 'x'.repeat(129))).errno).toBe(EINVAL);
+    expect((await ask(helper, sockets.SET_OPTION, value, 1, 26, 'x'.repeat(16))).errno).toBe(ENOPROTOOPT);
+    expect((await ask(helper, sockets.SET_OPTION, value, 1, 13, '\x01\0\0\0\x05\0\0\0')).errno).toBe(EINVAL);
+    expect((await ask(helper, sockets.SEND, value, 0, 17, 'short')).errno).toBe(EFAULT);
+    expect((await ask(helper, sockets.SEND, value, 0, -1, 'short')).errno).toBe(EFAULT);
+    expect((await ask(helper, 99, value, 0, 0)).errno).toBe(ENOSYS);
     const gone = new Promise((done) => helper.child.on('exit', done));
     host.send(helper.socket, memory, 0, 3);
     expect(await gone).toBe(0);

@@ -6,6 +6,7 @@ import { ociGlobals } from '../oci/globals.ts';
 import type { OciGlobals } from '../oci/globals.ts';
 import { openLog } from '../oci/log.ts';
 import type { RuntimeLog } from '../oci/log.ts';
+import { StartMode, startMode } from '../starter/hand-over.ts';
 import { usageStatus } from '../usage-status.ts';
 
 export interface VerbContext {
@@ -13,7 +14,7 @@ export interface VerbContext {
   readonly log: RuntimeLog;
 }
 
-/** Verbs whose standard error the container's process inherits. */
+/** Verbs whose standard error the container's process inherits. Of an attended run somebody reads both. */
 const SHARE_STDERR: ReadonlySet<string> = new Set(['create', 'run', 'exec']);
 
 /** The exit status of the verb; nothing: 0. */
@@ -28,7 +29,7 @@ export function ociAction<A extends unknown[]>(
   usageStatus.set(verb, EXIT_OCI_FAILURE);
   return verb.action((...args: unknown[]) => {
     const globals = ociGlobals(verb);
-    const log = openLog(globals.log, { sharesStderr: SHARE_STDERR.has(verb.name()) });
+    const log = openLog(globals.log, { sharesStderr: SHARE_STDERR.has(verb.name()) && startMode() !== StartMode.Attended });
     try {
       process.exitCode = action({ globals, log }, ...(args as A)) ?? 0;
     } catch (error) {
