@@ -200,11 +200,21 @@ time.sleep(100)`;
     client.resume();
     await server[Symbol.asyncDispose]();
     await ended;
-    const refused = connect(port, '127.0.0.1');
-    const error = await new Promise<NodeJS.ErrnoException>((done) => refused.once('error', done));
-    expect(error.code).toBe('ECONNREFUSED');
+    // The helper learns of it a moment later.
+    await expect.poll(() => outcomeOf(port)).toBe('ECONNREFUSED');
   });
 });
+
+/** What becomes of a connection to a port of the host. */
+async function outcomeOf(port: number): Promise<string | undefined> {
+  const socket = connect(port, '127.0.0.1');
+  const outcome = await new Promise<string | undefined>((done) => {
+    socket.once('error', (error: NodeJS.ErrnoException) => done(error.code));
+    socket.once('connect', () => done('connected'));
+  });
+  socket.destroy();
+  return outcome;
+}
 
 test('rules, published ports and captures are refused: there is nothing that they could hold for', async () => {
   await inScratch(async (directory) => {
