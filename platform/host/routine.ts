@@ -23,14 +23,29 @@ export function mapCode(code: Uint8Array, copies: number): number {
   return memory.address;
 }
 
+/** A piece of this process's memory: address and length in bytes. */
+export interface Piece {
+  readonly address: number;
+  readonly length: number;
+}
+
+/** What the copy made by `callCloningCode` gets of this process's memory. */
+export interface CopiedMemory {
+  /** What it can do without. */
+  readonly spared: readonly Mapping[];
+  /** What it uses. Prevails: a spared range may be gone by now, and its addresses be given to something that is needed. */
+  readonly needed: readonly Piece[];
+}
+
 /**
  * Calls the routine at `address`, which clones this process, without giving the copy the memory in `spared`: copying page tables
  * and losing copy-on-write afterwards costs several milliseconds. The copy may run nothing but the routine.
  */
-export function callCloningCode(address: number, first: number, second: number, spared: readonly Mapping[]): number {
-  const ranges = spared.filter((range) => !contains(range, address) && !contains(range, libc.threadStorage));
+export function callCloningCode(address: number, first: number, second: number, { spared, needed }: CopiedMemory): number {
+  const used = [...needed, { address: libc.threadStorage, length: 1 }];
+  const ranges = spared.filter((range) => !used.some((piece) => overlap(range, piece)));
   // SAFETY: the advice concerns copies only and is taken back at once. A range that is gone or changed meanwhile does no harm: what is not
-  // mapped is skipped, and whatever else lies there is ours too and of no use to the copy.
+  // mapped is skipped, and whatever else lies there is ours too and not needed by the copy.
   for (const { start, end } of ranges) libc.madvise(start, end - start, MADV_DONTFORK);
   // SAFETY: `address` comes from mapCode and the routine follows the C calling convention.
   const result = libc.callRoutine(address, first, second);
@@ -38,6 +53,6 @@ export function callCloningCode(address: number, first: number, second: number, 
   return must('clone', result);
 }
 
-function contains(range: Mapping, address: number): boolean {
-  return range.start <= address && address < range.end;
+function overlap(range: Mapping, { address, length }: Piece): boolean {
+  return range.start < address + length && address < range.end;
 }

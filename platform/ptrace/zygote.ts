@@ -207,7 +207,10 @@ export interface FirstProcesses {
 /** Creates the zygote and the bell. Throws PlatformUnavailable when the host does not let us trace. */
 export function createFirstProcesses(host: LinuxHost, stub: StubCode): FirstProcesses {
   const code = mapCode(stub.bytes, 2);
-  const pid = callCloningCode(code + stub.spawn, ZYGOTE_FLAGS, process.ownPid(), host.facts.heap);
+  const pid = callCloningCode(code + stub.spawn, ZYGOTE_FLAGS, process.ownPid(), {
+    spared: host.facts.heap,
+    needed: [{ address: code, length: 2 * PAGE_SIZE }],
+  });
   const zygote = new Zygote(pid, stub, code + stub.inject);
   try {
     seize(zygote, host.facts.ptraceScope);

@@ -17,7 +17,7 @@ import { UNTRACED_ZYGOTE_FLAGS } from '../stub/clone-flags.ts';
 import * as slot from '../stub/context-layout.ts';
 import { DOORBELL } from '../stub/guest-code.ts';
 import type { GuestCode } from '../stub/guest-code.ts';
-import { CONTEXT_BASE, PAGE_SIZE } from '../stub/layout.ts';
+import { CONTEXT_BASE, PAGE_SIZE, STUB_SIZE } from '../stub/layout.ts';
 import type { Context, Contexts } from './context.ts';
 import { clearFrame, learnFrame } from './frame.ts';
 import type { FrameLayout } from './frame.ts';
@@ -96,7 +96,13 @@ function attemptLaunch({ host, contexts, stub, memoryLimited }: LaunchRequest, c
   const plan = new Plan(context);
   const vdso = prepareLaunch(plan, { context, contextsFd: contexts.fd, stub, code, memoryLimited, vdso: host.facts.vdso, moveVdso });
   context.setWord(slot.FORK_PARENT, process.ownPid());
-  const pid = callCloningCode(code + stub.launch, UNTRACED_ZYGOTE_FLAGS, context.address, host.facts.heap);
+  const pid = callCloningCode(code + stub.launch, UNTRACED_ZYGOTE_FLAGS, context.address, {
+    spared: host.facts.heap,
+    needed: [
+      { address: code, length: 2 * STUB_SIZE },
+      { address: context.address, length: slot.SLOT_SIZE },
+    ],
+  });
   context.commands = 0;
   const listenerFd = awaitListener(host, plan, pid);
   if (listenerFd < 0) return moveVdso ? listenerFd : refuse(plan);
