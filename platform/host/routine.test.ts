@@ -7,15 +7,17 @@ import { callCloningCode, mapCode } from './routine.ts';
 const PAGE_SIZE = 4096;
 
 /** fork(); the child exits with the byte that the second argument points to. Leaves the stack alone. */
-const CLONE_AND_EXIT = Uint8Array.of(
-  ...[0x49, 0x89, 0xf0], // mov r8, rsi
-  ...[0xbf, 17, 0, 0, 0], // mov edi, SIGCHLD
-  ...[0x31, 0xf6, 0x31, 0xd2, 0x4d, 0x31, 0xd2], // xor esi, esi; xor edx, edx; xor r10, r10
-  ...[0xb8, 56, 0, 0, 0, 0x0f, 0x05], // clone
-  ...[0x85, 0xc0, 0x75, 10], // test eax, eax; jne to the return
-  ...[0x41, 0x8b, 0x38], // mov edi, [r8]
-  ...[0xb8, 60, 0, 0, 0, 0x0f, 0x05], // exit
-  0xc3,
+const CLONE_AND_EXIT = Uint8Array.from(
+  [
+    [0x49, 0x89, 0xf0], // mov r8, rsi
+    [0xbf, 17, 0, 0, 0], // mov edi, SIGCHLD
+    [0x31, 0xf6, 0x31, 0xd2, 0x4d, 0x31, 0xd2], // xor esi, esi; xor edx, edx; xor r10, r10
+    [0xb8, 56, 0, 0, 0, 0x0f, 0x05], // clone
+    [0x85, 0xc0, 0x75, 10], // test eax, eax; jne to the return
+    [0x41, 0x8b, 0x38], // mov edi, [r8]
+    [0xb8, 60, 0, 0, 0, 0x0f, 0x05], // exit
+    [0xc3],
+  ].flat(),
 );
 
 /** The wait status of a child told to exit with the byte 7, which lies in the second of four pages. */
