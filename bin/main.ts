@@ -1,4 +1,6 @@
 /** The `tsvisor` command: every verb. Those that only talk to a sandbox are run by client-main.ts, which starts faster. */
+// First of all, for what it begins.
+import './oci/lifecycle/early-cgroup.ts';
 import { CLIENT_VERBS } from './client-verbs.ts';
 import { leaveIfConfined } from './confine/sentry.ts';
 import { runProgram } from './program.ts';

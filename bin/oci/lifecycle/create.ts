@@ -40,6 +40,7 @@ import { RECORD_VERSION } from '../state/record.ts';
 import type { ContainerRecord } from '../state/record.ts';
 import { ownChildren } from './children.ts';
 import { readBundle } from './bundle.ts';
+import { earlyCgroup } from './early-cgroup.ts';
 import { checkConsole, openConsole, takeTerminal } from './console.ts';
 import { KnownContainer } from './known-container.ts';
 import { preparePoststart } from './poststart.ts';
@@ -118,8 +119,7 @@ class Creation {
   }
 
   private begin(tell: Tell): Begun {
-    // Takes a while in the host, beside what follows.
-    const cgroupHost = beginCgroup();
+    const cgroupHost = earlyCgroup ?? beginCgroup();
     const { config, text } = readBundle(this.bundle, this.globals.root, this.warn);
     const sandbox = this.sandboxOf(config);
     const { consoleSocket, attended } = this.options;
