@@ -64,9 +64,10 @@ static void garbage(void) {
 
 static volatile int stop;
 static struct sock_filter changing[4096];
+/* Whatever is read meanwhile is a mixture; of those that are accepted each allows everything (what follows the action in `k` is data). */
 static void *changes(void *argument) {
   while (!stop) {
-    for (size_t i = 0; i < COUNT(changing); i += 7) changing[i].k ^= 0xffffffff, changing[i].code ^= 0x20;
+    for (size_t i = 0; i < COUNT(changing); i += 7) changing[i].k ^= SECCOMP_RET_DATA, changing[i].code ^= 0x20;
   }
   return argument;
 }
