@@ -126,7 +126,7 @@ export class Connection {
     const sent = this.sendReply(Hello.type, 0, 0);
     // The instance stays open here, too.
     if (watches >= 0) this.server.donated.pop();
-    this.server.dropDonations();
+    this.server.settle();
     return sent;
   }
 
@@ -142,7 +142,7 @@ export class Connection {
     this.beginReply();
     const result = this.perform(operations[type]);
     const sent = this.sendReply(type, tag, this.writer.overflow ? E2BIG : -result);
-    server.dropDonations();
+    server.settle();
     return sent;
   }
 

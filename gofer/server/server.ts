@@ -104,6 +104,8 @@ export class Server {
   readonly memory: HostMemory;
   /** Descriptors to send with the reply, closed afterwards. */
   readonly donated: number[] = [];
+  /** Descriptors to close after the reply: that of a detached tree of mounts takes the kernel milliseconds. */
+  private readonly retired: number[] = [];
   /** Memory shared with the sentry; null: there is none. */
   readonly window: Window | null;
   readonly users: IdMap | null;
@@ -276,7 +278,7 @@ export class Server {
     const root = this.roots[mount];
     if (root?.later === undefined) return -EINVAL;
     this.table.releaseMount(mount);
-    close(root.fd);
+    this.retired.push(root.fd);
     this.roots[mount] = { fd: root.later, readOnly: true, directory: root.directory };
     return 0;
   }
@@ -306,7 +308,14 @@ export class Server {
   donate(fd: number): void {
     this.donated.push(fd);
   }
-  dropDonations(): void {
-    for (let fd = this.donated.pop(); fd !== undefined; fd = this.donated.pop()) close(fd);
+
+  /** What is left of a request when its reply is on the way. */
+  settle(): void {
+    closeAll(this.donated);
+    closeAll(this.retired);
   }
+}
+
+function closeAll(descriptors: number[]): void {
+  for (let fd = descriptors.pop(); fd !== undefined; fd = descriptors.pop()) close(fd);
 }
