@@ -1,8 +1,6 @@
 /**
- * seccomp(2) and the classic BPF it is programmed in: Linux uapi/linux/seccomp.h, filter.h, bpf_common.h, audit.h.
- *
- * A program is an array of `struct sock_filter`: 16 bits of code, two jump distances of 8 bits, 32 bits of operand. It reads
- * `struct seccomp_data` in words: number, architecture, instruction pointer (2), six arguments of two words, little endian.
+ * seccomp(2): Linux uapi/linux/seccomp.h, audit.h. Its programs (bpf.ts) read `struct seccomp_data` in words: number, architecture, instruction
+ * pointer (2), six arguments of two words, little endian.
  */
 import { array, i32, i64, struct, u32, u64 } from './layout.ts';
 
@@ -65,54 +63,8 @@ export const SeccompNotif = struct('seccomp_notif', { id: u64, pid: u32, flags: 
 export const SeccompNotifResp = struct('seccomp_notif_resp', { id: u64, val: i64, error: i32, flags: u32 });
 export const SeccompNotifAddfd = struct('seccomp_notif_addfd', { id: u64, flags: u32, srcfd: u32, newfd: u32, newfdFlags: u32 });
 
-/** Bytes of `struct seccomp_data`, of `struct sock_fprog` and of one `struct sock_filter`. */
+/** Bytes of `struct seccomp_data`. */
 export const SECCOMP_DATA_SIZE = 64;
-export const SOCK_FPROG_SIZE = 16;
-export const SOCK_FILTER_SIZE = 8;
-
-/** Instructions one program may have. */
-export const BPF_MAXINSNS = 4096;
-/** Words of scratch memory. */
-export const BPF_MEMWORDS = 16;
-
-// Instruction classes, bits 0-2.
-export const BPF_LD = 0x00;
-export const BPF_LDX = 0x01;
-export const BPF_ST = 0x02;
-export const BPF_STX = 0x03;
-export const BPF_ALU = 0x04;
-export const BPF_JMP = 0x05;
-export const BPF_RET = 0x06;
-export const BPF_MISC = 0x07;
-// Modes of loads, bits 5-7; their size, bits 3-4, is always a word here (0).
-export const BPF_IMM = 0x00;
-export const BPF_ABS = 0x20;
-export const BPF_MEM = 0x60;
-export const BPF_LEN = 0x80;
-// Operand of arithmetic and jumps, bit 3; of BPF_RET, bits 3-4.
-export const BPF_K = 0x00;
-export const BPF_X = 0x08;
-export const BPF_A = 0x10;
-// Arithmetic, bits 4-7.
-export const BPF_ADD = 0x00;
-export const BPF_SUB = 0x10;
-export const BPF_MUL = 0x20;
-export const BPF_DIV = 0x30;
-export const BPF_OR = 0x40;
-export const BPF_AND = 0x50;
-export const BPF_LSH = 0x60;
-export const BPF_RSH = 0x70;
-export const BPF_NEG = 0x80;
-export const BPF_XOR = 0xa0;
-// Jumps, bits 4-7.
-export const BPF_JA = 0x00;
-export const BPF_JEQ = 0x10;
-export const BPF_JGT = 0x20;
-export const BPF_JGE = 0x30;
-export const BPF_JSET = 0x40;
-// BPF_MISC.
-export const BPF_TAX = 0x00;
-export const BPF_TXA = 0x80;
 
 export const AUDIT_ARCH_X86_64 = 0xc000_003e;
 export const AUDIT_ARCH_I386 = 0x4000_0003;

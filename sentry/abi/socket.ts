@@ -69,6 +69,8 @@ export const SO_SNDTIMEO = 21;
 export const SO_BINDTODEVICE = 25;
 export const SO_ATTACH_FILTER = 26;
 export const SO_DETACH_FILTER = 27;
+/** For getsockopt(2). */
+export const SO_GET_FILTER = SO_ATTACH_FILTER;
 export const SO_PEERNAME = 28;
 export const SO_TIMESTAMP = 29;
 export const SO_ACCEPTCONN = 30;
@@ -82,6 +84,7 @@ export const SO_PROTOCOL = 38;
 export const SO_DOMAIN = 39;
 export const SO_RXQ_OVFL = 40;
 export const SO_PEEK_OFF = 42;
+export const SO_LOCK_FILTER = 44;
 export const SO_BUSY_POLL = 46;
 export const SO_MAX_PACING_RATE = 47;
 export const SO_INCOMING_CPU = 49;

@@ -12,6 +12,7 @@
  */
 import { DatagramStore } from './endpoint/datagram.ts';
 import type { EndpointContext } from './endpoint/datagram-endpoint.ts';
+import { FilterView } from './endpoint/filter-view.ts';
 import { AddressConfiguration } from './ip/address-configuration.ts';
 import { Backlog, KIND_WHOLE } from './ip/backlog.ts';
 import { BacklogInput } from './ip/backlog-input.ts';
@@ -106,24 +107,26 @@ export class Stack implements NeighbourProtocol {
     this.groups = new Groups(state, this.interfaces, control);
     this.arp = new Arp(state, this.interfaces, this.links);
     this.discovery = new NeighbourDiscovery(state, this.interfaces, control);
+    const filterView = new FilterView(state, this.interfaces);
     const context: EndpointContext = {
       state,
       output: this.output,
       interfaces: this.interfaces,
+      filterView,
       groups: this.groups,
       datagrams: new DatagramStore(),
     };
     this.udp = new Udp(context, IPPROTO_UDP);
     this.udpLite = new Udp(context, IPPROTO_UDPLITE);
     this.raw = new Raw(context);
-    this.tcp = new Tcp({ lower: this.output, packets: state.pool, random: options.random, settings: state.settings });
+    this.tcp = new Tcp({ lower: this.output, packets: state.pool, random: options.random, settings: state.settings, filterView });
     const protocols: Protocols = { tcp: this.tcp, udp: this.udp, udpLite: this.udpLite, raw: this.raw };
     const errors = new IcmpErrors(state, this.interfaces, this.output);
     this.reports = new IcmpReports(state, this.interfaces, this.pathMtus, protocols);
     this.icmp = new Icmp(state, this.interfaces, this.output, errors, this.reports, this.discovery, this.groups, protocols);
     this.input = new IpInput(state, this.interfaces, this.icmp, this.groups, protocols);
     this.ownInput = new BacklogInput(state, this.input, this.icmp, protocols);
-    this.packets = new PacketLayer(state, this.interfaces, this.links, (owner, packet) => this.receiveWhole(owner, packet));
+    this.packets = new PacketLayer(state, this.interfaces, this.links, filterView, (owner, packet) => this.receiveWhole(owner, packet));
     this.configuration = new AddressConfiguration(state, this.interfaces, this.routes, this.discovery, this.groups, control);
     this.discovery.listen(this.configuration);
     this.interfaces.listen(this.routes);

@@ -2,6 +2,7 @@
  * seccomp(2), and prctl(2)'s older names for it: a thread gives up system calls. The work is in kernel/seccomp.
  */
 import { EACCES, EFAULT, EINVAL, EOPNOTSUPP } from '#sentry/abi/errno.ts';
+import * as bpf from '#sentry/abi/bpf.ts';
 import * as s from '#sentry/abi/seccomp.ts';
 import { installFilter, installStrictMode } from '../kernel/seccomp/install.ts';
 import type { Task } from '../kernel/task.ts';
@@ -63,13 +64,13 @@ function areFlagsSane(bits: number): boolean {
 function setFilter(task: Task, flagBits: number, address: number): number {
   if (!areFlagsSane(flagBits)) return -EINVAL;
   const { memory, scratch, credentials } = task;
-  if (memory.copyIn(address, scratch, 0, s.SOCK_FPROG_SIZE) < 0) return -EFAULT;
+  if (memory.copyIn(address, scratch, 0, bpf.SOCK_FPROG_SIZE) < 0) return -EFAULT;
   const length = scratch.view.getUint16(0, true);
   const program = scratch.view.getUint32(PROGRAM_AT, true) + scratch.view.getUint32(PROGRAM_AT + 4, true) * 0x1_0000_0000;
-  if (length === 0 || length > s.BPF_MAXINSNS) return -EINVAL;
+  if (length === 0 || length > bpf.BPF_MAXINSNS) return -EINVAL;
   if (!credentials.noNewPrivs && !capable(credentials, CAP_SYS_ADMIN)) return -EACCES;
   if (program === 0) return -EINVAL;
-  const bytes = length * s.SOCK_FILTER_SIZE;
+  const bytes = length * bpf.SOCK_FILTER_SIZE;
   if (memory.copyIn(program, scratch, 0, bytes) < 0) return -EFAULT;
   const words = new Uint32Array(bytes / 4);
   for (let i = 0; i < words.length; i++) words[i] = scratch.view.getUint32(4 * i, true);

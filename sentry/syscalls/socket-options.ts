@@ -3,7 +3,8 @@
  * (sentry/fs/socket/socket-level.ts, and those of the families).
  */
 import { EFAULT, EINVAL } from '#sentry/abi/errno.ts';
-import { SOL_SOCKET } from '#sentry/abi/socket.ts';
+import { SO_GET_FILTER, SOL_SOCKET } from '#sentry/abi/socket.ts';
+import { getFilter } from '../fs/socket/filters.ts';
 import { OPTION_BYTES_MAX, OptionValue } from '../fs/socket/option-table.ts';
 import { SOCKET_LEVEL } from '../fs/socket/socket-level.ts';
 import type { Socket } from '../fs/socket/socket.ts';
@@ -34,6 +35,10 @@ export function getOption(task: Task, socket: Socket, level: number, name: numbe
   if (word < 0) return -EFAULT;
   const room = word | 0;
   if (room < 0) return -EINVAL;
+  if (level === SOL_SOCKET && name === SO_GET_FILTER && !socket.hasOwnSocketLevel) {
+    const instructions = getFilter(socket, task, address, room);
+    return instructions < 0 ? instructions : task.memory.storeU32(lengthAddress, instructions);
+  }
   const value = valueOf(task, Math.min(room, SCRATCH_SIZE));
   let size: number;
   if (level === SOL_SOCKET && !socket.hasOwnSocketLevel) {

@@ -141,7 +141,7 @@ export const socketRows = family(
     name: 'setsockopt',
     nr: { x64: 54, arm64: 208 },
     args: { fd, level: i32, optname: i32, optval: many(input(4), 'optlen', 1), optlen: i32 },
-    support: partial('the options of the tables; SO_ATTACH_FILTER, SO_ZEROCOPY and SO_TIMESTAMPING answer ENOPROTOOPT'),
+    support: partial('the options of the tables; SO_ATTACH_BPF, SO_ZEROCOPY and SO_TIMESTAMPING answer ENOPROTOOPT'),
     run: (task, fd, level, option, address, length) =>
       onSocket(task, fd, (socket) => setOption(task, socket, level, option, address, length)),
   }),

@@ -11,8 +11,8 @@ import * as s from '#sentry/abi/seccomp.ts';
 import { X64_SYSCALLS } from '#sentry/abi/x64/syscalls.ts';
 import { analyse, KNOWN_NUMBER_AND_ARCHITECTURE } from '#sentry/kernel/seccomp/analysis.ts';
 import { DATA_WORDS, evaluate } from '#sentry/kernel/seccomp/interpreter.ts';
-import { decodeProgram } from '#sentry/kernel/seccomp/program.ts';
-import type { Program } from '#sentry/kernel/seccomp/program.ts';
+import { decodeSeccomp } from '#sentry/kernel/seccomp/program.ts';
+import type { SeccompProgram } from '#sentry/kernel/seccomp/program.ts';
 import { readConfig } from '../config/read.ts';
 import type { SeccompConfig } from '../config/types.ts';
 import { compileProfile } from './compile.ts';
@@ -29,11 +29,16 @@ function read(profile: string): SeccompConfig {
   return readConfig(text, '/').config.linux.seccomp!;
 }
 
-function compile(profile: string): Program {
-  return decodeProgram(compileProfile(read(profile)).words)!;
+function compile(profile: string): SeccompProgram {
+  return decodeSeccomp(compileProfile(read(profile)).words)!;
 }
 
-function ask(program: Program, name: string | number, args: readonly bigint[] = [], architecture: number = s.AUDIT_ARCH_X86_64): number {
+function ask(
+  program: SeccompProgram,
+  name: string | number,
+  args: readonly bigint[] = [],
+  architecture: number = s.AUDIT_ARCH_X86_64,
+): number {
   return evaluate(program, dataOf(name, args, architecture));
 }
 
@@ -91,7 +96,7 @@ describe('actions', () => {
 });
 
 describe('arguments', () => {
-  const rule = (op: string, value: string, valueTwo = '0'): Program =>
+  const rule = (op: string, value: string, valueTwo = '0'): SeccompProgram =>
     compile(
       `{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["dup2"],"action":"SCMP_ACT_ERRNO","args":[{"index":1,"op":"SCMP_CMP_${op}","value":${value},"valueTwo":${valueTwo}}]}]}`,
     );
@@ -123,7 +128,8 @@ describe('arguments', () => {
     }
   });
 
-  const profile = (...rules: readonly string[]): Program => compile(`{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[${rules.join(',')}]}`);
+  const profile = (...rules: readonly string[]): SeccompProgram =>
+    compile(`{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[${rules.join(',')}]}`);
   const equals = (index: number, value: number): string => `{"index":${index},"op":"SCMP_CMP_EQ","value":${value}}`;
   const dup2 = (action: string, ...args: readonly string[]): string =>
     `{"names":["dup2"],"action":"SCMP_ACT_${action}","args":[${args.join(',')}]}`;
@@ -174,7 +180,7 @@ describe('what surrounds the rules', () => {
   test('architectures that are not named are killed; behind the others there is nothing', () => {
     const native = compile(`{"defaultAction":"SCMP_ACT_ERRNO",${read0}}`);
     const all = compile(`{"defaultAction":"SCMP_ACT_ERRNO","architectures":["SCMP_ARCH_X86_64","SCMP_ARCH_X86","SCMP_ARCH_X32"],${read0}}`);
-    const ask3 = (program: Program): readonly number[] => [
+    const ask3 = (program: SeccompProgram): readonly number[] => [
       ask(program, 3, [], s.AUDIT_ARCH_I386),
       ask(program, s.X32_SYSCALL_BIT),
       ask(program, 3, [], 0xc000_00b7),
@@ -213,7 +219,7 @@ describe("podman's profile", () => {
 
   test.skipIf(config === null)('allows what programs use and decides nearly everything by the number', () => {
     const profile = readConfig(config!, '/').config.linux.seccomp!;
-    const program = decodeProgram(compileProfile(profile).words)!;
+    const program = decodeSeccomp(compileProfile(profile).words)!;
     for (const name of ['read', 'execve', 'clone', 'clone3', 'futex', 'openat2', 'mmap']) expect(ask(program, name), name).toBe(ALLOW);
     for (const name of ['bpf', 'kexec_load', 'swapon', 'init_module', 'settimeofday']) expect(ask(program, name), name).toBe(errno(1));
     expect(ask(program, 600)).toBe(ENOSYS);

@@ -12,6 +12,7 @@
  * Specification: config-linux.md "Seccomp"; libseccomp's seccomp_rule_add(3); runc's libcontainer/seccomp.
  */
 import { ENOSYS } from '#sentry/abi/errno.ts';
+import * as bpf from '#sentry/abi/bpf.ts';
 import * as s from '#sentry/abi/seccomp.ts';
 import { UserError } from '../../errors.ts';
 import { EXIT_OCI_FAILURE } from '../errors.ts';
@@ -49,8 +50,8 @@ export function compileProfile(profile: SeccompConfig): CompiledProfile {
   const x32 = choose(JEQ, NO_CALL, [verdict(numberless(rules))], [verdict(foreign('SCMP_ARCH_X32'))]);
   const native = [load(NUMBER), ...choose(JGE, s.X32_SYSCALL_BIT, x32, known(rules))];
   const program = [load(ARCHITECTURE), ...choose(JEQ, s.AUDIT_ARCH_X86_64, native, otherEntry)];
-  if (program.length > s.BPF_MAXINSNS) {
-    const text = `${program.length} instructions, more than the ${s.BPF_MAXINSNS} that Linux lets a filter have`;
+  if (program.length > bpf.BPF_MAXINSNS) {
+    const text = `${program.length} instructions, more than the ${bpf.BPF_MAXINSNS} that Linux lets a filter have`;
     throw new UserError(`config.json: linux.seccomp.syscalls has too many rules: they come to ${text}`, EXIT_OCI_FAILURE);
   }
   return { words: encode(program), flags: flagsOf(profile.flags), warnings: warningsOf(rules, profile) };

@@ -4,7 +4,7 @@
  *
  * Specification: seccomp(2), BSD classic BPF as in Linux uapi/linux/filter.h.
  */
-import * as s from '#sentry/abi/seccomp.ts';
+import * as bpf from '#sentry/abi/bpf.ts';
 
 /** `struct sock_filter`. */
 export interface Instruction {
@@ -18,17 +18,17 @@ export interface Instruction {
 /** A conditional jump leads over so many instructions at most. */
 const JUMP_MAX = 255;
 
-export const JEQ = s.BPF_JMP | s.BPF_JEQ;
-export const JGT = s.BPF_JMP | s.BPF_JGT;
-export const JGE = s.BPF_JMP | s.BPF_JGE;
+export const JEQ = bpf.BPF_JMP | bpf.BPF_JEQ;
+export const JGT = bpf.BPF_JMP | bpf.BPF_JGT;
+export const JGE = bpf.BPF_JMP | bpf.BPF_JGE;
 
 /** A = the word of `struct seccomp_data` at byte `offset`. */
 export function load(offset: number): Instruction {
-  return { code: s.BPF_LD | s.BPF_ABS, k: offset, yes: 0, no: 0 };
+  return { code: bpf.BPF_LD | bpf.BPF_ABS, k: offset, yes: 0, no: 0 };
 }
 
 export function and(mask: number): Instruction {
-  return { code: s.BPF_ALU | s.BPF_AND, k: mask, yes: 0, no: 0 };
+  return { code: bpf.BPF_ALU | bpf.BPF_AND, k: mask, yes: 0, no: 0 };
 }
 
 export function compare(code: number, k: number, yes: number, no: number): Instruction {
@@ -36,13 +36,13 @@ export function compare(code: number, k: number, yes: number, no: number): Instr
 }
 
 export function verdict(value: number): Instruction {
-  return { code: s.BPF_RET | s.BPF_K, k: value >>> 0, yes: 0, no: 0 };
+  return { code: bpf.BPF_RET | bpf.BPF_K, k: value >>> 0, yes: 0, no: 0 };
 }
 
 /** `yes` if A compares so to `k`, else `no`. */
 export function choose(code: number, k: number, yes: readonly Instruction[], no: readonly Instruction[]): readonly Instruction[] {
   if (no.length <= JUMP_MAX) return [compare(code, k, no.length, 0), ...no, ...yes];
-  const over: Instruction = { code: s.BPF_JMP | s.BPF_JA, k: no.length, yes: 0, no: 0 };
+  const over: Instruction = { code: bpf.BPF_JMP | bpf.BPF_JA, k: no.length, yes: 0, no: 0 };
   return [compare(code, k, 0, 1), over, ...no, ...yes];
 }
 

@@ -27,6 +27,8 @@ export class AnonymousFiles {
   poller: unknown = null;
   /** What every socket answers about interfaces (netdevice(7)); -ENOTTY for other requests. The kernel, which has the network, gives it. */
   interfaceIoctl: (request: number, argument: number, caller: Caller) => number = () => -ENOTTY;
+  /** Of the filters of all sockets. */
+  filterInstructions = 0;
   /** All that are open, for /proc/net/unix and sock_diag. */
   readonly unixSockets = new Set<UnixSocket>();
   private readonly named = new Map<string, Dentry>();

@@ -13,6 +13,8 @@ export const EPOLL_WATCHES_MAX = 400_000;
 export const SOCKET_BUFFER_DEFAULT = 212_992;
 export const SOCKET_BUFFER_MAX = 212_992;
 export const SOCKET_BUFFER_MIN = 2304;
+/** Instructions of all sockets' filters together, 18 bytes each: who attaches more gets ENOMEM. */
+export const FILTER_INSTRUCTIONS_MAX = 1 << 20;
 /** net.unix.max_dgram_qlen. */
 export const DATAGRAM_QUEUE_MAX = 10;
 /** Files in flight in SCM_RIGHTS messages, in the whole sandbox: a sender beyond it gets ETOOMANYREFS. */

@@ -232,6 +232,7 @@ export abstract class HostSocket extends Socket {
   }
 
   protected override destroy(): void {
+    super.destroy();
     this.queue.close();
     this.shared.host.close(this.fd);
     this.shared.helper.forget(this.handle);

@@ -15,6 +15,7 @@ import {
   MSG_OOB,
   MSG_TRUNC,
   SIOCOUTQ,
+  SO_ATTACH_FILTER,
   SO_BROADCAST,
   SO_KEEPALIVE,
   SO_MARK,
@@ -253,6 +254,7 @@ export abstract class DatagramSocket<E extends SendingEndpoint> extends Internet
     else if (name === SO_BROADCAST) options.isBroadcastAllowed = this.isOn(name);
     else if (name === SO_NO_CHECK) options.hasNoChecksum = this.isOn(name);
     else if (name === SO_RCVBUF) options.receiveBuffer = this.options.receiveBuffer;
+    else if (name === SO_ATTACH_FILTER) options.filter = this.options.filter;
     else if (name === SO_SNDBUF) options.sendBuffer = this.options.sendBuffer;
     else if (name !== SO_KEEPALIVE) options.boundInterface = this.options.boundInterface;
   }
@@ -282,6 +284,7 @@ export abstract class DatagramSocket<E extends SendingEndpoint> extends Internet
   }
 
   protected override destroy(): void {
+    super.destroy();
     this.network.enter();
     this.endpoint.close();
   }

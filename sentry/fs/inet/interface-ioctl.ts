@@ -9,7 +9,6 @@ import type { HostMemory } from '#platform/contract/host.ts';
 import { IpAddress } from '../../netstack/address.ts';
 import { IFF_LOWER_UP, IFF_PROMISC, IFF_UP } from '../../netstack/link/interface.ts';
 import type { InterfaceAddress, NetworkInterface } from '../../netstack/link/interface.ts';
-import { hardwareTypeOf } from '../../netstack/packet-socket/packet-endpoint.ts';
 import { SocketAddress } from '../../netstack/socket-address.ts';
 import { capable, CAP_NET_ADMIN } from '../../vfs/credentials.ts';
 import type { Caller } from '../../vfs/inode.ts';
@@ -78,7 +77,7 @@ const QUESTIONS: Readonly<Record<number, Answer>> = {
   [inet.SIOCGIFTXQLEN]: (request) => putInt(request.owner.txQueueLength)(request),
   [inet.SIOCGIFHWADDR]: ({ owner, memory }) => {
     memory.bytes.fill(0, IFNAMSIZ, IFREQ_SIZE);
-    memory.view.setUint16(IFNAMSIZ, hardwareTypeOf(owner), true);
+    memory.view.setUint16(IFNAMSIZ, owner.hardwareType, true);
     if (owner.isEthernet) owner.hardware.write(memory.view, IFNAMSIZ + 2);
     return 0;
   },

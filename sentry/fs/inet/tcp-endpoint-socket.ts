@@ -9,6 +9,7 @@ import {
   AF_INET,
   FIONREAD,
   SIOCOUTQ,
+  SO_ATTACH_FILTER,
   SO_KEEPALIVE,
   SO_LINGER,
   SO_OOBINLINE,
@@ -114,6 +115,9 @@ export abstract class TcpEndpointSocket extends InternetSocket {
         if (this.listener === null) connection.setReceiveBuffer(options.receiveBuffer);
         tcpOptions.receiveBuffer = options.receiveBuffer;
         tcpOptions.receiveBufferLocked = 1;
+        return;
+      case SO_ATTACH_FILTER:
+        tcpOptions.filter = options.filter;
         return;
       default:
         this.prepareConnection();

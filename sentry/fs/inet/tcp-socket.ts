@@ -118,6 +118,7 @@ export class TcpSocket extends TcpEndpointSocket {
   /** An accepted connection has its listener's options. */
   private inherit(from: TcpSocket): void {
     this.options.inherit(from.options);
+    this.setFilter(this.connection.options.filter);
     Object.assign(this.ip, from.ip);
     this.progress = CONNECTED;
     this.ipChanged();
@@ -254,6 +255,7 @@ export class TcpSocket extends TcpEndpointSocket {
   }
 
   protected override destroy(): void {
+    super.destroy();
     this.network.enter();
     this.listener?.close();
     this.connection.observer = null;

@@ -4,7 +4,6 @@ import * as abi from '#sentry/abi/netlink.ts';
 import { AF_UNSPEC } from '#sentry/abi/socket.ts';
 import { IFF_UP } from '../../netstack/link/interface.ts';
 import type { NetworkInterface } from '../../netstack/link/interface.ts';
-import { hardwareTypeOf } from '../../netstack/packet-socket/packet-endpoint.ts';
 import type { Network } from '../inet/network.ts';
 import type { NetlinkRequest } from './message-reader.ts';
 import type { MessageWriter } from './message-writer.ts';
@@ -69,7 +68,7 @@ export function writeLink(reply: Reply, type: number, owner: NetworkInterface): 
   const writer = reply.begin(type);
   writer.u8(AF_UNSPEC);
   writer.u8(0);
-  writer.u16(hardwareTypeOf(owner));
+  writer.u16(owner.hardwareType);
   writer.u32(owner.index);
   writer.u32(owner.flags);
   writer.u32(0);

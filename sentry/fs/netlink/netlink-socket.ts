@@ -27,6 +27,7 @@ import type { InternetDomain } from '../inet/internet-socket.ts';
 import type { OptionValue } from '../socket/option-table.ts';
 import { Socket } from '../socket/socket.ts';
 import type { SocketCaller } from '../socket/socket.ts';
+import { filterBytes } from '../socket/message-filter.ts';
 import type { Incoming, Outgoing } from '../socket/transfer.ts';
 import { NETLINK_CHUNK, NETLINK_REQUEST_MAX } from './limits.ts';
 import { NetlinkRequest } from './message-reader.ts';
@@ -198,9 +199,18 @@ export class NetlinkSocket extends Socket implements Subscriber {
       this.queue.notify(READABLE | POLLERR);
       return;
     }
+    if (this.append(bytes, groups)) this.queue.notify(READABLE);
+  }
+
+  /** Queues what the filter leaves of a message; false: nothing. */
+  private append(message: Uint8Array, groups: number): boolean {
+    const { filter } = this.options;
+    const kept = filter === null ? message.length : filterBytes(filter, message);
+    if (kept < 0) return false;
+    const bytes = kept === message.length ? message : message.subarray(0, kept);
     this.received.push({ bytes, groups });
     this.receivedBytes += bytes.length;
-    this.queue.notify(READABLE);
+    return true;
   }
 
   /** The next piece of a dump, with the end behind the last. */
@@ -213,9 +223,7 @@ export class NetlinkSocket extends Socket implements Subscriber {
       writer.end();
       this.dump = null;
     }
-    const bytes = writer.take();
-    this.received.push({ bytes, groups: 0 });
-    this.receivedBytes += bytes.length;
+    this.append(writer.take(), 0);
   }
 
   override receive(io: Io, into: Incoming, flags: number): number {
@@ -224,7 +232,8 @@ export class NetlinkSocket extends Socket implements Subscriber {
       this.hasOverflowed = false;
       return -ENOBUFS;
     }
-    if (this.received.length === 0 && this.dump !== null) this.continueDump(this.dump);
+    // A filter may leave nothing of a piece.
+    while (this.received.length === 0 && this.dump !== null) this.continueDump(this.dump);
     const first = this.received[0];
     if (first === undefined) {
       this.waitQueue = this.queue;
@@ -285,6 +294,7 @@ export class NetlinkSocket extends Socket implements Subscriber {
   }
 
   protected override destroy(): void {
+    super.destroy();
     this.received.length = 0;
     this.dump = null;
     this.shared.news.leave(this);

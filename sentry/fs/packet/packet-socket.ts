@@ -6,7 +6,7 @@ import { EINVAL, ENODEV, ENOPROTOOPT, ENOTCONN, EOPNOTSUPP } from '#sentry/abi/e
 import { PACKET_ADD_MEMBERSHIP, PACKET_DROP_MEMBERSHIP, PACKET_MR_PROMISC, PACKET_STATISTICS, SockaddrLl } from '#sentry/abi/packet.ts';
 import { PACKET_AUXDATA, PACKET_IGNORE_OUTGOING, PACKET_MREQ_SIZE, PACKET_ORIGDEV, PACKET_VERSION } from '#sentry/abi/packet.ts';
 import { SOL_PACKET } from '#sentry/abi/inet.ts';
-import { AF_PACKET, FIONREAD, MSG_TRUNC, SO_RCVBUF, SOCK_RAW } from '#sentry/abi/socket.ts';
+import { AF_PACKET, FIONREAD, MSG_TRUNC, SO_ATTACH_FILTER, SO_RCVBUF, SOCK_RAW } from '#sentry/abi/socket.ts';
 import { LinkAddress, ReceivedFrame } from '../../netstack/packet-socket/packet-endpoint.ts';
 import type { PacketEndpoint } from '../../netstack/packet-socket/packet-endpoint.ts';
 import type { Io } from '../../mm/io.ts';
@@ -67,7 +67,7 @@ export class PacketSocket extends Socket {
     target.protocol = endpoint.protocol;
     target.interfaceIndex = endpoint.interfaceIndex;
     target.kind = 0;
-    target.hardwareType = owner === null ? 0 : owner.isLoopback ? 772 : 1;
+    target.hardwareType = owner?.hardwareType ?? 0;
     target.hardwareLength = owner === null ? 0 : HARDWARE_LENGTH;
     if (owner === null) target.hardware.set(0, 0);
     else target.hardware.copy(owner.hardware);
@@ -115,6 +115,7 @@ export class PacketSocket extends Socket {
 
   override optionChanged(name: number): void {
     if (name === SO_RCVBUF) this.endpoint.receiveBuffer = this.options.receiveBuffer;
+    else if (name === SO_ATTACH_FILTER) this.endpoint.filter = this.options.filter;
   }
 
   override setOption(level: number, name: number, value: OptionValue, caller: SocketCaller): number {
@@ -131,6 +132,7 @@ export class PacketSocket extends Socket {
   }
 
   protected override destroy(): void {
+    super.destroy();
     this.network.enter();
     this.endpoint.close();
   }

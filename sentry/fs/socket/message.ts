@@ -84,6 +84,25 @@ export class Message {
     return done;
   }
 
+  /** All unread bytes. */
+  toBytes(): Uint8Array {
+    const bytes = new Uint8Array(this.length);
+    for (let done = 0; done < this.length; ) {
+      const at = this.start + done;
+      const page = this.pages[at >> PAGE_SHIFT]!;
+      const n = Math.min(this.length - done, PAGE - (at & (PAGE - 1)));
+      const from = this.pool.offset(page) + (at & (PAGE - 1));
+      bytes.set(this.pool.memory(page).bytes.subarray(from, from + n), done);
+      done += n;
+    }
+    return bytes;
+  }
+
+  /** Keeps the first `length` bytes. */
+  trim(length: number): void {
+    this.cut(length, 0);
+  }
+
   /** The first `bytes` have been read. */
   drop(bytes: number): void {
     this.length -= bytes;

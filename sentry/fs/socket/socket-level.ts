@@ -7,6 +7,7 @@ import { getI64, putI64 } from '#sentry/abi/layout.ts';
 import * as abi from '#sentry/abi/socket.ts';
 import { capable, CAP_NET_ADMIN, CAP_NET_RAW } from '../../vfs/credentials.ts';
 import { SOCKET_BUFFER_MAX, SOCKET_BUFFER_MIN } from '../anonymous/limits.ts';
+import { attachRow, detachRow, lockRow } from './filters.ts';
 import { intRow, OptionTable, readOnlyRow } from './option-table.ts';
 import type { OptionRow, OptionValue } from './option-table.ts';
 import type { Socket, SocketCaller } from './socket.ts';
@@ -235,6 +236,9 @@ export const SOCKET_LEVEL = new OptionTable<Socket>(4, {
   [abi.SO_BINDTODEVICE]: bindToDevice,
   [abi.SO_BINDTOIFINDEX]: intRow((socket) => socket.options.boundInterface, bindToIndex),
   [abi.SO_PEEK_OFF]: peekOffset,
+  [abi.SO_ATTACH_FILTER]: attachRow,
+  [abi.SO_DETACH_FILTER]: detachRow,
+  [abi.SO_LOCK_FILTER]: lockRow,
   [abi.SO_COOKIE]: {
     get: (socket, value) => {
       if (value.length < 8) return -EINVAL;

@@ -8,14 +8,15 @@
  */
 import { EAFNOSUPPORT, EAGAIN, EINVAL, ENODEV, EOPNOTSUPP } from '#sentry/abi/errno.ts';
 import { O_NONBLOCK, O_RDWR } from '#sentry/abi/fs.ts';
-import { SOL_SOCKET } from '#sentry/abi/socket.ts';
+import { SO_ATTACH_FILTER, SOL_SOCKET } from '#sentry/abi/socket.ts';
+import type { PacketFilter } from '../../bpf/packet-filter.ts';
 import type { WaitQueue } from '../../lib/wait-queue.ts';
 import type { Io } from '../../mm/io.ts';
 import { FileDescription } from '../../vfs/file-description.ts';
 import type { Caller } from '../../vfs/inode.ts';
 import type { VfsCaller } from '../../vfs/walk.ts';
 import type { AnonymousFiles } from '../anonymous/anonymous-files.ts';
-import { SOCKET_BUFFER_DEFAULT } from '../anonymous/limits.ts';
+import { FILTER_INSTRUCTIONS_MAX, SOCKET_BUFFER_DEFAULT } from '../anonymous/limits.ts';
 import type { OptionValue } from './option-table.ts';
 import { Incoming, Outgoing } from './transfer.ts';
 
@@ -59,6 +60,8 @@ export class SocketOptions {
   busyPollMicros = 0;
   /** SO_BINDTODEVICE: index of an interface, 0 none. */
   boundInterface = 0;
+  /** SO_ATTACH_FILTER; set by `Socket.setFilter`. */
+  filter: PacketFilter | null = null;
   /** Those that are on or off, by option number: SO_REUSEADDR, SO_KEEPALIVE … */
   readonly switches = new Map<number, number>();
 
@@ -218,6 +221,23 @@ export abstract class Socket extends FileDescription {
     const { error } = this;
     this.error = 0;
     return error;
+  }
+
+  /** Another filter, or none. All of a sandbox are counted together. */
+  setFilter(filter: PacketFilter | null): void {
+    const { options } = this;
+    this.files.filterInstructions += (filter?.length ?? 0) - (options.filter?.length ?? 0);
+    options.filter = filter;
+    this.optionChanged(SO_ATTACH_FILTER);
+  }
+
+  /** Whether a filter of so many instructions more may be kept. */
+  mayKeepFilter(instructions: number): boolean {
+    return this.files.filterInstructions + instructions <= FILTER_INSTRUCTIONS_MAX;
+  }
+
+  protected override destroy(): void {
+    this.files.filterInstructions -= this.options.filter?.length ?? 0;
   }
 }
 

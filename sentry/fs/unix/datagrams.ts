@@ -6,6 +6,7 @@ import { MSG_PEEK, MSG_TRUNC } from '#sentry/abi/socket.ts';
 import type { Io } from '../../mm/io.ts';
 import { DATAGRAM_QUEUE_MAX } from '../anonymous/limits.ts';
 import type { Message } from '../socket/message.ts';
+import { filterBytes } from '../socket/message-filter.ts';
 import type { Incoming, Outgoing } from '../socket/transfer.ts';
 import { NO_RECEIVE } from './unix-socket.ts';
 import type { UnixSocket } from './unix-socket.ts';
@@ -43,11 +44,25 @@ export function sendWhole(from: UnixSocket, to: UnixSocket, io: Io, outgoing: Ou
     messages.free(message);
     return filled;
   }
+  // Linux: the sender does not hear what the receiver's filter drops.
+  if (!passesFilter(to, message)) {
+    messages.free(message);
+    return length;
+  }
   stamp(message, from, outgoing);
   message.charge = length + MESSAGE_OVERHEAD;
   from.charged += message.charge;
   to.deliver(message);
   return length;
+}
+
+/** Whether the receiver's filter leaves anything of a message, which is cut to that. */
+function passesFilter(to: UnixSocket, message: Message): boolean {
+  const { filter } = to.options;
+  if (filter === null) return true;
+  const kept = filterBytes(filter, message.toBytes());
+  if (kept >= 0) message.trim(kept);
+  return kept >= 0;
 }
 
 /** Marks who sends and hands the files over. */

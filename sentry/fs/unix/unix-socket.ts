@@ -195,6 +195,7 @@ export abstract class UnixSocket extends Socket implements Charged, Carrier {
   }
 
   protected override destroy(): void {
+    super.destroy();
     this.closed = true;
     this.domainState.files.unixSockets.delete(this);
     this.shut = SHUT_BOTH;

@@ -8,18 +8,19 @@
  * that leads to it: it starts with what all ways there agree on (constant propagation). A comparison of an unknown value goes both ways. The
  * answer is conservative: "no" where values are too mixed to tell, never a wrong "yes". It takes one step for each instruction at most.
  */
-import * as s from '#sentry/abi/seccomp.ts';
-import { arithmetic, holds } from './interpreter.ts';
-import { Op } from './program.ts';
-import type { Program } from './program.ts';
+import * as bpf from '#sentry/abi/bpf.ts';
+import { arithmetic, holds } from '../../bpf/arithmetic.ts';
+import { Op } from '../../bpf/program.ts';
+import type { Program } from '../../bpf/program.ts';
+import { LOAD_DATA } from './program.ts';
 
 /** Bits of the words of `struct seccomp_data`. */
 export const KNOWN_NUMBER_AND_ARCHITECTURE = 0b11;
 
 // A state: scratch memory, accumulator, index register; one bit of `known` for each.
-const A = s.BPF_MEMWORDS;
-const X = s.BPF_MEMWORDS + 1;
-const STATE_WORDS = s.BPF_MEMWORDS + 2;
+const A = bpf.BPF_MEMWORDS;
+const X = bpf.BPF_MEMWORDS + 1;
+const STATE_WORDS = bpf.BPF_MEMWORDS + 2;
 
 /** For each instruction the state before it; `reached` where some way leads to it. Used within one analysis only. */
 let states = new Int32Array(0);
@@ -68,8 +69,8 @@ function begin(length: number): void {
 function step(program: Program, pc: number, data: Int32Array, knownWords: number): boolean {
   const operation = program.operation[pc]!;
   const k = program.k[pc]!;
-  switch (program.op[pc] as Op) {
-    case Op.LoadData:
+  switch (program.op[pc] as Op | typeof LOAD_DATA) {
+    case LOAD_DATA:
       put(A, (knownWords & (1 << k)) !== 0, data[k]!);
       break;
     case Op.LoadConstant:
@@ -94,7 +95,7 @@ function step(program: Program, pc: number, data: Int32Array, knownWords: number
       put(A, isKnown(A), arithmetic(operation, now[A]!, k));
       break;
     case Op.ArithmeticX:
-      if (operation === s.BPF_DIV && !(isKnown(X) && now[X] !== 0)) {
+      if (operation === bpf.BPF_DIV && !(isKnown(X) && now[X] !== 0)) {
         // The program may end here, or does.
         if (!returns(true, 0)) return false;
         if (isKnown(X)) return true;

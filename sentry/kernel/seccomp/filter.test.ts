@@ -1,11 +1,12 @@
 /** Filters on top of each other: which verdict counts, when it is kept, and what is freed. */
 import { expect, test } from 'vitest';
+import * as bpf from '#sentry/abi/bpf.ts';
 import * as s from '#sentry/abi/seccomp.ts';
 import { SeccompFilter } from './filter.ts';
 import { DATA_WORDS } from './interpreter.ts';
-import { decodeProgram } from './program.ts';
+import { decodeSeccomp } from './program.ts';
 
-const LOAD = s.BPF_LD | s.BPF_ABS;
+const LOAD = bpf.BPF_LD | bpf.BPF_ABS;
 const NUMBER = 110;
 
 function add(
@@ -13,17 +14,17 @@ function add(
   ...program: readonly (readonly [code: number, k: number, yes?: number, no?: number])[]
 ): SeccompFilter {
   const words = Uint32Array.from(program.flatMap(([code, k, yes = 0, no = 0]) => [code | (yes << 16) | (no << 24), k]));
-  const filter = SeccompFilter.create(s.SECCOMP_MODE_FILTER, decodeProgram(words)!, previous, false);
+  const filter = SeccompFilter.create(s.SECCOMP_MODE_FILTER, decodeSeccomp(words)!, previous, false);
   if (typeof filter === 'number') throw new Error(`${filter}`);
   return filter;
 }
 
 function always(previous: SeccompFilter | null, verdict: number): SeccompFilter {
-  return add(previous, [s.BPF_RET, verdict]);
+  return add(previous, [bpf.BPF_RET, verdict]);
 }
 
 function byArgument(previous: SeccompFilter | null): SeccompFilter {
-  return add(previous, [LOAD, 16], [s.BPF_RET | s.BPF_A, 0]);
+  return add(previous, [LOAD, 16], [bpf.BPF_RET | bpf.BPF_A, 0]);
 }
 
 function call(nr: number, argument = 0, architecture = s.AUDIT_ARCH_X86_64): Int32Array {
@@ -76,9 +77,9 @@ test('numbers of other entries and beyond the table have no entry in it', () => 
   const architectures = add(
     null,
     [LOAD, 4],
-    [s.BPF_JMP | s.BPF_JEQ, s.AUDIT_ARCH_I386, 0, 1],
-    [s.BPF_RET, 0],
-    [s.BPF_RET, s.SECCOMP_RET_ALLOW],
+    [bpf.BPF_JMP | bpf.BPF_JEQ, s.AUDIT_ARCH_I386, 0, 1],
+    [bpf.BPF_RET, 0],
+    [bpf.BPF_RET, s.SECCOMP_RET_ALLOW],
   );
   expect(architectures.judge(call(NUMBER))).toBe(s.SECCOMP_RET_ALLOW);
   expect(architectures.judge(call(NUMBER, 0, s.AUDIT_ARCH_I386))).toBe(s.SECCOMP_RET_KILL_THREAD);
@@ -111,7 +112,7 @@ test('ancestors', () => {
 });
 
 test('a chain has an end, and is given back with its last user', () => {
-  const longest = Array.from({ length: s.BPF_MAXINSNS }, () => [s.BPF_RET, s.SECCOMP_RET_ALLOW] as const);
+  const longest = Array.from({ length: bpf.BPF_MAXINSNS }, () => [bpf.BPF_RET, s.SECCOMP_RET_ALLOW] as const);
   for (let round = 0; round < 20; round++) {
     const used: SeccompFilter[] = [];
     expect(() => {

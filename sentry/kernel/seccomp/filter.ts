@@ -15,9 +15,9 @@ import * as s from '#sentry/abi/seccomp.ts';
 import { SECCOMP_FILTERS_BYTES_MAX, SECCOMP_INSTRUCTIONS_PER_TASK } from '../../limits.ts';
 import type { Task } from '../task.ts';
 import { analyse, constantResult, KNOWN_NUMBER_AND_ARCHITECTURE } from './analysis.ts';
+import { BYTES_PER_INSTRUCTION } from '../../bpf/program.ts';
 import { evaluate } from './interpreter.ts';
-import { BYTES_PER_INSTRUCTION } from './program.ts';
-import type { Program } from './program.ts';
+import type { SeccompProgram } from './program.ts';
 
 /** Numbers with an entry in the table: all there are, and some more. */
 const NUMBERS = 512;
@@ -60,7 +60,7 @@ export class SeccompFilter {
   /** Verdicts other than "allowed" are to be logged. Linux asks the one filter that decided; here one of the chain is enough. */
   readonly isLogged: boolean;
   readonly readsInstructionPointer: boolean;
-  private readonly program: Program;
+  private readonly program: SeccompProgram;
   private readonly instructions: number;
   private readonly bytes: number;
 
@@ -73,7 +73,7 @@ export class SeccompFilter {
   /** For SECCOMP_RET_USER_NOTIF; null: there is none, or it was closed. */
   listener: FilterListener | null = null;
 
-  private constructor(mode: number, program: Program, previous: SeccompFilter | null, isLogged: boolean) {
+  private constructor(mode: number, program: SeccompProgram, previous: SeccompFilter | null, isLogged: boolean) {
     this.mode = mode;
     this.program = program;
     this.previous = previous;
@@ -89,7 +89,7 @@ export class SeccompFilter {
    * @param mode SECCOMP_MODE_*.
    * @returns -ENOMEM when the chain or all filters together would become too long.
    */
-  static create(mode: number, program: Program, previous: SeccompFilter | null, isLogged: boolean): SeccompFilter | number {
+  static create(mode: number, program: SeccompProgram, previous: SeccompFilter | null, isLogged: boolean): SeccompFilter | number {
     const filter = new SeccompFilter(mode, program, previous, isLogged);
     if (filter.instructions - PENALTY > SECCOMP_INSTRUCTIONS_PER_TASK) return -ENOMEM;
     if (SeccompFilter.bytesUsed + filter.bytes > SECCOMP_FILTERS_BYTES_MAX) return -ENOMEM;

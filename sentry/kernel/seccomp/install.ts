@@ -10,12 +10,13 @@
  * Specification: seccomp(2); Linux kernel/seccomp.c seccomp_set_mode_filter, seccomp_can_sync_threads, seccomp_sync_threads.
  */
 import { EBUSY, EINVAL, ESRCH } from '#sentry/abi/errno.ts';
+import * as bpf from '#sentry/abi/bpf.ts';
 import * as s from '#sentry/abi/seccomp.ts';
 import type { Task } from '../task.ts';
 import { SeccompFilter } from './filter.ts';
 import { SeccompListener } from './listener.ts';
-import { decodeProgram } from './program.ts';
-import type { Program } from './program.ts';
+import { decodeSeccomp } from './program.ts';
+import type { SeccompProgram } from './program.ts';
 
 /**
  * Puts a program on top of the filters `task` has.
@@ -26,7 +27,7 @@ import type { Program } from './program.ts';
  *   -ENOMEM; -ESRCH instead of a thread's number with TSYNC_ESRCH.
  */
 export function installFilter(task: Task, words: Uint32Array, flags: number): number {
-  const program = decodeProgram(words);
+  const program = decodeSeccomp(words);
   if (program === null) return -EINVAL;
   const { seccomp } = task;
   if (seccomp !== null && seccomp.mode !== s.SECCOMP_MODE_FILTER) return -EINVAL;
@@ -69,7 +70,7 @@ function attach(task: Task, filter: SeccompFilter, flags: number): number {
  * @returns -EINVAL for a program that is not allowed, -ENOMEM.
  */
 export function makeFilter(words: Uint32Array, flags: number): SeccompFilter | number {
-  const program = decodeProgram(words);
+  const program = decodeSeccomp(words);
   if (program === null) return -EINVAL;
   const filter = SeccompFilter.create(s.SECCOMP_MODE_FILTER, program, null, (flags & s.SECCOMP_FILTER_FLAG_LOG) !== 0);
   return typeof filter === 'number' ? filter : SeccompFilter.acquire(filter);
@@ -133,10 +134,10 @@ function synchronize(task: Task, filter: SeccompFilter): void {
 const STRICT_NATIVE = [0, 1, 15, 60];
 const STRICT_FOREIGN = [1, 3, 4, 119];
 
-let strict: Program | null = null;
+let strict: SeccompProgram | null = null;
 
-function strictProgram(): Program {
-  strict ??= decodeProgram(strictWords());
+function strictProgram(): SeccompProgram {
+  strict ??= decodeSeccomp(strictWords());
   if (strict === null) throw new Error('the program of strict mode is malformed');
   return strict;
 }
@@ -145,13 +146,13 @@ function strictWords(): Uint32Array {
   const words: number[] = [];
   const add = (code: number, k: number, yes = 0, no = 0): void => void words.push(code | (yes << 16) | (no << 24), k);
   const addList = (numbers: readonly number[]): void => {
-    add(s.BPF_LD | s.BPF_ABS, 0);
-    numbers.forEach((number, i) => add(s.BPF_JMP | s.BPF_JEQ, number, numbers.length - i, 0));
-    add(s.BPF_RET, s.SECCOMP_RET_KILL_THREAD);
-    add(s.BPF_RET, s.SECCOMP_RET_ALLOW);
+    add(bpf.BPF_LD | bpf.BPF_ABS, 0);
+    numbers.forEach((number, i) => add(bpf.BPF_JMP | bpf.BPF_JEQ, number, numbers.length - i, 0));
+    add(bpf.BPF_RET, s.SECCOMP_RET_KILL_THREAD);
+    add(bpf.BPF_RET, s.SECCOMP_RET_ALLOW);
   };
-  add(s.BPF_LD | s.BPF_ABS, 4);
-  add(s.BPF_JMP | s.BPF_JEQ, s.AUDIT_ARCH_X86_64, 0, STRICT_NATIVE.length + 3);
+  add(bpf.BPF_LD | bpf.BPF_ABS, 4);
+  add(bpf.BPF_JMP | bpf.BPF_JEQ, s.AUDIT_ARCH_X86_64, 0, STRICT_NATIVE.length + 3);
   addList(STRICT_NATIVE);
   addList(STRICT_FOREIGN);
   return Uint32Array.from(words);

@@ -5,14 +5,17 @@
  * Specification: Linux Documentation/networking/filter.rst; division by an index register of zero ends the program with 0, shifts count modulo
  * 32 (net/core/filter.c bpf_convert_filter, kernel/bpf/core.c).
  */
+import * as bpf from '#sentry/abi/bpf.ts';
 import * as s from '#sentry/abi/seccomp.ts';
-import { Op } from './program.ts';
-import type { Program } from './program.ts';
+import { arithmetic, holds } from '../../bpf/arithmetic.ts';
+import { Op } from '../../bpf/program.ts';
+import type { Program } from '../../bpf/program.ts';
+import { LOAD_DATA } from './program.ts';
 
 /** 32-bit words of `struct seccomp_data`. */
 export const DATA_WORDS = s.SECCOMP_DATA_SIZE / 4;
 
-const memory = new Int32Array(s.BPF_MEMWORDS);
+const memory = new Int32Array(bpf.BPF_MEMWORDS);
 
 /**
  * @param data the words of `struct seccomp_data`, DATA_WORDS of them.
@@ -25,8 +28,8 @@ export function evaluate(program: Program, data: Int32Array): number {
   let pc = 0;
   for (;;) {
     const operand = k[pc]!;
-    switch (op[pc] as Op) {
-      case Op.LoadData:
+    switch (op[pc] as Op | typeof LOAD_DATA) {
+      case LOAD_DATA:
         a = data[operand]!;
         break;
       case Op.CompareK:
@@ -61,7 +64,7 @@ export function evaluate(program: Program, data: Int32Array): number {
         memory[operand] = x;
         break;
       case Op.ArithmeticX:
-        if (x === 0 && operation[pc] === s.BPF_DIV) return 0;
+        if (x === 0 && operation[pc] === bpf.BPF_DIV) return 0;
         a = arithmetic(operation[pc]!, a, x);
         break;
       case Op.Negate:
@@ -78,43 +81,5 @@ export function evaluate(program: Program, data: Int32Array): number {
         break;
     }
     pc++;
-  }
-}
-
-/** `a` BPF_ADD… `b` in 32 bits. `b` of BPF_DIV is not zero. */
-export function arithmetic(operation: number, a: number, b: number): number {
-  switch (operation) {
-    case s.BPF_ADD:
-      return (a + b) | 0;
-    case s.BPF_SUB:
-      return (a - b) | 0;
-    case s.BPF_MUL:
-      return Math.imul(a, b);
-    case s.BPF_DIV:
-      return ((a >>> 0) / (b >>> 0)) | 0;
-    case s.BPF_OR:
-      return a | b;
-    case s.BPF_AND:
-      return a & b;
-    case s.BPF_XOR:
-      return a ^ b;
-    case s.BPF_LSH:
-      return a << b;
-    default:
-      return (a >>> b) | 0;
-  }
-}
-
-/** Whether the comparison BPF_JEQ… holds. */
-export function holds(operation: number, a: number, b: number): boolean {
-  switch (operation) {
-    case s.BPF_JEQ:
-      return a === b;
-    case s.BPF_JGT:
-      return a >>> 0 > b >>> 0;
-    case s.BPF_JGE:
-      return a >>> 0 >= b >>> 0;
-    default:
-      return (a & b) !== 0;
   }
 }

@@ -18,12 +18,13 @@ import type { IpOutput } from '../ip/output.ts';
 import { ERROR_QUEUE_MAX, MEMBERSHIPS_PER_SOCKET_MAX, PACKET_OVERHEAD } from '../limits.ts';
 import type { InterfaceTable } from '../link/interface-table.ts';
 import type { NetworkInterface } from '../link/interface.ts';
-import { copyBytes } from '../packet.ts';
-import type { Packet, Payload } from '../packet.ts';
+import { copyBytes, Payload } from '../packet.ts';
+import type { Packet } from '../packet.ts';
 import { SocketAddress } from '../socket-address.ts';
 import type { StackState } from '../stack-state.ts';
 import { ReceivedError } from './datagram.ts';
 import type { Datagram, DatagramStore, ReceivedDatagram } from './datagram.ts';
+import type { FilterView } from './filter-view.ts';
 import type { EndpointObserver } from './observer.ts';
 import { EndpointOptions } from './options.ts';
 import type { EndpointOwner } from './owner.ts';
@@ -35,6 +36,7 @@ export interface EndpointContext {
   readonly interfaces: InterfaceTable;
   readonly groups: Groups;
   readonly datagrams: DatagramStore;
+  readonly filterView: FilterView;
 }
 
 interface Membership {
@@ -46,6 +48,9 @@ interface QueuedError {
   readonly error: ReceivedError;
   readonly packet: Packet | null;
 }
+
+// Others may be given the whole payload.
+const shortened = new Payload();
 
 export abstract class DatagramEndpoint {
   readonly version: 4 | 6;
@@ -165,6 +170,14 @@ export abstract class DatagramEndpoint {
     for (let datagram = this.dequeue(); datagram !== null; datagram = this.dequeue()) this.context.datagrams.put(datagram);
     for (const { packet } of this.errors.splice(0)) packet?.release();
     for (const { group, interface: owner } of this.memberships.splice(0)) this.context.groups.leave(owner, group);
+  }
+
+  /** The payload without what the socket's filter took off, which left `kept` bytes; null: it left nothing. */
+  protected trimmed(payload: Payload, kept: number): Payload | null {
+    if (kept === payload.length) return payload;
+    if (kept >= 0) return shortened.set(payload.packet!, payload.offset, kept);
+    this.drops++;
+    return null;
   }
 
   /** Queues a datagram, unless the buffer is full or memory short. The payload's packet is held. */

@@ -2,6 +2,7 @@
  * Options of datagram endpoints that the stack acts on (socket(7), ip(7), ipv6(7), udp(7)). Plain fields: the socket layer checks values
  * and privileges before it sets one.
  */
+import type { PacketFilter } from '../../bpf/packet-filter.ts';
 import { IpAddress } from '../address.ts';
 
 /** net.core.rmem_default, wmem_default. */
@@ -22,6 +23,8 @@ export class EndpointOptions {
   reuseAddress = false;
   reusePort = false;
   uid = 0;
+  /** SO_ATTACH_FILTER. */
+  filter: PacketFilter | null = null;
   /** SO_BINDTODEVICE: an interface index, 0 for none. */
   boundInterface = 0;
   isBroadcastAllowed = false;

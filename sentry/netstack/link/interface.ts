@@ -2,6 +2,7 @@
  * A network interface: a link device as the stack knows it, with its name, flags, addresses and multicast groups (netdevice(7),
  * rtnetlink(7)). What routes and neighbours do with it is elsewhere; `InterfaceTable` changes it and tells the rest of the stack.
  */
+import { ARPHRD_ETHER, ARPHRD_LOOPBACK, ARPHRD_NONE } from '#sentry/abi/inet.ts';
 import { IpAddress } from '../address.ts';
 import type { Timer } from '../../lib/timer-queue.ts';
 import { HardwareAddress } from '../wire/ethernet.ts';
@@ -158,6 +159,12 @@ export class NetworkInterface {
 
   get isEthernet(): boolean {
     return this.device !== null && this.device.kind === 'ethernet';
+  }
+
+  /** ARPHRD_*. */
+  get hardwareType(): number {
+    if (this.isLoopback) return ARPHRD_LOOPBACK;
+    return this.isEthernet ? ARPHRD_ETHER : ARPHRD_NONE;
   }
 
   findAddress(address: IpAddress): InterfaceAddress | null {

@@ -5,7 +5,9 @@
 import { EAGAIN, EFAULT, EINVAL, EMSGSIZE, ENETDOWN, ENOBUFS, ENXIO } from '#sentry/abi/errno.ts';
 import { POLLERR, READABLE, WRITABLE } from '#sentry/abi/fs.ts';
 import { MSG_PEEK, MSG_TRUNC } from '#sentry/abi/socket.ts';
+import type { PacketFilter } from '../../bpf/packet-filter.ts';
 import type { Io } from '../../mm/io.ts';
+import type { FilterView } from '../endpoint/filter-view.ts';
 import type { EndpointObserver } from '../endpoint/observer.ts';
 import { takeWhole } from '../endpoint/whole-packet.ts';
 import { PACKET_ENDPOINTS_MAX, PACKET_OVERHEAD } from '../limits.ts';
@@ -45,11 +47,6 @@ export class LinkAddress {
   }
 }
 
-export function hardwareTypeOf(owner: NetworkInterface): number {
-  if (owner.isLoopback) return 772;
-  return owner.isEthernet ? 1 : 65_534;
-}
-
 class Frame {
   readonly packet: Packet;
   readonly from = new LinkAddress();
@@ -84,6 +81,8 @@ export class PacketEndpoint implements PacketTap {
   readonly isCooked: boolean;
   /** PACKET_IGNORE_OUTGOING. */
   ignoresOutgoing = false;
+  /** SO_ATTACH_FILTER. */
+  filter: PacketFilter | null = null;
   private readonly layer: PacketLayer;
   private error = 0;
   private head: Frame | null = null;
@@ -135,7 +134,10 @@ export class PacketEndpoint implements PacketTap {
     if (this.protocol !== ETH_P_ALL && (this.protocol !== etherType || kind === PACKET_OUTGOING)) return;
     if (kind === PACKET_OUTGOING && this.ignoresOutgoing) return;
     const skipped = this.isCooked ? linkLength : 0;
-    const length = packet.length - skipped;
+    const { filter } = this;
+    const length =
+      filter === null ? packet.length - skipped : this.layer.filterView.frame(filter, from, packet, linkLength, skipped, etherType, kind);
+    if (length < 0) return;
     this.seen++;
     const copy = this.received + length + PACKET_OVERHEAD > this.receiveBuffer ? null : this.layer.state.pool.take(length);
     if (copy === null) {
@@ -148,7 +150,7 @@ export class PacketEndpoint implements PacketTap {
     const address = frame.from;
     address.protocol = etherType;
     address.interfaceIndex = from.index;
-    address.hardwareType = hardwareTypeOf(from);
+    address.hardwareType = from.hardwareType;
     address.kind = kind;
     if (linkLength >= ETHERNET_HEADER_LENGTH) address.hardware.read(packet.memory.view, packet.start + 6);
     else address.hardwareLength = 0;
@@ -225,6 +227,7 @@ export class PacketLayer implements InterfaceListener {
   readonly state: StackState;
   readonly interfaces: InterfaceTable;
   readonly links: LinkOutput;
+  readonly filterView: FilterView;
   readonly endpoints: PacketEndpoint[] = [];
   /** Frames that a guest sends on `lo` come back as packets. */
   private readonly receive: (owner: NetworkInterface, packet: Packet) => number;
@@ -233,11 +236,13 @@ export class PacketLayer implements InterfaceListener {
     state: StackState,
     interfaces: InterfaceTable,
     links: LinkOutput,
+    filterView: FilterView,
     receive: (owner: NetworkInterface, packet: Packet) => number,
   ) {
     this.state = state;
     this.interfaces = interfaces;
     this.links = links;
+    this.filterView = filterView;
     this.receive = receive;
   }
 

@@ -102,7 +102,10 @@ export class PingEndpoint extends DatagramEndpoint {
   }
 
   deliver(arrival: Arrival): void {
-    this.enqueue(arrival.ip, 0, this.local.port, arrival.payload);
+    const { ip, payload } = arrival;
+    const { filter } = this.options;
+    const shown = filter === null ? payload : this.trimmed(payload, this.context.filterView.icmp(filter, ip, payload));
+    if (shown !== null) this.enqueue(ip, 0, this.local.port, shown);
   }
 
   override shutdown(how: number): number {

@@ -151,7 +151,10 @@ export class RawEndpoint extends DatagramEndpoint {
   }
 
   deliver(arrival: Arrival): void {
-    this.enqueue(arrival.ip, 0, 0, arrival.payload);
+    const { ip, payload } = arrival;
+    const { filter } = this.options;
+    const shown = filter === null ? payload : this.trimmed(payload, this.context.filterView.raw(filter, ip, payload));
+    if (shown !== null) this.enqueue(ip, 0, 0, shown);
   }
 
   /** Whether the lost packet may have been ours. */

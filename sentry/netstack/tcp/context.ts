@@ -6,6 +6,7 @@
  * micro- and milliseconds: those are small integers, and differences of up to 35 minutes or 24 days come out right.
  */
 import { TimerQueue } from '../../lib/timer-queue.ts';
+import type { FilterView } from '../endpoint/filter-view.ts';
 import { IpHeader } from '../ip/header.ts';
 import { Path } from '../ip/path.ts';
 import { Payload } from '../packet.ts';
@@ -32,6 +33,8 @@ export interface TcpParts {
   /** 32 random bits a call, as a signed integer. */
   readonly random: () => number;
   readonly settings?: NetworkSettings;
+  /** Without it sockets have no filters. */
+  readonly filterView?: FilterView;
 }
 
 export class TcpContext {
@@ -39,6 +42,7 @@ export class TcpContext {
   readonly lower: TcpLower;
   readonly packets: PacketPool;
   readonly random: () => number;
+  readonly filterView: FilterView | null;
   readonly timers = new TimerQueue();
   readonly segments = new SegmentPool();
   readonly counters = new TcpCounters();
@@ -78,6 +82,7 @@ export class TcpContext {
     this.lower = parts.lower;
     this.packets = parts.packets;
     this.random = parts.random;
+    this.filterView = parts.filterView ?? null;
     this.create = create;
     this.table = new ConnectionTable(parts.random);
     this.ports = new PortTable(parts.random, parts.settings);

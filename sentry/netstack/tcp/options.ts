@@ -2,6 +2,7 @@
  * What a guest sets with setsockopt(2) on a TCP socket (tcp(7), socket(7), ip(7)) as far as the protocol acts on it. A listener's options are
  * copied to the connections it accepts.
  */
+import type { PacketFilter } from '../../bpf/packet-filter.ts';
 import {
   FIN_TIMEOUT_NS,
   KEEPALIVE_INTERVAL_MS,
@@ -50,6 +51,8 @@ export class TcpOptions {
   /** IP_TTL or IPV6_UNICAST_HOPS, IP_TOS or IPV6_TCLASS. */
   hopLimit = 64;
   trafficClass = 0;
+  /** SO_ATTACH_FILTER. */
+  filter: PacketFilter | null = null;
   /** SO_LINGER: seconds, -1: off. */
   lingerSeconds = -1;
 

@@ -255,7 +255,14 @@ export class UdpEndpoint extends DatagramEndpoint {
       counters.InErrors++;
       return;
     }
-    if (this.enqueue(ip, sourcePort, destinationPort, payload)) {
+    const { filter } = this.options;
+    const { filterView } = this.context;
+    const shown = filter === null ? payload : this.trimmed(payload, filterView.udp(filter, ip, sourcePort, destinationPort, payload));
+    if (shown === null) {
+      counters.InErrors++;
+      return;
+    }
+    if (this.enqueue(ip, sourcePort, destinationPort, shown)) {
       counters.InDatagrams++;
       return;
     }
