@@ -75,6 +75,7 @@ export const SKF_AD_VLAN_TAG = 44;
 export const SKF_AD_VLAN_TAG_PRESENT = 48;
 export const SKF_AD_RANDOM = 56;
 export const SKF_AD_VLAN_TPID = 60;
+export const SKF_AD_MAX = 64;
 /** Where the network header begins, and the link header. */
 export const SKF_NET_OFF = -0x10_0000;
 export const SKF_LL_OFF = -0x20_0000;

@@ -87,6 +87,7 @@ export const SO_PEEK_OFF = 42;
 export const SO_LOCK_FILTER = 44;
 export const SO_BUSY_POLL = 46;
 export const SO_MAX_PACING_RATE = 47;
+export const SO_BPF_EXTENSIONS = 48;
 export const SO_INCOMING_CPU = 49;
 export const SO_MEMINFO = 55;
 export const SO_COOKIE = 57;

@@ -32,7 +32,7 @@ export function mapOnHost(
   const type = (flags & (MAP_SHARED | NEVER_WRITABLE)) === MAP_SHARED ? MAP_SHARED : MAP_PRIVATE;
   const hostFlags = type | MAP_FIXED | (flags & (MAP_NORESERVE | MAP_POPULATE));
   if (file === null) return thread.mmap(address, size, protection, hostFlags | MAP_ANONYMOUS, -1, 0);
-  const target = file.mappable((flags & MAP_SHARED) !== 0);
+  const target = file.mappable((flags & MAP_SHARED) !== 0, offset, size);
   if (typeof target === 'number') return target;
   if (target.hostFd < 0) return thread.mmap(address, size, protection, hostFlags | MAP_ANONYMOUS, -1, 0);
   return thread.mmap(address, size, protection, hostFlags, target.hostFd, target.hostOffset + offset);

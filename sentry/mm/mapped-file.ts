@@ -16,8 +16,8 @@ export interface MappedFile {
   readonly readable: boolean;
   readonly writable: boolean;
   readonly inode: { readonly ino: number; readonly fileSystem: { readonly device: number } };
-  /** Whether and how it can be mapped, or -errno. */
-  mappable(shared: boolean): Mappable | number;
+  /** Whether and how `size` bytes from `offset` on can be mapped, or -errno. */
+  mappable(shared: boolean, offset: number, size: number): Mappable | number;
   /** Whether a seal forbids to write to it through a new shared mapping (memfd_create(2)). */
   readonly refusesSharedWrites: boolean;
   /** A shared mapping that could be written to came (1) or went (-1): F_SEAL_WRITE is refused while there are any. */

@@ -157,7 +157,7 @@ export abstract class FileDescription {
     return -ENOTTY;
   }
   /** Whether and how the file can be mapped. `protection`/`flags` were checked against the access mode. Bytes of [offset, offset+length) will be accessed. */
-  mappable(_shared: boolean): Mappable | number {
+  mappable(_shared: boolean, _offset = 0, _size = 0): Mappable | number {
     return -ENODEV;
   }
   /** See MappedFile: only sealed files refuse. */

@@ -70,6 +70,21 @@ describe('looking', () => {
     );
   });
 
+  test('tcpdump', async (context) => {
+    needsPrograms(context, 'tcpdump');
+    const { stdout } = await runInside([
+      '/bin/bash',
+      '-ec',
+      `tcpdump -tnq -i lo -c 2 udp dst port 5394 2>notes & watcher=$!
+      until grep -q '^listening' notes; do sleep 0.02; done
+      for port in 5395 5394 5395 5394; do echo hello >/dev/udp/127.0.0.1/$port; done
+      wait $watcher; grep -E 'captured|dropped' notes`,
+    ]);
+    const line = /^IP 127\.0\.0\.1\.\d+ > 127\.0\.0\.1\.5394: UDP, length 6$/;
+    const lines = stdout.trimEnd().split('\n');
+    expect(lines).toEqual([expect.stringMatching(line), expect.stringMatching(line), '2 packets captured', '0 packets dropped by kernel']);
+  });
+
   test('nothing but lo inside', async (context) => {
     needsPrograms(context, 'ip', 'ss');
     const { stdout } = await runInside(['sh', '-c', 'ip -br link | cut -d" " -f1; ss -Htan | wc -l; ip route']);

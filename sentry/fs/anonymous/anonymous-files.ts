@@ -21,6 +21,8 @@ export class AnonymousFiles {
   readonly sockfs: AnonymousFileSystem;
   readonly anonInodes: AnonymousFileSystem;
   readonly pages: PagePool;
+  /** What their memory counts against. */
+  readonly budget: MemoryBudget | null;
   /** Valid within one `put` or `take`. */
   readonly cell: HostMemory;
   /** The task that polls files right now, set by poll, select and epoll_wait: readiness of a signalfd depends on who asks. */
@@ -40,6 +42,7 @@ export class AnonymousFiles {
     this.pipefs = new AnonymousFileSystem(host, makeDevice(0, 0xff2), 'pipefs', PIPEFS_MAGIC);
     this.anonInodes = new AnonymousFileSystem(host, makeDevice(0, 0xff3), 'anon_inodefs', ANON_INODE_MAGIC);
     this.pages = new PagePool(host, POOL_PAGES_MAX, budget);
+    this.budget = budget;
     this.cell = host.allocate(4096);
   }
 

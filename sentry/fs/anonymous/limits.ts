@@ -15,6 +15,9 @@ export const SOCKET_BUFFER_MAX = 212_992;
 export const SOCKET_BUFFER_MIN = 2304;
 /** Instructions of all sockets' filters together, 18 bytes each: who attaches more gets ENOMEM. */
 export const FILTER_INSTRUCTIONS_MAX = 1 << 20;
+/** Memory of one packet ring, and of all (PACKET_RX_RING). */
+export const PACKET_RING_BYTES_MAX = 64 * 1024 * 1024;
+export const PACKET_RINGS_BYTES_MAX = 128 * 1024 * 1024;
 /** net.unix.max_dgram_qlen. */
 export const DATAGRAM_QUEUE_MAX = 10;
 /** Files in flight in SCM_RIGHTS messages, in the whole sandbox: a sender beyond it gets ETOOMANYREFS. */

@@ -7,12 +7,15 @@ import { capable, CAP_NET_RAW } from '../../vfs/credentials.ts';
 import type { InternetDomain } from '../inet/internet-socket.ts';
 import type { SocketCaller, SocketFamily } from '../socket/socket.ts';
 import { PacketSocket } from './packet-socket.ts';
+import type { PacketDomain } from './packet-socket.ts';
+import { RingMemories } from './ring-memory.ts';
 
 export class PacketFamily implements SocketFamily {
-  private readonly shared: InternetDomain;
+  private readonly shared: PacketDomain;
 
   constructor(shared: InternetDomain) {
-    this.shared = shared;
+    const { host, budget } = shared.files;
+    this.shared = { ...shared, rings: new RingMemories(host, budget) };
   }
 
   /** `protocol`: an Ethertype in network order. */

@@ -1,25 +1,35 @@
 /**
  * AF_PACKET sockets, packet(7): frames as they cross an interface. SOCK_RAW with the link header, SOCK_DGRAM without. The endpoint is the
- * stack's; rings (PACKET_RX_RING) and fan-out are not there.
+ * stack's; the options are in packet-level.ts.
  */
 import { EINVAL, ENODEV, ENOPROTOOPT, ENOTCONN, EOPNOTSUPP } from '#sentry/abi/errno.ts';
-import { PACKET_ADD_MEMBERSHIP, PACKET_DROP_MEMBERSHIP, PACKET_MR_PROMISC, PACKET_STATISTICS, SockaddrLl } from '#sentry/abi/packet.ts';
-import { PACKET_AUXDATA, PACKET_IGNORE_OUTGOING, PACKET_MREQ_SIZE, PACKET_ORIGDEV, PACKET_VERSION } from '#sentry/abi/packet.ts';
+import { PACKET_AUXDATA, SockaddrLl, TP_STATUS_USER, TpacketAuxdata } from '#sentry/abi/packet.ts';
 import { SOL_PACKET } from '#sentry/abi/inet.ts';
 import { AF_PACKET, FIONREAD, MSG_TRUNC, SO_ATTACH_FILTER, SO_RCVBUF, SOCK_RAW } from '#sentry/abi/socket.ts';
-import { LinkAddress, ReceivedFrame } from '../../netstack/packet-socket/packet-endpoint.ts';
+import { LinkAddress } from '../../netstack/packet-socket/link-address.ts';
+import { ReceivedFrame } from '../../netstack/packet-socket/packet-endpoint.ts';
 import type { PacketEndpoint } from '../../netstack/packet-socket/packet-endpoint.ts';
+import { ReceiveRing } from '../../netstack/packet-socket/receive-ring.ts';
+import type { RingRequest } from '../../netstack/packet-socket/receive-ring.ts';
 import type { Io } from '../../mm/io.ts';
+import type { Mappable } from '../../mm/mapped-file.ts';
 import type { Caller } from '../../vfs/inode.ts';
 import { guestOf } from '../anonymous/guest-caller.ts';
 import { tellSocketFacts } from '../inet/control-messages.ts';
 import type { InternetDomain } from '../inet/internet-socket.ts';
 import type { Network } from '../inet/network.ts';
-import { intRow, OptionTable } from '../socket/option-table.ts';
+import type { ControlBuffer } from '../socket/control-buffer.ts';
 import type { OptionValue } from '../socket/option-table.ts';
 import { Socket } from '../socket/socket.ts';
 import type { SocketCaller } from '../socket/socket.ts';
 import type { Incoming, Outgoing } from '../socket/transfer.ts';
+import { PACKET_LEVEL } from './packet-level.ts';
+import type { RingMemories, RingMemory } from './ring-memory.ts';
+
+/** What the packet sockets of a sandbox share. */
+export interface PacketDomain extends InternetDomain {
+  readonly rings: RingMemories;
+}
 
 /** struct sockaddr_ll without the last, unused bytes of its address. */
 const LEAST_ADDRESS = 18;
@@ -35,11 +45,19 @@ export class PacketSocket extends Socket {
   readonly endpoint: PacketEndpoint;
   tellsAuxiliary = 0;
   tellsOrigin = 0;
+  /** PACKET_VERSION and PACKET_RESERVE, for the next ring. */
   version = 0;
+  reserve = 0;
+  /** Areas that show the ring are counted one by one: while there are any it stays. */
+  readonly countsAreas = true;
+  private areas = 0;
+  private ring: RingMemory | null = null;
+  private readonly rings: RingMemories;
 
-  constructor(shared: InternetDomain, endpoint: PacketEndpoint, type: number, protocol: number, flags: number, caller: Caller) {
+  constructor(shared: PacketDomain, endpoint: PacketEndpoint, type: number, protocol: number, flags: number, caller: Caller) {
     super(shared.files, AF_PACKET, type, protocol, flags, caller);
     this.network = shared.network;
+    this.rings = shared.rings;
     this.endpoint = endpoint;
     endpoint.observer = this;
   }
@@ -93,8 +111,50 @@ export class PacketSocket extends Socket {
     }
     if (frame.isTruncated) into.flags |= MSG_TRUNC;
     if (into.wantsAddress) into.address = writeLinkAddress(frame.from).slice(0, LEAST_ADDRESS);
-    if (into.wantsControl) tellSocketFacts(this, into.control, frame.timeNs, this.endpoint.drops);
+    if (into.wantsControl) {
+      tellSocketFacts(this, into.control, frame.timeNs, this.endpoint.drops);
+      if (this.tellsAuxiliary !== 0) tellAuxiliary(into.control);
+    }
     return n;
+  }
+
+  // The ring.
+  get hasRing(): boolean {
+    return this.ring !== null;
+  }
+
+  get isRingMapped(): boolean {
+    return this.areas > 0;
+  }
+
+  /** PACKET_RX_RING: 0 or -ENOMEM. `request` was checked. */
+  makeRing(request: RingRequest): number {
+    const taken = this.rings.take(request.blockSize * request.blocks);
+    if (typeof taken === 'number') return taken;
+    this.network.enter();
+    this.ring = taken;
+    this.endpoint.realtimeAt = (ns) => this.network.realtimeAt(ns);
+    this.endpoint.setRing(new ReceiveRing(taken.memory, request));
+    return 0;
+  }
+
+  removeRing(): number {
+    if (this.ring === null) return 0;
+    this.network.enter();
+    this.endpoint.setRing(null);
+    this.rings.give(this.ring);
+    this.ring = null;
+    return 0;
+  }
+
+  /** Linux packet_mmap: all of it or nothing. */
+  override mappable(_shared: boolean, offset = 0, size = 0): Mappable | number {
+    if (this.ring === null || offset !== 0 || size !== this.ring.bytes) return -EINVAL;
+    return { hostFd: this.ring.fd, hostOffset: 0 };
+  }
+
+  noteArea(change: 1 | -1): void {
+    this.areas += change;
   }
 
   override poll(): number {
@@ -134,6 +194,7 @@ export class PacketSocket extends Socket {
   protected override destroy(): void {
     super.destroy();
     this.network.enter();
+    this.removeRing();
     this.endpoint.close();
   }
 
@@ -146,71 +207,29 @@ export class PacketSocket extends Socket {
 function readLinkAddress(address: string, least: number): boolean {
   if (address.length < least || address.charCodeAt(0) !== AF_PACKET || address.charCodeAt(1) !== 0) return false;
   for (let i = 0; i < SockaddrLl.size; i++) bytes.setUint8(i, i < address.length ? address.charCodeAt(i) : 0);
-  const { offsets } = SockaddrLl;
-  target.protocol = bytes.getUint16(offsets.protocol);
-  target.interfaceIndex = bytes.getInt32(offsets.interface, true);
-  target.hardware.read(bytes, offsets.address);
+  target.read(bytes, 0);
   return true;
 }
 
 function writeLinkAddress(from: LinkAddress): string {
-  const { offsets } = SockaddrLl;
-  bytes.setUint16(offsets.family, AF_PACKET, true);
-  bytes.setUint16(offsets.protocol, from.protocol);
-  bytes.setInt32(offsets.interface, from.interfaceIndex, true);
-  bytes.setUint16(offsets.hardwareType, from.hardwareType, true);
-  bytes.setUint8(offsets.kind, from.kind);
-  bytes.setUint8(offsets.length, from.hardwareLength);
-  bytes.setUint32(offsets.address, 0);
-  bytes.setUint32(offsets.address + 4, 0);
-  from.hardware.write(bytes, offsets.address);
+  from.write(bytes, 0);
   let text = '';
   for (let i = 0; i < SockaddrLl.size; i++) text += String.fromCharCode(bytes.getUint8(i));
   return text;
 }
 
-/** PACKET_ADD_MEMBERSHIP: struct packet_mreq {ifindex, type, length, address}. Leaving comes with the socket's end. */
-function membership(socket: PacketSocket, value: OptionValue): number {
-  if (value.length < PACKET_MREQ_SIZE) return -EINVAL;
-  const kind = value.view.getUint16(4, true);
-  if (kind > 3) return -EINVAL;
-  if (kind !== PACKET_MR_PROMISC) return 0;
-  socket.network.enter();
-  return socket.endpoint.join(value.view.getInt32(0, true));
+/** PACKET_AUXDATA of the frame that was received last. */
+function tellAuxiliary(control: ControlBuffer): void {
+  const at = control.add(SOL_PACKET, PACKET_AUXDATA, TpacketAuxdata.size);
+  if (at < 0) return;
+  const facts = {
+    status: TP_STATUS_USER,
+    length: frame.wholeLength,
+    captured: frame.length,
+    link: 0,
+    network: frame.linkLength,
+    vlanTag: 0,
+    vlanProtocol: 0,
+  };
+  TpacketAuxdata.encode(control.view, at, facts);
 }
-
-const PACKET_LEVEL = new OptionTable<PacketSocket>(0, {
-  [PACKET_ADD_MEMBERSHIP]: { set: membership },
-  [PACKET_DROP_MEMBERSHIP]: { set: (_socket, value) => (value.length < PACKET_MREQ_SIZE ? -EINVAL : 0) },
-  [PACKET_STATISTICS]: {
-    get: ({ endpoint }, value) => {
-      value.view.setUint32(0, endpoint.seen, true);
-      value.view.setUint32(4, endpoint.drops, true);
-      endpoint.seen = endpoint.drops = 0;
-      return 8;
-    },
-  },
-  [PACKET_AUXDATA]: intRow(
-    (socket) => socket.tellsAuxiliary,
-    (_socket, on) => (on === 0 ? 0 : -ENOPROTOOPT),
-  ),
-  [PACKET_ORIGDEV]: intRow(
-    (socket) => socket.tellsOrigin,
-    (socket, on) => {
-      socket.tellsOrigin = on === 0 ? 0 : 1;
-      return 0;
-    },
-  ),
-  [PACKET_VERSION]: intRow(
-    (socket) => socket.version,
-    (_socket, version) => (version === 0 ? 0 : -EINVAL),
-  ),
-  [PACKET_IGNORE_OUTGOING]: intRow(
-    ({ endpoint }) => (endpoint.ignoresOutgoing ? 1 : 0),
-    ({ endpoint }, on) => {
-      if (on < 0 || on > 1) return -EINVAL;
-      endpoint.ignoresOutgoing = on === 1;
-      return 0;
-    },
-  ),
-});

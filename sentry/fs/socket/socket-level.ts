@@ -2,6 +2,7 @@
  * The options of SOL_SOCKET, socket(7), which every socket has (Linux net/core/sock.c, sk_setsockopt). What a family does with one it hears by
  * `socket.optionChanged`.
  */
+import { SKF_AD_MAX } from '#sentry/abi/bpf.ts';
 import { EACCES, EDOM, EINVAL, ENODATA, ENODEV, ENOTCONN, EOPNOTSUPP, EPERM, ERANGE } from '#sentry/abi/errno.ts';
 import { getI64, putI64 } from '#sentry/abi/layout.ts';
 import * as abi from '#sentry/abi/socket.ts';
@@ -203,6 +204,7 @@ export const SOCKET_LEVEL = new OptionTable<Socket>(4, {
   [abi.SO_ERROR]: readOnlyRow((socket) => socket.takeError()),
   [abi.SO_ACCEPTCONN]: readOnlyRow((socket) => (socket.isListening ? 1 : 0)),
   [abi.SO_SNDLOWAT]: readOnlyRow(() => 1),
+  [abi.SO_BPF_EXTENSIONS]: readOnlyRow(() => SKF_AD_MAX),
   [abi.SO_INCOMING_CPU]: readOnlyRow(() => 0),
   [abi.SO_SNDBUF]: bufferRow(abi.SO_SNDBUF, 'sendBuffer', 'limited'),
   [abi.SO_RCVBUF]: bufferRow(abi.SO_RCVBUF, 'receiveBuffer', 'limited'),

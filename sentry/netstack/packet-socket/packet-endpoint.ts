@@ -21,36 +21,21 @@ import { copyBytes } from '../packet.ts';
 import type { Packet } from '../packet.ts';
 import type { StackState } from '../stack-state.ts';
 import { ETHERNET_HEADER_LENGTH, HardwareAddress, writeEthernet } from '../wire/ethernet.ts';
+import { LinkAddress } from './link-address.ts';
+import { RingFrame } from './receive-ring.ts';
+import type { ReceiveRing } from './receive-ring.ts';
 
 export const ETH_P_ALL = 0x0003;
 const BUFFER_DEFAULT = 212_992;
-
-/** struct sockaddr_ll. The caller's object. */
-export class LinkAddress {
-  /** Ethertype in host order. */
-  protocol = 0;
-  interfaceIndex = 0;
-  /** ARPHRD_*: 1 Ethernet, 772 loopback, 65534 none. */
-  hardwareType = 1;
-  /** PACKET_HOST … PACKET_OUTGOING. */
-  kind = 0;
-  readonly hardware = new HardwareAddress();
-  hardwareLength = 6;
-
-  copy(other: LinkAddress): void {
-    this.protocol = other.protocol;
-    this.interfaceIndex = other.interfaceIndex;
-    this.hardwareType = other.hardwareType;
-    this.kind = other.kind;
-    this.hardware.copy(other.hardware);
-    this.hardwareLength = other.hardwareLength;
-  }
-}
+const HARDWARE_ADDRESS_LENGTH = 6;
 
 class Frame {
   readonly packet: Packet;
   readonly from = new LinkAddress();
   readonly timeNs: number;
+  /** Bytes before the filter cut it, and of the link header in front. */
+  wholeLength = 0;
+  linkLength = 0;
   next: Frame | null = null;
 
   constructor(packet: Packet, timeNs: number) {
@@ -65,7 +50,13 @@ export class ReceivedFrame {
   timeNs = 0;
   length = 0;
   isTruncated = false;
+  /** Bytes before the filter cut it, and of the link header in front. */
+  wholeLength = 0;
+  linkLength = 0;
 }
+
+const ringFrame = new RingFrame();
+const sender = new LinkAddress();
 
 export class PacketEndpoint implements PacketTap {
   observer: EndpointObserver | null = null;
@@ -83,6 +74,10 @@ export class PacketEndpoint implements PacketTap {
   ignoresOutgoing = false;
   /** SO_ATTACH_FILTER. */
   filter: PacketFilter | null = null;
+  /** PACKET_RX_RING. */
+  private ring: ReceiveRing | null = null;
+  /** CLOCK_REALTIME when CLOCK_MONOTONIC was `ns`; for rings, and set with one. */
+  realtimeAt: (ns: number) => number = (ns) => ns;
   private readonly layer: PacketLayer;
   private error = 0;
   private head: Frame | null = null;
@@ -97,7 +92,8 @@ export class PacketEndpoint implements PacketTap {
   }
 
   get events(): number {
-    return WRITABLE | (this.head === null ? 0 : READABLE) | (this.error === 0 ? 0 : POLLERR);
+    const isReadable = this.head !== null || (this.ring !== null && this.ring.hasUnread);
+    return WRITABLE | (isReadable ? READABLE : 0) | (this.error === 0 ? 0 : POLLERR);
   }
 
   get nextLength(): number {
@@ -139,22 +135,42 @@ export class PacketEndpoint implements PacketTap {
       filter === null ? packet.length - skipped : this.layer.filterView.frame(filter, from, packet, linkLength, skipped, etherType, kind);
     if (length < 0) return;
     this.seen++;
-    const copy = this.received + length + PACKET_OVERHEAD > this.receiveBuffer ? null : this.layer.state.pool.take(length);
-    if (copy === null) {
-      this.drops++;
-      return;
-    }
+    describe(sender, from, packet, linkLength, etherType, kind);
+    const isKept = this.ring === null ? this.queue(packet, skipped, length, linkLength) : this.toRing(packet, skipped, length, linkLength);
+    if (isKept) this.observer?.onChange(READABLE);
+    else this.drops++;
+  }
+
+  /** Puts a frame from `sender` in the queue. False: there is no room. */
+  private queue(packet: Packet, skipped: number, length: number, linkLength: number): boolean {
+    const { pool, nowNs } = this.layer.state;
+    const copy = this.received + length + PACKET_OVERHEAD > this.receiveBuffer ? null : pool.take(length);
+    if (copy === null) return false;
     copyBytes(packet.memory, packet.start + skipped, copy.memory, copy.start, length);
     copy.end += length;
-    const frame = new Frame(copy, this.layer.state.nowNs);
-    const address = frame.from;
-    address.protocol = etherType;
-    address.interfaceIndex = from.index;
-    address.hardwareType = from.hardwareType;
-    address.kind = kind;
-    if (linkLength >= ETHERNET_HEADER_LENGTH) address.hardware.read(packet.memory.view, packet.start + 6);
-    else address.hardwareLength = 0;
+    const frame = new Frame(copy, nowNs);
+    frame.from.copy(sender);
+    frame.wholeLength = packet.length - skipped;
+    frame.linkLength = linkLength - skipped;
     this.append(frame);
+    return true;
+  }
+
+  private toRing(packet: Packet, skipped: number, length: number, linkLength: number): boolean {
+    ringFrame.packet = packet;
+    ringFrame.skipped = skipped;
+    ringFrame.length = packet.length - skipped;
+    ringFrame.captured = length;
+    ringFrame.linkLength = linkLength - skipped;
+    ringFrame.isLosing = this.drops > 0;
+    ringFrame.timeNs = this.realtimeAt(this.layer.state.nowNs);
+    return this.ring!.put(ringFrame, sender);
+  }
+
+  /** Frames go to `ring` from now on, or, null, to the queue again. What has come is lost. */
+  setRing(ring: ReceiveRing | null): void {
+    this.ring = ring;
+    while (this.head !== null) this.drop();
   }
 
   private append(frame: Frame): void {
@@ -162,7 +178,6 @@ export class PacketEndpoint implements PacketTap {
     else this.tail.next = frame;
     this.tail = frame;
     this.received += frame.packet.length + PACKET_OVERHEAD;
-    this.observer?.onChange(READABLE);
   }
 
   /** The first frame: bytes moved, with MSG_TRUNC its length; -EAGAIN, -EFAULT, a pending error. */
@@ -174,6 +189,8 @@ export class PacketEndpoint implements PacketTap {
     into.from.copy(frame.from);
     into.timeNs = frame.timeNs;
     into.length = packet.length;
+    into.wholeLength = frame.wholeLength;
+    into.linkLength = frame.linkLength;
     const wanted = Math.min(packet.length, io.remaining);
     into.isTruncated = wanted < packet.length;
     const moved = wanted === 0 ? 0 : io.put(packet.memory, packet.start, wanted);
@@ -221,6 +238,17 @@ export class PacketEndpoint implements PacketTap {
 }
 
 const ZERO = new HardwareAddress();
+
+/** Where a frame comes from. */
+function describe(address: LinkAddress, from: NetworkInterface, packet: Packet, linkLength: number, etherType: number, kind: number): void {
+  address.protocol = etherType;
+  address.interfaceIndex = from.index;
+  address.hardwareType = from.hardwareType;
+  address.kind = kind;
+  address.hardwareLength = linkLength >= ETHERNET_HEADER_LENGTH ? HARDWARE_ADDRESS_LENGTH : 0;
+  if (address.hardwareLength > 0) address.hardware.read(packet.memory.view, packet.start + HARDWARE_ADDRESS_LENGTH);
+  else address.hardware.set(0, 0);
+}
 
 /** All packet endpoints of a stack. */
 export class PacketLayer implements InterfaceListener {
