@@ -5,7 +5,7 @@
  * convert_bpf_extensions.
  */
 import * as bpf from '#sentry/abi/bpf.ts';
-import { FIRST_OWN_KIND, Op } from './program.ts';
+import { FIRST_OWN_INDEX_KIND, FIRST_OWN_KIND, Op } from './program.ts';
 import type { Dialect, Instruction } from './program.ts';
 
 /** Loads from the packet: absolute from offset `k`, indexed from `k` behind the index register. */
@@ -16,17 +16,17 @@ export const PacketOp = {
   IndexedWord: FIRST_OWN_KIND + 3,
   IndexedHalf: FIRST_OWN_KIND + 4,
   IndexedByte: FIRST_OWN_KIND + 5,
-  /** A or X = bytes of the packet. */
+  /** Bytes of the packet. */
   Length: FIRST_OWN_KIND + 6,
-  IndexLength: FIRST_OWN_KIND + 7,
-  /** X = length of the IPv4 header at offset `k`. */
-  HeaderLength: FIRST_OWN_KIND + 8,
+  IndexLength: FIRST_OWN_INDEX_KIND,
+  /** Length of the IPv4 header at offset `k`. */
+  HeaderLength: FIRST_OWN_INDEX_KIND + 1,
   // What is known besides.
-  Protocol: FIRST_OWN_KIND + 9,
-  PacketType: FIRST_OWN_KIND + 10,
-  InterfaceIndex: FIRST_OWN_KIND + 11,
-  HardwareType: FIRST_OWN_KIND + 12,
-  Random: FIRST_OWN_KIND + 13,
+  Protocol: FIRST_OWN_KIND + 7,
+  PacketType: FIRST_OWN_KIND + 8,
+  InterfaceIndex: FIRST_OWN_KIND + 9,
+  HardwareType: FIRST_OWN_KIND + 10,
+  Random: FIRST_OWN_KIND + 11,
 } as const;
 
 const ABSOLUTE: ReadonlyMap<number, number> = new Map([

@@ -31,11 +31,14 @@ export const Op = {
   /** X = A, A = X. */
   ToIndex: 14,
   FromIndex: 15,
+  /** A = word `k` of what the program is about; a dialect says whether there are words. */
+  LoadData: 16,
 } as const;
 export type Op = (typeof Op)[keyof typeof Op];
 
-/** Kinds from here on are a dialect's. */
-export const FIRST_OWN_KIND = 16;
+/** Kinds from here on are a dialect's: they load the accumulator, and from the second on the index register. */
+export const FIRST_OWN_KIND = 17;
+export const FIRST_OWN_INDEX_KIND = 128;
 
 export interface Program {
   readonly length: number;

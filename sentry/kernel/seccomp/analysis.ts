@@ -12,7 +12,6 @@ import * as bpf from '#sentry/abi/bpf.ts';
 import { arithmetic, holds } from '../../bpf/arithmetic.ts';
 import { Op } from '../../bpf/program.ts';
 import type { Program } from '../../bpf/program.ts';
-import { LOAD_DATA } from './program.ts';
 
 /** Bits of the words of `struct seccomp_data`. */
 export const KNOWN_NUMBER_AND_ARCHITECTURE = 0b11;
@@ -69,8 +68,8 @@ function begin(length: number): void {
 function step(program: Program, pc: number, data: Int32Array, knownWords: number): boolean {
   const operation = program.operation[pc]!;
   const k = program.k[pc]!;
-  switch (program.op[pc] as Op | typeof LOAD_DATA) {
-    case LOAD_DATA:
+  switch (program.op[pc] as Op) {
+    case Op.LoadData:
       put(A, (knownWords & (1 << k)) !== 0, data[k]!);
       break;
     case Op.LoadConstant:

@@ -9,11 +9,8 @@
  */
 import * as bpf from '#sentry/abi/bpf.ts';
 import * as s from '#sentry/abi/seccomp.ts';
-import { decodeProgram, FIRST_OWN_KIND, Op } from '../../bpf/program.ts';
+import { decodeProgram, Op } from '../../bpf/program.ts';
 import type { Dialect, Instruction, Program } from '../../bpf/program.ts';
-
-/** A = word `k` of the data. */
-export const LOAD_DATA = FIRST_OWN_KIND;
 
 export interface SeccompProgram extends Program {
   /** Whether it looks at the instruction pointer at all, which is not always at hand. */
@@ -27,7 +24,7 @@ const LAST_POINTER_WORD = 3;
 function load(code: number, k: number): Instruction | null {
   switch (code) {
     case bpf.BPF_LD | bpf.BPF_ABS:
-      return k < s.SECCOMP_DATA_SIZE && (k & 3) === 0 ? { kind: LOAD_DATA, operand: k >>> 2 } : null;
+      return k < s.SECCOMP_DATA_SIZE && (k & 3) === 0 ? { kind: Op.LoadData, operand: k >>> 2 } : null;
     case bpf.BPF_LD | bpf.BPF_LEN:
       return { kind: Op.LoadConstant, operand: s.SECCOMP_DATA_SIZE };
     case bpf.BPF_LDX | bpf.BPF_LEN:
@@ -46,5 +43,5 @@ export function decodeSeccomp(words: Uint32Array): SeccompProgram | null {
 }
 
 function readsInstructionPointer({ op, k }: Program): boolean {
-  return op.some((kind, pc) => kind === LOAD_DATA && k[pc]! >= FIRST_POINTER_WORD && k[pc]! <= LAST_POINTER_WORD);
+  return op.some((kind, pc) => kind === Op.LoadData && k[pc]! >= FIRST_POINTER_WORD && k[pc]! <= LAST_POINTER_WORD);
 }
