@@ -83,6 +83,7 @@ export const IFA_FLAGS = 8;
 
 /** Attributes of routes, and their fields. */
 export const RTA_DST = 1;
+export const RTA_SRC = 2;
 export const RTA_OIF = 4;
 export const RTA_GATEWAY = 5;
 export const RTA_PRIORITY = 6;
@@ -91,6 +92,7 @@ export const RTA_METRICS = 8;
 export const RTA_CACHEINFO = 12;
 export const RTA_TABLE = 15;
 export const RTA_PREF = 20;
+export const RTA_UID = 25;
 export const RTAX_MTU = 2;
 
 export const RT_TABLE_MAIN = 254;
@@ -99,10 +101,17 @@ export const RT_TABLE_DEFAULT = 253;
 export const RTN_LOCAL = 2;
 export const RTN_UNICAST = 1;
 export const RTN_BROADCAST = 3;
+export const RTN_MULTICAST = 5;
 export const RTPROT_KERNEL = 2;
 export const RTPROT_BOOT = 3;
 export const RTNH_F_ONLINK = 4;
 export const RTM_F_CLONED = 512;
+/** What a route that was looked up leads to (linux/in_route.h). */
+export const RTCF_BROADCAST = 0x1000_0000;
+export const RTCF_MULTICAST = 0x2000_0000;
+export const RTCF_LOCAL = 0x8000_0000;
+/** struct rta_cacheinfo. */
+export const RTA_CACHEINFO_WORDS = 8;
 
 /** Attributes of neighbours. */
 export const NDA_DST = 1;

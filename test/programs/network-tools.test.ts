@@ -70,6 +70,22 @@ describe('looking', () => {
     );
   });
 
+  test('the way to an address', async (context) => {
+    needsPrograms(context, 'ip');
+    await expectScript('ip route get 127.0.0.1; ip route get 127.3.2.1; ip -6 route get ::1');
+  });
+
+  test('nmap', async (context) => {
+    needsPrograms(context, 'nmap', python);
+    const server = 'import socket; l = socket.create_server(("127.0.0.1", 5396)); [l.accept() for _ in iter(int, 1)]';
+    // -sS: packets of its own and a capture, for which an ordinary user has no right.
+    await expectScript(
+      `${python} -c '${server}' & trap "kill $!" EXIT
+       until ss -Htln sport = 5396 | grep -q LISTEN; do sleep 0.05; done
+       for kind in -sT -sS; do nmap -n $kind -p 5396,5397 127.0.0.1 | grep -E '^[0-9]+/|^Host is up' | sed 's/ (.*//'; done`,
+    );
+  });
+
   test('tcpdump', async (context) => {
     needsPrograms(context, 'tcpdump');
     const { stdout } = await runInside([

@@ -12,11 +12,12 @@ import { changeLink, dumpLinks, showLink } from './links.ts';
 import type { NetlinkRequest } from './message-reader.ts';
 import { addNeighbour, dumpNeighbours, removeNeighbour } from './neighbours.ts';
 import type { DumpItem, NetlinkProtocol, Reply } from './protocol.ts';
-import { addRoute, dumpRoutes, lookUpRoute, removeRoute } from './routes.ts';
+import { lookUpRoute } from './route-lookup.ts';
+import { addRoute, dumpRoutes, removeRoute } from './routes.ts';
 import { dumpRules } from './rules.ts';
 
 type Dumper = (network: Network, request: NetlinkRequest) => DumpItem[] | number;
-type Server = (network: Network, request: NetlinkRequest, reply: Reply) => number;
+type Server = (network: Network, request: NetlinkRequest, reply: Reply, caller: SocketCaller) => number;
 
 const DUMPS: Readonly<Record<number, Dumper>> = {
   [abi.RTM_GETLINK]: dumpLinks,
@@ -54,10 +55,10 @@ export class RouteProtocol implements NetlinkProtocol {
     return DUMPS[request.type]?.(this.network, request) ?? -EOPNOTSUPP;
   }
 
-  answer(request: NetlinkRequest, reply: Reply, { credentials }: SocketCaller): number {
+  answer(request: NetlinkRequest, reply: Reply, caller: SocketCaller): number {
     const isQuestion = (request.type & 3) === 2;
-    if (!isQuestion && (this.network.isOfHost || !capable(credentials, CAP_NET_ADMIN))) return -EPERM;
+    if (!isQuestion && (this.network.isOfHost || !capable(caller.credentials, CAP_NET_ADMIN))) return -EPERM;
     const serve = isQuestion ? QUESTIONS[request.type] : CHANGES[request.type];
-    return serve === undefined ? -EOPNOTSUPP : serve(this.network, request, reply);
+    return serve === undefined ? -EOPNOTSUPP : serve(this.network, request, reply, caller);
   }
 }

@@ -6,7 +6,6 @@ import { EINVAL, ENETUNREACH, ENODEV, EOPNOTSUPP, ESRCH } from '#sentry/abi/errn
 import * as abi from '#sentry/abi/netlink.ts';
 import { AF_INET, AF_INET6, AF_UNSPEC } from '#sentry/abi/socket.ts';
 import { IpAddress, maskAddress } from '../../netstack/address.ts';
-import { Path } from '../../netstack/ip/path.ts';
 import { RT_SCOPE_HOST, RT_SCOPE_LINK } from '../../netstack/link/interface.ts';
 import type { InterfaceAddress } from '../../netstack/link/interface.ts';
 import { Route, RTN_UNICAST } from '../../netstack/route/routing-table.ts';
@@ -45,9 +44,11 @@ export function dumpRoutes({ stack }: Network, request: NetlinkRequest): DumpIte
   return items;
 }
 
-interface Head {
+export interface Head {
   readonly isIpv4: boolean;
   readonly prefixBits: number;
+  /** 0 but for routes that were looked up. */
+  readonly sourceBits?: number;
   readonly table: number;
   readonly protocol: number;
   readonly scope: number;
@@ -55,11 +56,11 @@ interface Head {
   readonly flags: number;
 }
 
-function writeHead(reply: Reply, head: Head, message = abi.RTM_NEWROUTE): MessageWriter {
+export function writeHead(reply: Reply, head: Head, message = abi.RTM_NEWROUTE): MessageWriter {
   const writer = reply.begin(message);
   writer.u8(head.isIpv4 ? AF_INET : AF_INET6);
   writer.u8(head.isIpv4 ? head.prefixBits - IPV4_BITS : head.prefixBits);
-  writer.u8(0);
+  writer.u8(head.sourceBits ?? 0);
   writer.u8(0);
   writer.u8(head.table);
   writer.u8(head.protocol);
@@ -179,33 +180,4 @@ export function removeRoute(network: Network, request: NetlinkRequest): number {
       (wanted.interface === null || route.interface === wanted.interface),
   );
   return found === undefined ? -ESRCH : routes.remove(found);
-}
-
-/** `ip route get`: the way to one destination. */
-export function lookUpRoute({ stack }: Network, request: NetlinkRequest, reply: Reply): number {
-  if (!request.has(SIZE)) return -EINVAL;
-  const destination = request.address(SIZE, abi.RTA_DST);
-  if (destination === null) return -EINVAL;
-  const path = new Path();
-  path.destination.copy(destination);
-  path.boundInterface = request.number(SIZE, abi.RTA_OIF) ?? 0;
-  const routed = stack.output.route(path);
-  if (routed < 0) return routed;
-  const { isIpv4 } = destination;
-  const isLocal = path.isLoopback;
-  const writer = writeHead(reply, {
-    isIpv4,
-    prefixBits: 128,
-    table: abi.RT_TABLE_MAIN,
-    protocol: 0,
-    scope: UNIVERSE,
-    type: isLocal ? abi.RTN_LOCAL : abi.RTN_UNICAST,
-    flags: abi.RTM_F_CLONED,
-  });
-  writer.attributeAddress(abi.RTA_DST, destination);
-  writer.attributeU32(abi.RTA_OIF, path.interfaceIndex);
-  writer.attributeAddress(abi.RTA_PREFSRC, path.source);
-  if (!path.nextHop.equals(destination) && !isLocal) writer.attributeAddress(abi.RTA_GATEWAY, path.nextHop);
-  writer.end();
-  return 0;
 }
