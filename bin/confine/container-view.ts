@@ -42,6 +42,8 @@ export interface ContainerView {
   readonly mounts: readonly ViewedMount[];
   /** Of places that are made for them: the container's root. */
   readonly owner: { readonly uid: number; readonly gid: number };
+  /** Told of places that were missing and are made. */
+  readonly onMade?: (place: string) => void;
 }
 
 interface ViewedPlace {
@@ -132,7 +134,7 @@ function showMounts(root: number, view: ContainerView, trees: readonly number[],
   let missing = 0;
   view.mounts.forEach(({ place, shows }, i) => {
     const tree = trees[i]!;
-    const target = tree < 0 ? tree : reachPlace(root, place, shows === null || shows.isDirectory ? 'directory' : 'file', view.owner);
+    const target = tree < 0 ? tree : reachPlace(root, place, shows === null || shows.isDirectory ? 'directory' : 'file', view);
     const moved = target < 0 ? target : moveMount(tree, target, '', MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
     if (target >= 0) close(target);
     if (moved < 0) missing++;
@@ -142,7 +144,7 @@ function showMounts(root: number, view: ContainerView, trees: readonly number[],
 }
 
 /** A descriptor of the place, which is made if it is missing, or -errno. Links lead nowhere but below `root`. */
-function reachPlace(root: number, place: string, kind: 'directory' | 'file', owner: ContainerView['owner']): number {
+function reachPlace(root: number, place: string, kind: 'directory' | 'file', { owner, onMade }: ContainerView): number {
   const names = place.split('/').filter((name) => name !== '');
   let parent = root;
   for (let i = 1; i <= names.length; i++) {
@@ -151,6 +153,7 @@ function reachPlace(root: number, place: string, kind: 'directory' | 'file', own
     if (fd === -ENOENT) {
       const made = make(parent, names[i - 1]!, i === names.length ? kind : 'directory', owner);
       fd = made < 0 ? made : openat2(root, textAt(path), memory.address + OPEN_HOW);
+      if (fd >= 0 && i === names.length) onMade?.(place);
     }
     if (parent !== root) close(parent);
     if (fd < 0 || i === names.length) return fd;

@@ -72,7 +72,8 @@ function runToEnd(prepared: PreparedSandbox): number {
   // Its cgroup says on which CPUs it is.
   prepared.finishPreparing();
   const host = openHost(debug);
-  const kernel = makeKernel(host, config, warn);
+  const made = new Set<string>();
+  const kernel = makeKernel(host, config, warn, made);
   try {
     // Isolation took it back, with the user it had.
     if (prepared.attended) dieWithParent(new ConfinementReport());
@@ -80,7 +81,17 @@ function runToEnd(prepared: PreparedSandbox): number {
     connectNetwork(kernel, prepared.network);
     const sandbox = new GuestSandbox(kernel, hostName);
     const { id, gofer, meter, io, listener } = prepared;
-    const guest = sandbox.add({ id, config, gofer, meter, inherited: io.files, state: prepared.state, onGoferLost: endSandbox, warn });
+    const guest = sandbox.add({
+      id,
+      config,
+      gofer,
+      meter,
+      inherited: io.files,
+      state: prepared.state,
+      onGoferLost: endSandbox,
+      warn,
+      made,
+    });
     new ControlServer(kernel, listener, answerVerbs(sandbox)).start();
     installSignalForwarding(host);
     const up = (failure: UserError | null): void => {
@@ -97,7 +108,8 @@ function runToEnd(prepared: PreparedSandbox): number {
   }
 }
 
-function makeKernel(host: LinuxHost, config: ContainerConfig, warn: (sentence: string) => void): Kernel {
+/** `made` gets the destinations of mounts that were missing. */
+function makeKernel(host: LinuxHost, config: ContainerConfig, warn: (sentence: string) => void, made: Set<string>): Kernel {
   const { limit } = config.linux.resources.memory;
   const score = raiseGuestScore({
     configured: config.process?.oomScoreAdj ?? null,
@@ -115,7 +127,7 @@ function makeKernel(host: LinuxHost, config: ContainerConfig, warn: (sentence: s
     memoryShown: null,
     tracer: null,
     onHostSignal: forwardHostSignal,
-    view: containerView(config),
+    view: { ...containerView(config), onMade: (place) => made.add(place) },
     onPlatform: () => score.restore(),
   });
 }

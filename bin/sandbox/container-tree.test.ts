@@ -109,7 +109,7 @@ class Container {
     const config = configOf(parts);
     const builder = new TreeBuilder(this.host, this.world.namespace);
     const warn = (sentence: string): void => void this.warnings.push(sentence);
-    const mounts = new ContainerMounts(builder, config, { types: new Map(), warn }, (index) => {
+    const mounts = new ContainerMounts(builder, config, { types: new Map(), warn, made: new Set() }, (index) => {
       const served = this.memory('gofer', 0o755);
       if (config.mounts[index]!.source.endsWith('/')) this.served.push(served);
       return served;

@@ -3,7 +3,7 @@
  * read-only. Done before the container's first process exists (OCI runtime specification, config.md and config-linux.md; the order is runc's).
  *
  *     const files = new SandboxFiles(kernel);                                  // once in a sandbox
- *     const tree = buildContainerTree(files, container, connection, config, { types, warn });
+ *     const tree = buildContainerTree(files, container, connection, config, { types, warn, made });
  *     createProcess(kernel, container, { namespace: tree.namespace, root: tree.namespace.rootPath, … });
  *     tree.showConsole(n);                                                     // when /dev/pts/n is its terminal
  *
@@ -52,6 +52,8 @@ export interface ContainerTreeOptions {
   readonly types: ReadonlyMap<string, FileSystemMaker>;
   /** Told a sentence about what is left out. */
   readonly warn: (sentence: string) => void;
+  /** Destinations of mounts that were missing and have been made on the host meanwhile (container-view.ts). */
+  readonly made: ReadonlySet<string>;
 }
 
 /** Makes the tree. `connection` leads to the gofer that serves `containerRoots(config)`. Throws UserError naming the field that cannot be done. */
@@ -175,8 +177,9 @@ export class ContainerMounts {
     return typeof there === 'number' ? there === -ENOENT : there.dentry.inode!.isDirectory;
   }
 
-  /** A tmpfs that is not told its mode has that of the directory it covers, as runc does it. */
+  /** A tmpfs that is not told its mode has that of the directory it covers, if there is one, as runc does it. */
   private withMode(destination: string, data: string): string {
+    if (this.options.made.has(destination)) return data;
     const covered = this.builder.find(destination);
     if (typeof covered === 'number') return data;
     return `mode=${(covered.dentry.inode!.mode & 0o7777).toString(8)},${data}`;

@@ -35,6 +35,8 @@ export interface NewContainer {
   readonly onGoferLost: (sentence: string) => void;
   /** Where there is nobody to be told. */
   readonly warn: (sentence: string) => void;
+  /** Destinations of mounts that have been made on the host, if any. */
+  readonly made?: ReadonlySet<string>;
 }
 
 export class GuestSandbox {
@@ -79,13 +81,13 @@ export class GuestSandbox {
   private build(
     container: Container,
     connection: GoferConnection,
-    { config, meter, inherited, state, warn }: NewContainer,
+    { config, meter, inherited, state, warn, made }: NewContainer,
   ): GuestContainer {
     const { linux } = config;
     meter.begin();
     const cgroup = new GuestCgroup({ container, resources: linux.resources, meter, cpuCount: this.kernel.machine.cpuCount });
     const types = new Map(cgroup.types(() => this.files.allocateDevice()));
-    const tree = buildContainerTree(this.files, container, connection, config, { types, warn });
+    const tree = buildContainerTree(this.files, container, connection, config, { types, warn, made: made ?? new Set() });
     this.hostFiles.registerWith(tree.namespace.vfs.special);
     const place = { container, tree, files: this.hostFiles, personality: linux.personality ?? 0 };
     const filter = new ContainerFilter(linux.seccomp, (sentence) => this.kernel.host.log(sentence));

@@ -90,7 +90,7 @@ function build(name: string, readonly: boolean): ContainerTree & { readonly call
   });
   if (!connection.awaitHello()) throw new Error('no hello');
   const container = files.kernel.addContainer(name, { hostname: name });
-  const tree = buildContainerTree(files, container, connection, config, { types: new Map(), warn: () => {} });
+  const tree = buildContainerTree(files, container, connection, config, { types: new Map(), warn: () => {}, made: new Set() });
   const { rootPath } = tree.namespace;
   const fs = new FsContext(tree.namespace, rootPath, rootPath, 0o022);
   return { ...tree, caller: { credentials: initialCredentials(0, 0, [], ALL_CAPABILITIES), fs, task: null } };

@@ -162,6 +162,15 @@ describe('file systems', () => {
     expect(outcome.stderr).toContain('No space left on device');
   });
 
+  test('a tmpfs without a mode has that of the directory it covers, or anybody may write to it', async () => {
+    const entry = { type: 'tmpfs', source: 'tmpfs', options: ['nosuid'] };
+    const outcome = await runShell('stat -c "%a %n" /fresh /fresh/below /kept', (spec, rootfs, bundle) => {
+      mkdirSync(join(rootfs, 'kept'), { mode: 0o751 });
+      for (const destination of ['/fresh', '/fresh/below', '/kept']) mount(spec, bundle, { ...entry, destination });
+    });
+    expect(outcome).toMatchObject({ status: 0, stdout: '1777 /fresh\n1777 /fresh/below\n751 /kept\n' });
+  });
+
   test('proc, sysfs, devpts, mqueue, shm of the default', async () => {
     const outcome = await runShell('cut -d" " -f2,3 /proc/mounts | sort');
     const mounts = outcome.stdout.trim().split('\n');
