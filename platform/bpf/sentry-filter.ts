@@ -68,6 +68,7 @@ const GUESTS: readonly Rule[] = [
 const FILES: readonly Rule[] = [
   { nr: 17, name: 'pread64', reason: 'donated files, memfds' },
   { nr: 18, name: 'pwrite64', reason: 'donated files, memfds' },
+  { nr: 328, name: 'pwritev2', reason: 'appending to donated files' },
   { nr: 19, name: 'readv', reason: 'Node reads with it' },
   { nr: 20, name: 'writev', reason: 'Node writes with it' },
   { nr: 3, name: 'close', reason: 'descriptors given up' },

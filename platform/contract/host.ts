@@ -68,6 +68,8 @@ export interface Host {
 
   pread(fd: HostFd, memory: HostMemory, offset: number, length: number, position: number): number;
   pwrite(fd: HostFd, memory: HostMemory, offset: number, length: number, position: number): number;
+  /** Writes where the file ends at that moment, whoever else appends to it. The descriptor's position is behind what was written then. */
+  append(fd: HostFd, memory: HostMemory, offset: number, length: number): number;
   /** At the descriptor's own position: pipes, terminals, sockets. The caller made sure it will not block (`poll`). */
   read(fd: HostFd, memory: HostMemory, offset: number, length: number): number;
   write(fd: HostFd, memory: HostMemory, offset: number, length: number): number;

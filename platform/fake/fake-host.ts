@@ -9,6 +9,7 @@
  *     const { read, write } = host.addPipe();
  *     host.raise(SIGINT); host.advance(1e9);
  */
+import { SEEK_END, SEEK_SET } from '#sentry/abi/fs.ts';
 import { FIRST_USER_TOKEN } from '../contract/host.ts';
 import type { Host, HostFd, HostMemory, HostStat, Timestamp } from '../contract/host.ts';
 import { FakeCounter, FakeFile, FakeSocket, fakePipe, fakeSocketPair } from './fake-files.ts';
@@ -131,6 +132,13 @@ export class FakeHost implements Host {
     const file = this.file(fd);
     if (file === null) return this.#descriptions.has(fd) ? -ESPIPE : -EBADF;
     return file.write(memory.bytes, offset, length, position);
+  }
+
+  append(fd: HostFd, memory: HostMemory, offset: number, length: number): number {
+    const end = this.lseek(fd, 0, SEEK_END);
+    const written = end < 0 ? end : this.pwrite(fd, memory, offset, length, end);
+    if (written > 0) this.lseek(fd, end + written, SEEK_SET);
+    return written;
   }
 
   read(fd: HostFd, memory: HostMemory, offset: number, length: number): number {

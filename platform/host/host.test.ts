@@ -66,6 +66,17 @@ describe('files', () => {
     expect(host.poll(closed, 1)).toBe(32); // POLLNVAL
   });
 
+  test('append writes behind whatever is there, and leaves the position behind that', () => {
+    const fd = memfd('first');
+    memory.writeLatin1('second', 0);
+    expect(host.append(fd, memory, 0, 6)).toBe(6);
+    expect(host.lseek(fd, 0, 1)).toBe(11);
+    expect(host.append(fd, memory, 3, 0)).toBe(0);
+    expect(host.pread(fd, memory, 100, 50, 0)).toBe(11);
+    expect(memory.latin1(100, 111)).toBe('firstsecond');
+    expect(host.append(fd, memory, 16380, 5)).toBe(-14);
+  });
+
   test('no range outside of the memory is accepted', () => {
     const fd = memfd('x');
     expect(host.pread(fd, memory, 16380, 5, 0)).toBe(-14);

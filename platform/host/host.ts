@@ -21,6 +21,7 @@ import { readHostFacts } from './proc.ts';
 import type { HostFacts } from './proc.ts';
 import { allowedCpus, currentCpu } from './process.ts';
 import * as sockets from './sockets.ts';
+import { putI64 } from '#sentry/abi/layout.ts';
 import { SOCK_CLOEXEC, SOCK_NONBLOCK } from '#sentry/abi/socket.ts';
 
 export interface HostOptions {
@@ -42,6 +43,9 @@ const STAT = 0;
 const POLLFD = 288;
 const OFFSETS = 304;
 const OPTION = 320;
+const IOVEC = 336;
+
+const RWF_APPEND = 0x10;
 
 function outside(memory: HostMemory, offset: number, length: number): boolean {
   return !(offset >= 0 && length >= 0 && offset + length <= memory.bytes.length);
@@ -88,6 +92,15 @@ export class LinuxHost implements Host {
     if (outside(memory, offset, length)) return -EFAULT;
     // SAFETY: the range lies within a permanent mapping.
     return libc.checked(libc.pwrite(fd, addressOf(memory, offset), length, position));
+  }
+
+  append(fd: HostFd, memory: HostMemory, offset: number, length: number): number {
+    if (outside(memory, offset, length)) return -EFAULT;
+    const view = this.#view;
+    putI64(view, IOVEC, addressOf(memory, offset));
+    putI64(view, IOVEC + 8, length);
+    // SAFETY: the range and the page lie within permanent mappings.
+    return libc.checked(libc.pwritev2(fd, this.#page.address + IOVEC, 1, -1, RWF_APPEND));
   }
 
   read(fd: HostFd, memory: HostMemory, offset: number, length: number): number {

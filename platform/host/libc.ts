@@ -23,6 +23,7 @@ type N1 = (a: number) => number;
 type N2 = (a: number, b: number) => number;
 type N3 = (a: number, b: number, c: number) => number;
 type N4 = (a: number, b: number, c: number, d: number) => number;
+type N5 = (a: number, b: number, c: number, d: number, e: number) => number;
 type N6 = (a: number, b: number, c: number, d: number, e: number, f: number) => number;
 
 export const mmap: N6 = bind('mmap', 'intptr_t', [PTR, 'size_t', 'int', 'int', 'int', 'int64_t']);
@@ -32,6 +33,7 @@ export const memfdCreate: (name: string, flags: number) => number = bind('memfd_
 
 export const pread: N4 = bind('pread64', 'intptr_t', ['int', PTR, 'size_t', 'int64_t']);
 export const pwrite: N4 = bind('pwrite64', 'intptr_t', ['int', PTR, 'size_t', 'int64_t']);
+export const pwritev2: N5 = bind('pwritev64v2', 'intptr_t', ['int', PTR, 'int', 'int64_t', 'int']);
 export const read: N3 = bind('read', 'intptr_t', ['int', PTR, 'size_t']);
 export const write: N3 = bind('write', 'intptr_t', ['int', PTR, 'size_t']);
 export const ftruncate: N2 = bind('ftruncate64', 'int', ['int', 'int64_t']);

@@ -120,6 +120,30 @@ describe('options', () => {
     });
   });
 
+  test('--rw: what the guest and the host append to one file at the same time is all there', async () => {
+    await inScratch(async (directory) => {
+      const log = join(directory, 'log');
+      writeFileSync(log, '');
+      chmodSync(log, 0o666);
+      const append = (who: string) => ['/bin/sh', '-c', `i=0; while [ $i -lt 3000 ]; do echo ${who} $i; i=$((i + 1)); done >> ${log}`];
+      const inside = runInside(append('inside'), { args: ['--rw', directory] });
+      // Beside it all the time.
+      let isOver = false;
+      let rounds = 0;
+      const outside = (async () => {
+        for (; !isOver; rounds++) await runNative(append('outside'));
+      })();
+      await inside;
+      isOver = true;
+      await outside;
+      const lines = readFileSync(log, 'utf8').trimEnd().split('\n');
+      const of = (who: string) => lines.filter((line) => line.startsWith(`${who} `)).map((line) => Number(line.split(' ')[1]));
+      const numbers = Array.from({ length: 3000 }, (_, i) => i);
+      expect(of('inside')).toEqual(numbers);
+      expect(of('outside')).toEqual(Array.from({ length: rounds }, () => numbers).flat());
+    });
+  });
+
   test('without --rw the host stays as it is', async () => {
     await inScratch(async (directory) => {
       writeFileSync(join(directory, 'file'), 'before');

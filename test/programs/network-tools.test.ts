@@ -6,6 +6,7 @@ import { runInside } from '../harness/run.ts';
 
 const expectScript = (text: string, timeoutMs = 60_000) => expectSame(['/bin/bash', '-ec', text], { timeoutMs });
 const python = '/usr/bin/python3';
+const isRoot = process.getuid!() === 0 && process.env.TSVISOR_TEST_UID === undefined;
 
 describe('measuring', () => {
   test('iperf3 in both directions, over IPv4 and IPv6, several streams, UDP', async (context) => {
@@ -88,11 +89,12 @@ describe('looking', () => {
 
   test('tcpdump', async (context) => {
     needsPrograms(context, 'tcpdump');
+    if (!isRoot) context.skip('needs root');
     const { stdout } = await runInside([
       '/bin/bash',
       '-ec',
       `tcpdump -tnq -i lo -c 2 udp dst port 5394 2>notes & watcher=$!
-      until grep -q '^listening' notes; do sleep 0.02; done
+      until grep -q '^listening' notes; do kill -0 $watcher; sleep 0.02; done
       for port in 5395 5394 5395 5394; do echo hello >/dev/udp/127.0.0.1/$port; done
       wait $watcher; grep -E 'captured|dropped' notes`,
     ]);

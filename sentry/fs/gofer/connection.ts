@@ -31,6 +31,7 @@ export type GoferHost = Pick<
   | 'read'
   | 'pread'
   | 'pwrite'
+  | 'append'
   | 'ftruncate'
   | 'fallocate'
   | 'lseek'

@@ -2,11 +2,11 @@
  * An open regular file. It holds the host's descriptor, or nothing at all while what was read ahead of the file serves; then a descriptor is asked for
  * when the contents are gone or not enough.
  *
- * Position and O_APPEND are the sentry's business: the descriptor's own position is never used, and appending writes at the file's end as it
- * is at that moment.
+ * Position and O_APPEND are the sentry's business: the descriptor's own position says where an append ended, and nothing else. Only the host can append to
+ * what others on the host write to as well.
  */
 import { EFAULT } from '#sentry/abi/errno.ts';
-import { O_APPEND, O_DSYNC, O_RDONLY, O_SYNC, SEEK_DATA, SEEK_END, SEEK_HOLE, S_ISGID, S_ISUID } from '#sentry/abi/fs.ts';
+import { O_APPEND, O_DSYNC, O_RDONLY, O_SYNC, SEEK_CUR, SEEK_DATA, SEEK_END, SEEK_HOLE, S_ISGID, S_ISUID } from '#sentry/abi/fs.ts';
 import type { HostFd } from '#platform/contract/host.ts';
 import type { Io } from '../../mm/io.ts';
 import type { Mappable } from '../../mm/mapped-file.ts';
@@ -19,6 +19,8 @@ import { seekTo } from '../../vfs/seek.ts';
 import type { Content } from './contents.ts';
 import type { Donated } from './descriptor-cache.ts';
 import type { GoferFile } from './file.ts';
+
+const AT_END = -1;
 
 export class GoferFileDescription extends FileDescription {
   private readonly file: GoferFile;
@@ -81,14 +83,8 @@ export class GoferFileDescription extends FileDescription {
 
   override write(io: Io, position: number, caller: Caller): number {
     const { file } = this;
-    let at = position;
-    if ((this.flags & O_APPEND) !== 0) {
-      at = this.currentSize();
-      if (at < 0) return at;
-    }
-    const done = this.writeAt(io, at);
+    const done = this.writeAt(io, (this.flags & O_APPEND) === 0 ? position : file.knowsSize ? file.attributes.size : AT_END);
     if (done <= 0) return done;
-    this.endOfWrite = at + done;
     file.touch();
     // The host has taken these bits away, for the sentry has no privileges there. The guest may have.
     if ((file.mode & (S_ISUID | S_ISGID)) !== 0) file.setattr({ mode: modeAfterWrite(caller.credentials, file.mode) });
@@ -107,17 +103,21 @@ export class GoferFileDescription extends FileDescription {
     return fd < 0 ? fd : file.fileSystem.connection.host.lseek(fd, 0, SEEK_END);
   }
 
+  /** `position` AT_END: wherever the end is by then, since others write to the file, too. */
   private writeAt(io: Io, position: number): number {
     const { staging, connection } = this.file.fileSystem;
+    const { host } = connection;
     const fd = this.descriptor();
     if (fd < 0) return fd;
     let done = 0;
     while (io.remaining > 0) {
       const taken = io.take(staging, COPY_OFFSET, Math.min(io.remaining, staging.bytes.length - COPY_OFFSET));
       if (taken <= 0) return done > 0 ? done : taken === 0 ? -EFAULT : taken;
-      const written = connection.host.pwrite(fd, staging, COPY_OFFSET, taken, position + done);
+      const written =
+        position === AT_END ? host.append(fd, staging, COPY_OFFSET, taken) : host.pwrite(fd, staging, COPY_OFFSET, taken, position + done);
       if (written < 0) return done > 0 ? done : written;
       done += written;
+      this.endOfWrite = position === AT_END ? host.lseek(fd, 0, SEEK_CUR) : position + done;
       if (written < taken) break;
     }
     return done;
