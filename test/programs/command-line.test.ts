@@ -126,16 +126,13 @@ describe('options', () => {
       writeFileSync(log, '');
       chmodSync(log, 0o666);
       const append = (who: string) => ['/bin/sh', '-c', `i=0; while [ $i -lt 3000 ]; do echo ${who} $i; i=$((i + 1)); done >> ${log}`];
-      const inside = runInside(append('inside'), { args: ['--rw', directory] });
+      const isOver = runInside(append('inside'), { args: ['--rw', directory] }).then(() => true);
       // Beside it all the time.
-      let isOver = false;
       let rounds = 0;
-      const outside = (async () => {
-        for (; !isOver; rounds++) await runNative(append('outside'));
-      })();
-      await inside;
-      isOver = true;
-      await outside;
+      do {
+        await runNative(append('outside'));
+        rounds++;
+      } while (!(await Promise.race([isOver, false])));
       const lines = readFileSync(log, 'utf8').trimEnd().split('\n');
       const of = (who: string) => lines.filter((line) => line.startsWith(`${who} `)).map((line) => Number(line.split(' ')[1]));
       const numbers = Array.from({ length: 3000 }, (_, i) => i);
