@@ -132,7 +132,7 @@ describe('options', () => {
       do {
         await runNative(append('outside'));
         rounds++;
-      } while (!(await Promise.race([isOver, false])));
+      } while (!(await Promise.race([isOver, Promise.resolve(false)])));
       const lines = readFileSync(log, 'utf8').trimEnd().split('\n');
       const of = (who: string) => lines.filter((line) => line.startsWith(`${who} `)).map((line) => Number(line.split(' ')[1]));
       const numbers = Array.from({ length: 3000 }, (_, i) => i);
