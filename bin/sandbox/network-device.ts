@@ -36,7 +36,9 @@ import { UserError } from '../errors.ts';
 import { hostInterface, hostLinks } from './host-interfaces.ts';
 import type { HostAddressFacts, HostInterfaceFacts, HostLinkFacts, HostRouteFacts } from './host-interfaces.ts';
 import { Rtnetlink } from './rtnetlink.ts';
+import { hasNamespaceResolver } from './namespace-resolver.ts';
 import { silence } from './silence.ts';
+import type { StillHears } from './silence.ts';
 
 /** An interface taken over. Facts are plain data: another process can be told in JSON, with the descriptor beside it. */
 export interface TakenInterface {
@@ -60,8 +62,9 @@ const VNET_HEADER = 10;
 /** Takes over interface `name`, which has to be there, or every Ethernet interface that is up. */
 export function takeInterfaces(name: string | null): TakenInterface[] {
   const routing = new Rtnetlink();
+  const stillHears = hasNamespaceResolver() ? 'answers to a resolver' : 'nothing';
   try {
-    return chooseLinks(hostLinks(routing), name).map((link) => take(routing, link));
+    return chooseLinks(hostLinks(routing), name).map((link) => take(routing, link, stillHears));
   } finally {
     routing.close();
   }
@@ -76,10 +79,10 @@ function chooseLinks(links: readonly HostLinkFacts[], name: string | null): Host
 }
 
 /** The socket first: from silencing to that frames would be lost. */
-function take(routing: Rtnetlink, link: HostLinkFacts): TakenInterface {
+function take(routing: Rtnetlink, link: HostLinkFacts, stillHears: StillHears): TakenInterface {
   const facts = hostInterface(routing, link);
   const fd = openPacketSocket(link);
-  silence(routing, facts);
+  silence(routing, facts, stillHears);
   return { facts, fd };
 }
 

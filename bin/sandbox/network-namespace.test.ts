@@ -7,7 +7,7 @@ import { closeSync, openSync, readlinkSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { systemCall } from '#platform/host/setup-calls.ts';
 import { isInHostNamespace, takeInterfaces } from './network-device.ts';
-import { enterNetworkNamespace, openContainerNetwork, outsideNetworkNamespace, takeInterfacesOf } from './network-namespace.ts';
+import { enterNetworkNamespace, openContainerNetwork, outsideNetworkNamespace, takeNetworkOf } from './network-namespace.ts';
 
 const id = process.pid % 10_000;
 const name = `tsvn${id}`;
@@ -70,7 +70,7 @@ describe.skipIf(!isPossible)('a network namespace', () => {
     expect(namespace.kind).toBe('own');
     expect(own()).not.toBe(outside);
     expect(ip('-br', 'addr', 'show', 'dev', 'lo').stdout).toContain('127.0.0.1/8');
-    expect(openContainerNetwork(namespace, 'now')).toEqual({ mode: 'sandbox', interfaces: [] });
+    expect(openContainerNetwork(namespace, 'now')).toEqual({ mode: 'sandbox', interfaces: [], resolver: -1 });
   });
 
   test("that is the host's own is left alone", () => {
@@ -114,11 +114,12 @@ describe.skipIf(!isPossible)('a network namespace', () => {
     const child = spawn('ip', ['netns', 'exec', name, 'sleep', '20']);
     await new Promise((done) => setTimeout(done, 200));
     const outside = own();
-    const taken = takeInterfacesOf(child.pid!);
-    for (const { fd } of taken) closeSync(fd);
-    expect(taken).toHaveLength(2);
+    const taken = takeNetworkOf(child.pid!);
+    for (const { fd } of taken.interfaces) closeSync(fd);
+    expect(taken.interfaces).toHaveLength(2);
+    expect(taken.resolver).toBe(-1);
     expect(own()).toBe(outside);
-    expect(takeInterfacesOf(process.ppid)).toEqual([]);
+    expect(takeNetworkOf(process.ppid)).toEqual({ interfaces: [], resolver: -1 });
     child.kill('SIGKILL');
   });
 });

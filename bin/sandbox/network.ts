@@ -19,6 +19,7 @@ import { IPV6_METRIC_DEFAULT, Route } from '#sentry/netstack/route/routing-table
 import type { Stack } from '#sentry/netstack/stack.ts';
 import { UserError } from '../errors.ts';
 import { claimNetworkNamespace } from './namespace-claim.ts';
+import { connectResolver, openNamespaceResolver } from './namespace-resolver.ts';
 import { connectInterface, isInHostNamespace, takeInterfaces } from './network-device.ts';
 import type { TakenInterface } from './network-device.ts';
 import { connectHostNetwork, openHostNetwork } from './host-network.ts';
@@ -28,7 +29,7 @@ import type { NetworkSpec } from './spec.ts';
 
 export type NetworkPlan =
   | { readonly mode: 'none' }
-  | { readonly mode: 'sandbox'; readonly interfaces: readonly TakenInterface[] }
+  | { readonly mode: 'sandbox'; readonly interfaces: readonly TakenInterface[]; readonly resolver: HostFd }
   | { readonly mode: 'user'; readonly socket: HostFd; readonly spec: NetworkSpec & { mode: 'user' } }
   | HostNetworkPlan;
 
@@ -36,7 +37,7 @@ export function openNetwork(spec: NetworkSpec): NetworkPlan {
   if (spec.mode === 'none') return { mode: 'none' };
   if (spec.mode === 'user') return { mode: 'user', socket: startNetworkHelper(spec), spec };
   if (spec.mode === 'host') return openHostNetwork();
-  return { mode: 'sandbox', interfaces: takeOver(spec.device) };
+  return { mode: 'sandbox', interfaces: takeOver(spec.device), resolver: openNamespaceResolver() };
 }
 
 function takeOver(name: string | null): TakenInterface[] {
@@ -56,6 +57,7 @@ export function connectNetwork(kernel: Kernel, plan: NetworkPlan): NetworkInterf
   if (plan.mode === 'none') return [];
   if (plan.mode === 'user') return [connectUser(kernel, plan.socket, plan.spec)];
   if (plan.mode === 'host') return connectHostNetwork(kernel, plan);
+  if (plan.resolver >= 0) connectResolver(kernel, plan.resolver);
   return plan.interfaces.map((taken) => connectInterface(kernel, taken));
 }
 

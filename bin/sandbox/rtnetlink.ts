@@ -105,6 +105,11 @@ export class Rtnetlink {
     return this;
   }
 
+  attribute8(type: number, value: number): this {
+    view.setUint8(this.attribute(type, 1), value);
+    return this;
+  }
+
   attribute32(type: number, value: number): this {
     view.setInt32(this.attribute(type, 4), value, true);
     return this;

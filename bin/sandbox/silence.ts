@@ -24,13 +24,22 @@ const IFA_LOCAL = 2;
 const FIB_RULE_HDR = 12;
 const FRA_IIFNAME = 3;
 const FRA_PRIORITY = 6;
+const FRA_IP_PROTO = 22;
+const FRA_SPORT_RANGE = 23;
 const FR_ACT_TO_TBL = 1;
 const FR_ACT_BLACKHOLE = 6;
 const RT_TABLE_LOCAL = 255;
+const IPPROTO_UDP = 17;
+const DNS_PORT = 53;
+
+/** What the host's stack hears all the same: what others answer to a name server that a manager keeps in the namespace (namespace-resolver.ts). */
+export type StillHears = 'nothing' | 'answers to a resolver';
 
 /** Throws UserError where the host does not let it be silenced. */
-export function silence(routing: Rtnetlink, { link, addresses }: HostInterfaceFacts): void {
+export function silence(routing: Rtnetlink, { link, addresses }: HostInterfaceFacts, stillHears: StillHears): void {
   for (const family of [AF_INET, AF_INET6]) {
+    // Before the rule that is made next. A host that has no such rules is none that can be silenced by rules.
+    if (stillHears === 'answers to a resolver') hearAnswers(routing, family, link.name);
     const own = addresses.filter(({ address }) => address.includes(':') === (family === AF_INET6));
     if (ignoreInput(routing, family, link.name) < 0) for (const address of own) removeAddress(routing, link.index, link.name, address);
   }
@@ -47,6 +56,15 @@ function ignoreInput(routing: Rtnetlink, family: number, name: string): number {
   if (ignored < 0) return ignored;
   rule(routing, RTM_DELRULE, family, FR_ACT_TO_TBL, RT_TABLE_LOCAL, 0).acknowledged(0); // -ENOENT: an earlier sandbox has done so
   return 0;
+}
+
+/** UDP from the port of name servers goes the way of everything else. */
+function hearAnswers(routing: Rtnetlink, family: number, name: string): void {
+  rule(routing, RTM_NEWRULE, family, FR_ACT_TO_TBL, RT_TABLE_LOCAL, 0)
+    .attributeText(FRA_IIFNAME, name)
+    .attribute8(FRA_IP_PROTO, IPPROTO_UDP)
+    .attribute32(FRA_SPORT_RANGE, DNS_PORT | (DNS_PORT << 16))
+    .acknowledged(NLM_F_CREATE | NLM_F_EXCL);
 }
 
 function acceptExisting(result: number): number {

@@ -7,8 +7,9 @@
  *     to the sentry      signal number u32         for each signal
  *     from the sentry    exit status u32           once; the end of the connection before it is 137, as if killed
  *
- * Specification: poll(2), signalfd(2), tty_ioctl(4).
+ * Specification: poll(2), signalfd(2), tty_ioctl(4); Linux net/unix/af_unix.c unix_release_sock.
  */
+import { ECONNRESET } from '#sentry/abi/errno.ts';
 import { Assembler } from '#platform/stub/assembler.ts';
 
 const SYS_READ = 0;
@@ -120,6 +121,9 @@ export function assembleStandIn(): Uint8Array {
   a.leaAt('rsi', 'rsp', BUFFER);
   a.movImm32('rdx', MESSAGE_SIZE);
   call(SYS_READ);
+  // The sentry closed its end without having read a signal: told once, before the status that came first.
+  a.cmpImm32('rax', -ECONNRESET);
+  a.je('told');
   a.movImm32('rdi', LOST_STATUS);
   a.cmpImm32('rax', MESSAGE_SIZE);
   a.jne('leave');

@@ -54,6 +54,20 @@ test('it ends with the status it is told', async () => {
   closeSync(running.sentry);
 });
 
+test('it ends with the status it is told although the sentry has left something unread', async () => {
+  const running = start();
+  await ready(running);
+  running.child.kill('SIGUSR1');
+  await new Promise((done) => setTimeout(done, 100));
+  running.child.kill('SIGSTOP');
+  memory.view.setUint32(0, 42, true);
+  expect(sendMessage(running.sentry, memory, 0, 4, [])).toBe(4);
+  // Closing a socket with something in its queue is an error at the other end, which comes before what that end has in its own.
+  closeSync(running.sentry);
+  running.child.kill('SIGCONT');
+  expect(await running.ended).toEqual([42, null]);
+});
+
 test('it passes every signal on and survives it', async () => {
   const running = start();
   await ready(running);

@@ -2,7 +2,7 @@
 import { Command } from 'commander';
 import { KnownContainer } from '../oci/lifecycle/known-container.ts';
 import { runHooks } from '../oci/hooks.ts';
-import { takeInterfacesOf } from '../sandbox/network-namespace.ts';
+import { NO_NETWORK, takeNetworkOf } from '../sandbox/network-namespace.ts';
 import { ociAction } from './oci-action.ts';
 
 export function startCommand(): Command {
@@ -14,11 +14,11 @@ export function startCommand(): Command {
     const connection = container.connectFor('start');
     // What managers have put into the namespace since it was created (bin/sandbox/network-namespace.ts). A pod's first container has done it for all; an
     // ordinary user could have made none.
-    const taken = sandbox === id && process.geteuid!() === 0 ? takeInterfacesOf(host.pid) : [];
-    connection.ask(
-      { container: id, verb: 'start', interfaces: taken.map(({ facts }) => facts) },
-      taken.map(({ fd }) => fd),
-    );
+    const { interfaces, resolver } = sandbox === id && process.geteuid!() === 0 ? takeNetworkOf(host.pid) : NO_NETWORK;
+    connection.ask({ container: id, verb: 'start', interfaces: interfaces.map(({ facts }) => facts) }, [
+      ...interfaces.map(({ fd }) => fd),
+      ...(resolver < 0 ? [] : [resolver]),
+    ]);
     runHooks('poststart', hooks, container.state('running'), { directory: bundle });
   });
 }

@@ -32,7 +32,10 @@ export type ControlRequest = { readonly container: string } & (
   | JoinRequest
 );
 
-/** `interfaces`: those of the container's network namespace, taken over by the process of the verb; each has a descriptor that comes along. */
+/**
+ * `interfaces`: those of the container's network namespace, taken over by the process of the verb; each has a descriptor that comes along. One more is a
+ * socket to the name server of the namespace.
+ */
 export interface StartRequest {
   readonly verb: 'start';
   readonly interfaces: readonly HostInterfaceFacts[];

@@ -13,14 +13,17 @@ import { UDP_ENDPOINTS_MAX } from '../limits.ts';
 import type { Payload } from '../packet.ts';
 import { UdpEndpoint } from './udp-endpoint.ts';
 
-/** Gets datagrams for which no endpoint exists: a gateway that carries flows on. False: it does not want this one. */
+/** Gets datagrams that are carried on elsewhere. False: it does not want this one. */
 export interface UdpInterceptor {
   input(ip: IpHeader, sourcePort: number, destinationPort: number, payload: Payload): boolean;
 }
 
 export class Udp implements UdpUpper {
   readonly ports: PortTable<UdpEndpoint>;
+  /** Gets those for which no endpoint exists. */
   interceptor: UdpInterceptor | null = null;
+  /** Gets those to single addresses, before any endpoint. */
+  claim: UdpInterceptor | null = null;
   private readonly context: EndpointContext;
   private readonly reversed = new IpHeader();
   private count = 0;
@@ -54,6 +57,7 @@ export class Udp implements UdpUpper {
 
   input(ip: IpHeader, sourcePort: number, destinationPort: number, payload: Payload): boolean {
     if (ip.isToMany) return this.toMany(ip, sourcePort, destinationPort, payload);
+    if (this.claim !== null && this.claim.input(ip, sourcePort, destinationPort, payload)) return true;
     const endpoint = this.ports.find(ip, sourcePort, destinationPort);
     if (endpoint === null) return this.interceptor !== null && this.interceptor.input(ip, sourcePort, destinationPort, payload);
     endpoint.deliver(ip, sourcePort, destinationPort, payload);

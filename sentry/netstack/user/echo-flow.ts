@@ -8,7 +8,7 @@ import { Path } from '../ip/path.ts';
 import type { SocketAddress } from '../socket-address.ts';
 import type { Stack } from '../stack.ts';
 import { fixIcmpChecksum, ICMP_ECHO_REPLY, ICMP_HEADER_LENGTH, icmpProtocol, ICMPV6_ECHO_REPLY } from '../wire/icmp.ts';
-import { packetFrom } from './datagram.ts';
+import { packetFrom } from '../udp/foreign-datagram.ts';
 import { DatagramFlow } from './datagram-flow.ts';
 import { refuseEcho } from './unreachable.ts';
 import type { Unreachable } from './unreachable.ts';

@@ -37,7 +37,7 @@ import { TCP_FLOWS_MAX } from './limits.ts';
 import type { Arrivals, FlowHost, Outside } from './outside.ts';
 import { TcpFlow } from './tcp-flow.ts';
 import { UdpFlow } from './udp-flow.ts';
-import { sendDatagram } from './datagram.ts';
+import { sendDatagram } from '../udp/foreign-datagram.ts';
 import { DatagramFlows } from './datagram-flows.ts';
 import { Echo } from './echo.ts';
 

@@ -1,7 +1,7 @@
 /** A flow of UDP. */
 import type { HostMemory } from '#platform/contract/host.ts';
 import { IPPROTO_UDP } from '../ip/header.ts';
-import { sendDatagram } from './datagram.ts';
+import { sendDatagram } from '../udp/foreign-datagram.ts';
 import { DatagramFlow } from './datagram-flow.ts';
 import { refuseDatagram } from './unreachable.ts';
 import type { Unreachable } from './unreachable.ts';

@@ -1,5 +1,5 @@
 /**
- * Datagrams that the gateway sends to the guest, in the name of whoever is behind it.
+ * Datagrams that are sent to the guest in the name of somebody else: of whoever is behind a gateway, or of a server that is carried here.
  */
 import type { HostMemory } from '#platform/contract/host.ts';
 import { IpHeader, IPPROTO_UDP } from '../ip/header.ts';
