@@ -58,8 +58,9 @@ describe('docker run', () => {
   });
 
   test('run --rm -it busybox sh: the terminal has a size, which follows', async () => {
-    // The client passes the signal on besides, perhaps before the size.
-    const shell = 'trap "echo told" WINCH; echo ready; until stty size 2>&1 | grep "^50 132"; do sleep 0.05; done; exit 5';
+    // The client tells of the first size when the program runs already, and of two sizes in any order; the signal it passes on besides.
+    const until = (size: string) => `until stty size 2>&1 | grep -q "^${size}"; do sleep 0.05; done`;
+    const shell = `${until('24 80')}; trap "echo told" WINCH; echo ready; ${until('50 132')}; stty size; exit 5`;
     const steps = ['expect:ready', 'size:50x132', 'expect:told', 'expect:50 132'];
     const command = engine.command(['run', '--rm', '-it', '--network', 'none', 'busybox', 'sh', '-c', shell]);
     const outcome = await runNative([compileGuest('programs/terminal.c'), ...steps, '--', ...command], {
