@@ -7,11 +7,14 @@ import { compileGuest } from '../harness/guests.ts';
 import { runNative } from '../harness/run.ts';
 import { Docker } from './harness/docker.ts';
 
-const missing = Docker.missing();
+let missing = Docker.missing();
 let engine: Docker;
 
 beforeAll(async () => {
-  if (missing === '') engine = await Docker.open();
+  if (missing !== '') return;
+  const opened = await Docker.open();
+  if (typeof opened === 'string') missing = opened;
+  else engine = opened;
 });
 afterAll(() => engine?.close());
 beforeEach((context) => {

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Outcome, plainEnvironment, type RunOptions, runNative } from '../../harness/run.ts';
 import { makeRootfs } from '../../oci/harness/busybox.ts';
-import { removeTree } from '../../oci/harness/remove-tree.ts';
+import { mountsBeneath, removeTree } from '../../oci/harness/remove-tree.ts';
 import { runtimePath, scratchDirectory } from './under-test.ts';
 
 const START_TRIES = 300;
@@ -36,17 +36,27 @@ export class Docker {
     return process.getuid?.() === 0 ? '' : 'needs root';
   }
 
-  static async open(): Promise<Docker> {
+  /** Or why the machine does not let it start, with which the runtime has nothing to do. */
+  static async open(): Promise<Docker | string> {
     const made = new Docker(scratchDirectory('dkr'));
     made.#ip('netns', 'add', made.namespace);
     made.#ip('-n', made.namespace, 'link', 'set', 'lo', 'up');
     made.#start();
-    for (let tries = 0; (await made.docker(['version'])).status !== 0; tries++) {
-      if (tries === START_TRIES || made.#daemon!.exitCode !== null) throw new Error(`dockerd does not start: ${made.log()}`);
+    if (await made.#hasStarted()) {
+      await made.#importBusybox();
+      return made;
+    }
+    const reason = `dockerd does not start: ${made.log()}`;
+    await made.close();
+    return reason;
+  }
+
+  async #hasStarted(): Promise<boolean> {
+    for (let tries = 0; tries < START_TRIES && this.#daemon!.exitCode === null; tries++) {
+      if ((await this.docker(['version'])).status === 0) return true;
       await sleep(TRY_MS);
     }
-    await made.#importBusybox();
-    return made;
+    return false;
   }
 
   #start(): void {
@@ -115,6 +125,8 @@ export class Docker {
       await ended;
     }
     this.#ip('netns', 'del', this.namespace);
+    // An engine that does not start has mounted its directory on itself and leaves that.
+    for (const point of mountsBeneath(this.directory).filter((path) => path.endsWith('/data'))) spawnSync('umount', [point]);
     removeTree(this.directory);
   }
 }
