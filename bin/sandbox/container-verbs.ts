@@ -23,8 +23,7 @@ import type { Answer, Client } from './control-server.ts';
 import { inheritedFrom } from './guest-container.ts';
 import type { GuestContainer } from './guest-container.ts';
 import type { GuestSandbox } from './guest-sandbox.ts';
-import { connectResolver } from './namespace-resolver.ts';
-import { connectInterface } from './network-device.ts';
+import { connectTaken } from './network-device.ts';
 
 const DONE = {};
 const EPOLLIN = 1;
@@ -91,9 +90,10 @@ function answer(
 }
 
 function start(kernel: Kernel, guest: GuestContainer, { interfaces }: StartRequest, descriptors: readonly HostFd[], client: Client): void {
-  interfaces.forEach((facts, i) => connectInterface(kernel, { facts, fd: descriptors[i]! }));
-  const resolver = descriptors[interfaces.length];
-  if (resolver !== undefined) connectResolver(kernel, resolver);
+  connectTaken(kernel, {
+    interfaces: interfaces.map((facts, i) => ({ facts, fd: descriptors[i]! })),
+    resolver: descriptors[interfaces.length] ?? -1,
+  });
   guest.start((failure) =>
     client.answerWith(() => {
       if (failure !== null) throw failure;

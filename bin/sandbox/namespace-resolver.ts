@@ -9,7 +9,7 @@
 import { readFileSync } from 'node:fs';
 import { AF_INET, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK } from '#sentry/abi/socket.ts';
 import type { Kernel } from '#sentry/kernel/kernel.ts';
-import { ResolverRelay } from '#sentry/netstack/udp/resolver-relay.ts';
+import { DNS_PORT, RESOLVER_ADDRESS, ResolverRelay } from '#sentry/netstack/udp/resolver-relay.ts';
 import type { HostFd } from '#platform/contract/host.ts';
 import { close } from '#platform/host/files.ts';
 import { allocateMemory } from '#platform/host/memory.ts';
@@ -17,13 +17,11 @@ import * as sockets from '#platform/host/sockets.ts';
 
 /** 127.0.0.11 as /proc/net/udp writes it. */
 const LISTENER = /^ *\d+: 0B00007F:/m;
-const ADDRESS = 0x7f00000b;
-const DNS_PORT = 53;
 const SOCKADDR_IN_SIZE = 16;
 const EPOLLIN = 1;
 
 /** Whether somebody listens at that address in the namespace this thread is in. */
-export function hasNamespaceResolver(): boolean {
+function hasNamespaceResolver(): boolean {
   try {
     return LISTENER.test(readFileSync('/proc/thread-self/net/udp', 'latin1'));
   } catch {
@@ -39,7 +37,7 @@ export function openNamespaceResolver(): HostFd {
   const memory = allocateMemory(SOCKADDR_IN_SIZE);
   memory.view.setUint16(0, AF_INET, true);
   memory.view.setUint16(2, DNS_PORT);
-  memory.view.setInt32(4, ADDRESS);
+  memory.view.setInt32(4, RESOLVER_ADDRESS);
   if (sockets.connect(fd, memory.address, SOCKADDR_IN_SIZE) >= 0) return fd;
   close(fd);
   return -1;

@@ -2,8 +2,8 @@
  * `--net=sandbox` and containers with a network namespace: the sandbox's stack takes over interfaces of the namespace that this thread is in (one that a
  * container manager or `ip netns` prepared), by a packet socket (packet(7)) each, with virtio-net headers, so that large segments cross at once.
  *
- *     const taken = takeInterfaces(null);         // in the namespace, with CAP_NET_RAW and CAP_NET_ADMIN there
- *     connectInterface(kernel, taken[0]);         // any time later, also in a confined sentry
+ *     const taken = takeNetwork(null);            // in the namespace, with CAP_NET_RAW and CAP_NET_ADMIN there
+ *     connectTaken(kernel, taken);                // any time later, also in a confined sentry
  *
  * Addresses, routes and fixed neighbours become those of our interface; the host's stack is silenced on it (silence.ts). With `--net=host` interfaces are
  * only shown (`readInterfaces`, `showInterface`).
@@ -36,7 +36,7 @@ import { UserError } from '../errors.ts';
 import { hostInterface, hostLinks } from './host-interfaces.ts';
 import type { HostAddressFacts, HostInterfaceFacts, HostLinkFacts, HostRouteFacts } from './host-interfaces.ts';
 import { Rtnetlink } from './rtnetlink.ts';
-import { hasNamespaceResolver } from './namespace-resolver.ts';
+import { connectResolver, openNamespaceResolver } from './namespace-resolver.ts';
 import { silence } from './silence.ts';
 import type { StillHears } from './silence.ts';
 
@@ -59,12 +59,22 @@ const EPOLLIN = 1;
 /** Of struct virtio_net_hdr, which packet sockets have. */
 const VNET_HEADER = 10;
 
+/** What a sandbox has of a network namespace. */
+export interface TakenNetwork {
+  readonly interfaces: readonly TakenInterface[];
+  /** A socket to the name server there (namespace-resolver.ts), -1 for none. */
+  readonly resolver: HostFd;
+}
+
+export const NO_NETWORK: TakenNetwork = { interfaces: [], resolver: -1 };
+
 /** Takes over interface `name`, which has to be there, or every Ethernet interface that is up. */
-export function takeInterfaces(name: string | null): TakenInterface[] {
+export function takeNetwork(name: string | null): TakenNetwork {
+  const resolver = openNamespaceResolver();
+  const stillHears = resolver < 0 ? 'nothing' : 'answers to a resolver';
   const routing = new Rtnetlink();
-  const stillHears = hasNamespaceResolver() ? 'answers to a resolver' : 'nothing';
   try {
-    return chooseLinks(hostLinks(routing), name).map((link) => take(routing, link, stillHears));
+    return { interfaces: chooseLinks(hostLinks(routing), name).map((link) => take(routing, link, stillHears)), resolver };
   } finally {
     routing.close();
   }
@@ -128,8 +138,14 @@ function openPacketSocket(link: HostLinkFacts): HostFd {
   return fd;
 }
 
+/** Gives the sandbox all of it. Returns the interfaces. */
+export function connectTaken(kernel: Kernel, { interfaces, resolver }: TakenNetwork): NetworkInterface[] {
+  if (resolver >= 0) connectResolver(kernel, resolver);
+  return interfaces.map((taken) => connectInterface(kernel, taken));
+}
+
 /** Gives the sandbox the interface, under its name. */
-export function connectInterface(kernel: Kernel, { fd, facts }: TakenInterface): NetworkInterface {
+function connectInterface(kernel: Kernel, { fd, facts }: TakenInterface): NetworkInterface {
   const { host, network } = kernel;
   const { stack } = network;
   const { name, mtu, hardwareAddress } = facts.link;

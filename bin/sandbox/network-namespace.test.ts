@@ -6,7 +6,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { closeSync, openSync, readlinkSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { systemCall } from '#platform/host/setup-calls.ts';
-import { isInHostNamespace, takeInterfaces } from './network-device.ts';
+import { isInHostNamespace, takeNetwork } from './network-device.ts';
 import { enterNetworkNamespace, openContainerNetwork, outsideNetworkNamespace, takeNetworkOf } from './network-namespace.ts';
 
 const id = process.pid % 10_000;
@@ -95,7 +95,7 @@ describe.skipIf(!isPossible)('a network namespace', () => {
     systemCall(SYS_SETNS, fd);
     closeSync(fd);
     for (let round = 0; round < 2; round++) {
-      const taken = takeInterfaces(null);
+      const { interfaces: taken } = takeNetwork(null);
       for (const { fd } of taken) closeSync(fd);
       expect(taken.map(({ facts }) => facts.link.name)).toEqual(expect.arrayContaining([inner, 'second']));
       const { facts } = taken.find((candidate) => candidate.facts.link.name === inner)!;

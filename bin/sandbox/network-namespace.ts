@@ -8,7 +8,7 @@
  *
  * The sentry's main thread is in the namespace, so that /proc/PID/ns/net is what hooks and managers look for; with the guest's threads, which descend
  * from it. Interfaces may come as late as between `create` and `start` (podman with a user namespace, Docker): the process of `start` takes them over
- * (takeNetworkOf) and hands them to the sentry, confined by then, for connectInterface.
+ * (takeNetworkOf) and hands them to the sentry, confined by then, for connectTaken.
  *
  * The guest's loopback interface, sockets and settings are of the sandbox's own stack. An empty namespace is there for others to fill.
  */
@@ -22,12 +22,11 @@ import type { HostFd } from '#platform/contract/host.ts';
 import { systemCall } from '#platform/host/setup-calls.ts';
 import { toText } from '../byte-text.ts';
 import { UserError } from '../errors.ts';
-import { openNamespaceResolver } from './namespace-resolver.ts';
 import { claimNetworkNamespace } from './namespace-claim.ts';
 import { openNetwork } from './network.ts';
 import type { NetworkPlan } from './network.ts';
-import { isInHostNamespace, takeInterfaces } from './network-device.ts';
-import type { TakenInterface } from './network-device.ts';
+import { isInHostNamespace, NO_NETWORK, takeNetwork } from './network-device.ts';
+import type { TakenNetwork } from './network-device.ts';
 import { Rtnetlink } from './rtnetlink.ts';
 
 const SYS_UNSHARE = 272;
@@ -139,7 +138,7 @@ function goBack(own: HostFd): void {
 export function openContainerNetwork({ kind, runtime }: ContainerNamespace, interfaces: 'now' | 'at start'): NetworkPlan {
   if (runtime >= 0) closeSync(runtime);
   if (kind === 'none') return { mode: 'none' };
-  if (kind === 'own') return { mode: 'sandbox', ...(interfaces === 'now' ? takeNetwork() : NO_NETWORK) };
+  if (kind === 'own') return { mode: 'sandbox', ...(interfaces === 'now' ? takeNetwork(null) : NO_NETWORK) };
   return openNetwork({ mode: 'user', allow: everywhere(), deny: [], published: [], report: null });
 }
 
@@ -152,15 +151,6 @@ function everywhere(): string[] {
   return ['*', ...special, ...own.slice(0, RULES_MAX - 1 - special.length)];
 }
 
-/** What there is for a sandbox in its network namespace. */
-export interface TakenNetwork {
-  readonly interfaces: readonly TakenInterface[];
-  /** A socket to the name server there, -1 for none. */
-  readonly resolver: HostFd;
-}
-
-export const NO_NETWORK: TakenNetwork = { interfaces: [], resolver: -1 };
-
 /**
  * Takes over what is in the namespace of process `pid`, a sandbox's sentry. Nothing where that is the caller's own namespace: a sandbox without one.
  * This thread comes back from there if it may.
@@ -169,13 +159,9 @@ export function takeNetworkOf(pid: number): TakenNetwork {
   const runtime = openSync('/proc/thread-self/ns/net', 'r');
   try {
     join(`/proc/${pid}/ns/net`);
-    return isInHostNamespace() ? NO_NETWORK : takeNetwork();
+    return isInHostNamespace() ? NO_NETWORK : takeNetwork(null);
   } finally {
     systemCall(SYS_SETNS, runtime, CLONE_NEWNET);
     closeSync(runtime);
   }
-}
-
-function takeNetwork(): TakenNetwork {
-  return { interfaces: takeInterfaces(null), resolver: openNamespaceResolver() };
 }

@@ -19,9 +19,8 @@ import { IPV6_METRIC_DEFAULT, Route } from '#sentry/netstack/route/routing-table
 import type { Stack } from '#sentry/netstack/stack.ts';
 import { UserError } from '../errors.ts';
 import { claimNetworkNamespace } from './namespace-claim.ts';
-import { connectResolver, openNamespaceResolver } from './namespace-resolver.ts';
-import { connectInterface, isInHostNamespace, takeInterfaces } from './network-device.ts';
-import type { TakenInterface } from './network-device.ts';
+import { connectTaken, isInHostNamespace, takeNetwork } from './network-device.ts';
+import type { TakenNetwork } from './network-device.ts';
 import { connectHostNetwork, openHostNetwork } from './host-network.ts';
 import type { HostNetworkPlan } from './host-network.ts';
 import { startNetworkHelper } from './network-process.ts';
@@ -29,7 +28,7 @@ import type { NetworkSpec } from './spec.ts';
 
 export type NetworkPlan =
   | { readonly mode: 'none' }
-  | { readonly mode: 'sandbox'; readonly interfaces: readonly TakenInterface[]; readonly resolver: HostFd }
+  | ({ readonly mode: 'sandbox' } & TakenNetwork)
   | { readonly mode: 'user'; readonly socket: HostFd; readonly spec: NetworkSpec & { mode: 'user' } }
   | HostNetworkPlan;
 
@@ -37,18 +36,18 @@ export function openNetwork(spec: NetworkSpec): NetworkPlan {
   if (spec.mode === 'none') return { mode: 'none' };
   if (spec.mode === 'user') return { mode: 'user', socket: startNetworkHelper(spec), spec };
   if (spec.mode === 'host') return openHostNetwork();
-  return { mode: 'sandbox', interfaces: takeOver(spec.device), resolver: openNamespaceResolver() };
+  return { mode: 'sandbox', ...takeOver(spec.device) };
 }
 
-function takeOver(name: string | null): TakenInterface[] {
+function takeOver(name: string | null): TakenNetwork {
   if (isInHostNamespace()) {
     throw new UserError(
       '--net=sandbox takes an interface away from the namespace it is in: start tsvisor in one of its own (ip netns exec NAME tsvisor …).',
     );
   }
   if (!claimNetworkNamespace()) throw new UserError('another sandbox has this network namespace, and cannot share it.');
-  const taken = takeInterfaces(name);
-  if (taken.length === 0) throw new UserError('there is no Ethernet interface that is up in this network namespace.');
+  const taken = takeNetwork(name);
+  if (taken.interfaces.length === 0) throw new UserError('there is no Ethernet interface that is up in this network namespace.');
   return taken;
 }
 
@@ -57,8 +56,7 @@ export function connectNetwork(kernel: Kernel, plan: NetworkPlan): NetworkInterf
   if (plan.mode === 'none') return [];
   if (plan.mode === 'user') return [connectUser(kernel, plan.socket, plan.spec)];
   if (plan.mode === 'host') return connectHostNetwork(kernel, plan);
-  if (plan.resolver >= 0) connectResolver(kernel, plan.resolver);
-  return plan.interfaces.map((taken) => connectInterface(kernel, taken));
+  return connectTaken(kernel, plan);
 }
 
 function connectUser(kernel: Kernel, socket: HostFd, { published }: NetworkSpec & { mode: 'user' }): NetworkInterface {

@@ -9,6 +9,7 @@
 import { EEXIST, errnoName } from '#sentry/abi/errno.ts';
 import { AF_INET, AF_INET6 } from '#sentry/abi/socket.ts';
 import { parseAddress } from '#sentry/netstack/address.ts';
+import { DNS_PORT } from '#sentry/netstack/udp/resolver-relay.ts';
 import { UserError } from '../errors.ts';
 import type { HostAddressFacts, HostInterfaceFacts } from './host-interfaces.ts';
 import { NLM_F_CREATE, NLM_F_EXCL } from './rtnetlink.ts';
@@ -30,7 +31,6 @@ const FR_ACT_TO_TBL = 1;
 const FR_ACT_BLACKHOLE = 6;
 const RT_TABLE_LOCAL = 255;
 const IPPROTO_UDP = 17;
-const DNS_PORT = 53;
 
 /** What the host's stack hears all the same: what others answer to a name server that a manager keeps in the namespace (namespace-resolver.ts). */
 export type StillHears = 'nothing' | 'answers to a resolver';

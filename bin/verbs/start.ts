@@ -2,7 +2,8 @@
 import { Command } from 'commander';
 import { KnownContainer } from '../oci/lifecycle/known-container.ts';
 import { runHooks } from '../oci/hooks.ts';
-import { NO_NETWORK, takeNetworkOf } from '../sandbox/network-namespace.ts';
+import { NO_NETWORK } from '../sandbox/network-device.ts';
+import { takeNetworkOf } from '../sandbox/network-namespace.ts';
 import { ociAction } from './oci-action.ts';
 
 export function startCommand(): Command {

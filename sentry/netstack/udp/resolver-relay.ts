@@ -22,8 +22,8 @@ import type { Stack } from '../stack.ts';
 import { sendDatagram } from './foreign-datagram.ts';
 
 /** 127.0.0.11. */
-const SERVER = 0x7f00000b;
-const DNS_PORT = 53;
+export const RESOLVER_ADDRESS = 0x7f00000b;
+export const DNS_PORT = 53;
 /** Questions that may be open at a time; the oldest makes room. */
 const QUESTIONS_MAX = 1024;
 const DNS_HEADER_LENGTH = 12;
@@ -54,7 +54,7 @@ export class ResolverRelay {
     this.host = host;
     this.fd = fd;
     this.memory = host.allocate(DATAGRAM_MAX);
-    this.server.address.setIpv4(SERVER);
+    this.server.address.setIpv4(RESOLVER_ADDRESS);
     this.server.port = DNS_PORT;
   }
 
@@ -66,7 +66,7 @@ export class ResolverRelay {
 
   /** False: it is not for the server. What is no DNS message, or finds no room, is lost. */
   private ask(ip: IpHeader, sourcePort: number, destinationPort: number, { packet, offset, length }: Payload): boolean {
-    if (destinationPort !== DNS_PORT || !ip.destination.isIpv4 || ip.destination.w3 !== SERVER) return false;
+    if (destinationPort !== DNS_PORT || !ip.destination.isIpv4 || ip.destination.w3 !== RESOLVER_ADDRESS) return false;
     if (length < DNS_HEADER_LENGTH || length > DATAGRAM_MAX) return true;
     const { memory } = this;
     copyBytes(packet!.memory, offset, memory, 0, length);

@@ -38,12 +38,12 @@ import type { Arrivals, FlowHost, Outside } from './outside.ts';
 import { TcpFlow } from './tcp-flow.ts';
 import { UdpFlow } from './udp-flow.ts';
 import { sendDatagram } from '../udp/foreign-datagram.ts';
+import { DNS_PORT } from '../udp/resolver-relay.ts';
 import { DatagramFlows } from './datagram-flows.ts';
 import { Echo } from './echo.ts';
 
 /** Bytes of IP in one packet on the link, as slirp's users know it: large, because nothing smaller lies behind it. */
 export const USER_LINK_MTU = 65_520;
-const DNS_PORT = 53;
 const FIRST_PEER_PORT = 32_768;
 
 export interface GatewaySetup {
