@@ -13,6 +13,7 @@
 import { FilteredPacket } from '../../bpf/packet-filter.ts';
 import type { PacketFilter } from '../../bpf/packet-filter.ts';
 import type { IpHeader } from '../ip/header.ts';
+import { ipHeaderLength } from '../ip/serialise.ts';
 import type { InterfaceTable } from '../link/interface-table.ts';
 import type { NetworkInterface } from '../link/interface.ts';
 import { PACKET_HOST, PACKET_MULTICAST } from '../link/tap.ts';
@@ -28,6 +29,9 @@ import { UDP_HEADER_LENGTH, writeUdp } from '../wire/udp.ts';
 
 /** The IP header ends here, and that of the upper layer begins. */
 const UPPER = IPV6_HEADER_LENGTH;
+
+/** Of a segment that has been received as well. */
+type Bytes = Pick<Payload, 'packet' | 'offset' | 'length'>;
 
 export class FilterView {
   private readonly interfaces: InterfaceTable;
@@ -61,12 +65,12 @@ export class FilterView {
     return this.ask(filter, IPV4_HEADER_LENGTH, payload.length);
   }
 
-  /** `payload` null: a segment without data. */
-  tcp(filter: PacketFilter, ip: IpHeader, header: TcpHeader, payload: Payload | null): number {
+  /** `payload` may be without a packet: a segment without data. */
+  tcp(filter: PacketFilter, ip: IpHeader, header: TcpHeader, payload: Bytes): number {
     const bytes = this.prepare();
     const length = writeTcpHeader(header, bytes, UPPER);
     this.begin(ip, length, payload);
-    return this.ask(filter, length, payload === null ? 0 : payload.length);
+    return this.ask(filter, length, payload.length);
   }
 
   /** A frame, of which the first `skipped` bytes are not for the socket: bytes to keep behind those, -1: none. */
@@ -98,21 +102,18 @@ export class FilterView {
   }
 
   /** Lays out the IP header, and the payload behind an upper header of `upperLength` bytes, which is the caller's to write. */
-  private begin(ip: IpHeader, upperLength: number, payload: Payload | null): FilteredPacket {
+  private begin(ip: IpHeader, upperLength: number, payload: Bytes): FilteredPacket {
     const { packet } = this;
     const bytes = this.prepare();
     if (packet.view.buffer !== bytes.buffer) packet.view = new DataView(bytes.buffer);
     const behind = UPPER + upperLength;
-    const length = payload === null ? 0 : payload.length;
-    if (length > 0) {
-      const { packet: source, offset } = payload!;
-      bytes.set(source!.memory.bytes.subarray(offset, offset + length), behind);
-    }
+    const { packet: source, offset, length } = payload;
+    if (source !== null) bytes.set(source.memory.bytes.subarray(offset, offset + length), behind);
     const isIpv4 = ip.version === 4;
     packet.start = UPPER;
     packet.end = behind + length;
     packet.link = -1;
-    packet.network = UPPER - (isIpv4 ? IPV4_HEADER_LENGTH : IPV6_HEADER_LENGTH);
+    packet.network = UPPER - ipHeaderLength(ip.version);
     // What loopback carries at once may be longer than the field can say.
     const told = Math.min(upperLength + length, 0xffff - IPV4_HEADER_LENGTH);
     if (isIpv4) writeIpv4(ip, packet.view, packet.network, told, ip.identification);

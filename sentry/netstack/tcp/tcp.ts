@@ -8,7 +8,6 @@
  *
  * Whoever calls a connection's or listener's methods calls `setTime` first; time stands still in between.
  */
-import type { PacketFilter } from '../../bpf/packet-filter.ts';
 import type { IpHeader } from '../ip/header.ts';
 import type { Payload } from '../packet.ts';
 import type { Arrival } from './arrival.ts';
@@ -27,6 +26,7 @@ import type { SynInterceptor } from './intercept.ts';
 import type { TcpListener } from './listener.ts';
 import type { TcpUpper } from './lower.ts';
 import { listenerInput, requestInput } from './passive-open.ts';
+import type { TcpOptions } from './options.ts';
 import { packetTooBig, unreachable } from './reports.ts';
 import { SYN_RECEIVED, SYN_SENT } from './states.ts';
 import type { SynRequest } from './syn-request.ts';
@@ -83,9 +83,9 @@ export class Tcp implements TcpUpper {
     const arrival = context.arrival.set(header, payload);
     const scope = !source.isIpv4 && source.isLinkLocal ? ip.interfaceIndex : 0;
     const entry = context.table.find(destination, header.destinationPort, source, header.sourcePort, scope);
-    if (entry === null) this.toListener(ip, header, payload, arrival);
-    else if (entry.kind === CONNECTION) toConnection(entry as ControlBlock, ip, header, payload, arrival);
-    else this.toSmallEntry(entry, ip, header, payload, arrival);
+    if (entry === null) this.toListener(ip, header, arrival);
+    else if (entry.kind === CONNECTION) toConnection(entry as ControlBlock, ip, header, arrival);
+    else this.toSmallEntry(entry, ip, header, arrival);
   }
 
   unreachable(ip: IpHeader, header: TcpHeader, errno: number, isHard: number, nowNs: number): void {
@@ -98,50 +98,38 @@ export class Tcp implements TcpUpper {
     packetTooBig(this.context, ip, header, mtu);
   }
 
-  private toSmallEntry(entry: TcpEntry, ip: IpHeader, header: TcpHeader, payload: Payload | null, arrival: Arrival): void {
+  private toSmallEntry(entry: TcpEntry, ip: IpHeader, header: TcpHeader, arrival: Arrival): void {
     const { context } = this;
     if (entry instanceof HeldSyn) entry.input(arrival);
-    else if (entry.kind === REQUEST) this.toRequest(entry as SynRequest, ip, header, payload, arrival);
-    else if (remnantInput(context, entry as Remnant, ip, header, arrival)) this.toListener(ip, header, payload, arrival);
+    else if (entry.kind === REQUEST) this.toRequest(entry as SynRequest, ip, header, arrival);
+    else if (remnantInput(context, entry as Remnant, ip, header, arrival)) this.toListener(ip, header, arrival);
   }
 
-  private toRequest(request: SynRequest, ip: IpHeader, header: TcpHeader, payload: Payload | null, arrival: Arrival): void {
+  private toRequest(request: SynRequest, ip: IpHeader, header: TcpHeader, arrival: Arrival): void {
     const { context } = this;
-    const { filter } = request.listener.options;
-    if (filter === null || passes(context, filter, ip, header, payload, arrival)) requestInput(context, request, ip, header, arrival);
+    if (passes(context, request.listener.options, ip, header, arrival)) requestInput(context, request, ip, header, arrival);
   }
 
-  private toListener(ip: IpHeader, header: TcpHeader, payload: Payload | null, arrival: Arrival): void {
+  private toListener(ip: IpHeader, header: TcpHeader, arrival: Arrival): void {
     const { context } = this;
     const { destination, source } = ip;
     if (this.interceptor !== null && intercept(context, this.interceptor, ip, header)) return;
     const listener = context.listeners.find(destination, header.destinationPort, source, header.sourcePort, ip.interfaceIndex);
-    if (listener === null) {
-      sendReset(context, ip, header, arrival.length);
-      return;
-    }
-    const { filter } = listener.options;
-    if (filter === null || passes(context, filter, ip, header, payload, arrival)) listenerInput(context, listener, ip, header, arrival);
+    if (listener === null) sendReset(context, ip, header, arrival.length);
+    else if (passes(context, listener.options, ip, header, arrival)) listenerInput(context, listener, ip, header, arrival);
   }
 }
 
-/** Whether the socket's filter leaves anything of the segment, of which `arrival` has the rest then (Linux tcp_filter). */
-function passes(
-  context: TcpContext,
-  filter: PacketFilter,
-  ip: IpHeader,
-  header: TcpHeader,
-  payload: Payload | null,
-  arrival: Arrival,
-): boolean {
-  const kept = context.filterView === null ? arrival.length : context.filterView.tcp(filter, ip, header, payload);
-  if (kept >= 0) arrival.length = Math.min(arrival.length, kept);
+/** Whether the socket's filter, if it has one, leaves anything of the segment, of which `arrival` has the rest then (Linux tcp_filter). */
+function passes({ filterView }: TcpContext, { filter }: TcpOptions, ip: IpHeader, header: TcpHeader, arrival: Arrival): boolean {
+  if (filter === null || filterView === null) return true;
+  const kept = filterView.tcp(filter, ip, header, arrival);
+  if (kept >= 0) arrival.length = kept;
   return kept >= 0;
 }
 
-function toConnection(connection: ControlBlock, ip: IpHeader, header: TcpHeader, payload: Payload | null, arrival: Arrival): void {
-  const { filter } = connection.options;
-  if (filter !== null && !passes(connection.context, filter, ip, header, payload, arrival)) return;
+function toConnection(connection: ControlBlock, ip: IpHeader, header: TcpHeader, arrival: Arrival): void {
+  if (!passes(connection.context, connection.options, ip, header, arrival)) return;
   if (connection.state === SYN_SENT) synSentInput(connection, ip, header, arrival);
   else if (connection.state === SYN_RECEIVED) synReceivedInput(connection, ip, header, arrival);
   else receiveSegment(connection, header, arrival);
