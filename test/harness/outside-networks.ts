@@ -7,7 +7,7 @@
  *     network.close();
  */
 import { spawnSync } from 'node:child_process';
-import { insideCommand } from './run.ts';
+import { insideCommand, isRootUnderTest } from './run.ts';
 
 /** Ports that the program inside listens on, and ports outside that it calls. */
 export interface Ports {
@@ -32,9 +32,6 @@ export interface OutsideNetwork {
 
 const ip = (...args: readonly string[]) => spawnSync('ip', args).status === 0;
 
-/** Not when the tests are repeated as an ordinary user. */
-const isRoot = process.getuid?.() === 0 && process.env.TSVISOR_TEST_UID === undefined;
-
 export class VethNetwork implements OutsideNetwork {
   readonly mode = 'sandbox';
   readonly listenAt: string;
@@ -55,7 +52,7 @@ export class VethNetwork implements OutsideNetwork {
     const subnet = `10.${100 + (id % 100)}.${Math.floor(id / 100)}`;
     [this.outside, this.listenAt, this.guest] = [`${subnet}.1`, `${subnet}.1`, `${subnet}.2`];
     this.peerNamespace = apart ? `tsvp${id}` : null;
-    this.isPossible = isRoot && ip('netns', 'add', this.namespace) && ip('netns', 'del', this.namespace);
+    this.isPossible = isRootUnderTest && ip('netns', 'add', this.namespace) && ip('netns', 'del', this.namespace);
   }
 
   open(): void {

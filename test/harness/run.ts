@@ -18,6 +18,9 @@ const platform = process.env.TSVISOR_TEST_PLATFORM;
 /** With TSVISOR_TEST_UID set, everything runs as that user instead of as root, on Linux and inside. */
 export const userUnderTest = process.env.TSVISOR_TEST_UID === undefined ? {} : userIds(Number(process.env.TSVISOR_TEST_UID));
 
+/** Whether what is run is root's. */
+export const isRootUnderTest = process.getuid?.() === 0 && process.env.TSVISOR_TEST_UID === undefined;
+
 function userIds(id: number): { uid: number; gid: number } {
   if (!Number.isInteger(id) || id < 0) throw new Error('TSVISOR_TEST_UID is not a user number');
   return { uid: id, gid: id };

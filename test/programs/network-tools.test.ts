@@ -2,11 +2,10 @@
 import { describe, expect, test } from 'vitest';
 import { expectSame } from '../harness/expect-same.ts';
 import { needsPrograms } from '../harness/needs-programs.ts';
-import { runInside } from '../harness/run.ts';
+import { isRootUnderTest, runInside } from '../harness/run.ts';
 
 const expectScript = (text: string, timeoutMs = 60_000) => expectSame(['/bin/bash', '-ec', text], { timeoutMs });
 const python = '/usr/bin/python3';
-const isRoot = process.getuid!() === 0 && process.env.TSVISOR_TEST_UID === undefined;
 
 describe('measuring', () => {
   test('iperf3 in both directions, over IPv4 and IPv6, several streams, UDP', async (context) => {
@@ -89,7 +88,7 @@ describe('looking', () => {
 
   test('tcpdump', async (context) => {
     needsPrograms(context, 'tcpdump');
-    if (!isRoot) context.skip('needs root');
+    if (!isRootUnderTest) context.skip('needs root');
     const { stdout } = await runInside([
       '/bin/bash',
       '-ec',

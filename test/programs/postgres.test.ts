@@ -11,11 +11,9 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { inScratch } from '../harness/expect-same.ts';
-import { type Outcome, runInside, runNative } from '../harness/run.ts';
+import { isRootUnderTest, type Outcome, runInside, runNative } from '../harness/run.ts';
 
 const USER = 65534;
-/** Of those that run it: TSVISOR_TEST_UID is another user than this process's. */
-const isRoot = process.getuid!() === 0 && process.env.TSVISOR_TEST_UID === undefined;
 const TIMEOUT_MS = 90_000;
 
 /** Debian keeps the programs of each version in a directory of its own. */
@@ -46,12 +44,12 @@ const script = `
   grep -E 'PANIC|FATAL' log || echo clean`;
 
 function onLinux(cwd: string): Promise<Outcome> {
-  const asUser = isRoot ? ['setpriv', `--reuid=${USER}`, `--regid=${USER}`, '--clear-groups'] : [];
+  const asUser = isRootUnderTest ? ['setpriv', `--reuid=${USER}`, `--regid=${USER}`, '--clear-groups'] : [];
   return runNative([...asUser, '/bin/bash', '-ec', script], { cwd, timeoutMs: TIMEOUT_MS });
 }
 
 function inside(cwd: string, args: readonly string[]): Promise<Outcome> {
-  const asUser = isRoot ? ['--user', `${USER}:${USER}`] : [];
+  const asUser = isRootUnderTest ? ['--user', `${USER}:${USER}`] : [];
   return runInside(['/bin/bash', '-ec', script], { cwd, args: [...asUser, ...args], timeoutMs: TIMEOUT_MS });
 }
 
