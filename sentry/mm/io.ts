@@ -180,9 +180,9 @@ export class UserIo implements Io, GuestPieces {
 export class KernelIo implements Io {
   remaining: number;
   private position: number;
-  private readonly memory: HostMemory;
+  private readonly memory: Pick<HostMemory, 'bytes'>;
 
-  constructor(memory: HostMemory, offset: number, length: number) {
+  constructor(memory: Pick<HostMemory, 'bytes'>, offset: number, length: number) {
     this.memory = memory;
     this.position = offset;
     this.remaining = length;

@@ -5,6 +5,7 @@ import { EACCES, EFAULT, EINVAL, EOPNOTSUPP } from '#sentry/abi/errno.ts';
 import * as bpf from '#sentry/abi/bpf.ts';
 import * as s from '#sentry/abi/seccomp.ts';
 import { installFilter, installStrictMode } from '../kernel/seccomp/install.ts';
+import { copyProgram } from '../bpf/guest-program.ts';
 import type { Task } from '../kernel/task.ts';
 import { CAP_SYS_ADMIN, capable } from '../vfs/credentials.ts';
 import { addr, family, flags, oneOf, partial, syscall } from './row.ts';
@@ -70,11 +71,8 @@ function setFilter(task: Task, flagBits: number, address: number): number {
   if (length === 0 || length > bpf.BPF_MAXINSNS) return -EINVAL;
   if (!credentials.noNewPrivs && !capable(credentials, CAP_SYS_ADMIN)) return -EACCES;
   if (program === 0) return -EINVAL;
-  const bytes = length * bpf.SOCK_FILTER_SIZE;
-  if (memory.copyIn(program, scratch, 0, bytes) < 0) return -EFAULT;
-  const words = new Uint32Array(bytes / 4);
-  for (let i = 0; i < words.length; i++) words[i] = scratch.view.getUint32(4 * i, true);
-  return installFilter(task, words, flagBits);
+  const words = copyProgram(memory, scratch, program, length);
+  return typeof words === 'number' ? words : installFilter(task, words, flagBits);
 }
 
 /** prctl(PR_SET_SECCOMP): `mode` SECCOMP_MODE_*. */

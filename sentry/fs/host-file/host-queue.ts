@@ -11,6 +11,7 @@ import { POLLIN, POLLOUT, READABLE, WRITABLE } from '#sentry/abi/fs.ts';
 import type { HostFd } from '#platform/contract/host.ts';
 import { WaitQueue } from '../../lib/wait-queue.ts';
 import type { WaitEntry } from '../../lib/wait-queue.ts';
+import { directionsOf, notified } from './host-events.ts';
 import type { HostEvents } from './host-events.ts';
 
 const DIRECTIONS = POLLIN | POLLOUT;
@@ -58,9 +59,7 @@ export class HostQueue extends WaitQueue {
 
   private update(): void {
     const awaited = this.closed ? 0 : this.awaited;
-    let wanted = 0;
-    if ((awaited & READABLE) !== 0) wanted |= this.idle & POLLIN;
-    if ((awaited & WRITABLE) !== 0) wanted |= this.idle & POLLOUT;
+    const wanted = directionsOf(awaited) & this.idle;
     // Who waits for nothing of these waits for hang-up or errors.
     const isForHangup = awaited !== 0 && (awaited & (READABLE | WRITABLE)) === 0;
     const needed = wanted !== 0 || (isForHangup && this.idle !== 0);
@@ -76,15 +75,9 @@ export class HostQueue extends WaitQueue {
   }
 
   private report(events: number): void {
-    const hangup = (events & ~DIRECTIONS) !== 0;
     // A hang-up is reported whatever one asks for: nothing is watched until somebody looks again.
-    this.idle = hangup ? 0 : this.idle & ~events;
+    this.idle = (events & ~DIRECTIONS) === 0 ? this.idle & ~events : 0;
     this.update();
-    let notified = events;
-    if ((events & POLLIN) !== 0) notified |= READABLE;
-    if ((events & POLLOUT) !== 0) notified |= WRITABLE;
-    // Who waits to read sees the end of file; who waits to write, the error.
-    if (hangup) notified |= READABLE | WRITABLE;
-    this.notify(notified);
+    this.notify(notified(events));
   }
 }

@@ -7,11 +7,12 @@
  *
  * Whoever waits has looked before: news from before that is none, and later news is reported after it.
  */
-import { POLLIN, POLLOUT, POLLPRI, POLLRDHUP, READABLE, WRITABLE } from '#sentry/abi/fs.ts';
+import { POLLPRI, POLLRDHUP } from '#sentry/abi/fs.ts';
 import { EPOLLET } from '#sentry/abi/epoll.ts';
 import type { HostFd } from '#platform/contract/host.ts';
 import { WaitQueue } from '../../lib/wait-queue.ts';
 import type { WaitEntry } from '../../lib/wait-queue.ts';
+import { directionsOf, notified } from '../host-file/host-events.ts';
 import type { HostEvents } from '../host-file/host-events.ts';
 
 const NOT_WATCHED = -1;
@@ -38,9 +39,7 @@ export class SocketQueue extends WaitQueue {
   update(): void {
     if (this.isEmpty) return;
     const { awaited } = this;
-    let wanted = awaited & (POLLPRI | POLLRDHUP);
-    if ((awaited & READABLE) !== 0) wanted |= POLLIN;
-    if ((awaited & WRITABLE) !== 0) wanted |= POLLOUT;
+    const wanted = (awaited & (POLLPRI | POLLRDHUP)) | directionsOf(awaited);
     if (this.watched === NOT_WATCHED) this.watch(wanted);
     else if ((wanted & ~this.watched) !== 0) this.watch(wanted | this.watched);
   }
@@ -56,12 +55,7 @@ export class SocketQueue extends WaitQueue {
   }
 
   private report(events: number): void {
-    if (this.isEmpty) return this.close();
-    let notified = events;
-    if ((events & POLLIN) !== 0) notified |= READABLE;
-    if ((events & POLLOUT) !== 0) notified |= WRITABLE;
-    // Who waits to read sees the end of file; who waits to write, the error.
-    if ((events & ~(POLLIN | POLLOUT | POLLPRI)) !== 0) notified |= READABLE | WRITABLE;
-    this.notify(notified);
+    if (this.isEmpty) this.close();
+    else this.notify(notified(events));
   }
 }

@@ -118,7 +118,8 @@ export class TcpSocket extends TcpEndpointSocket {
   /** An accepted connection has its listener's options. */
   private inherit(from: TcpSocket): void {
     this.options.inherit(from.options);
-    this.setFilter(this.connection.options.filter);
+    const { filter } = this.connection.options;
+    if (filter !== null) this.setFilter(filter);
     Object.assign(this.ip, from.ip);
     this.progress = CONNECTED;
     this.ipChanged();

@@ -8,6 +8,7 @@ import { SOCK_FILTER_SIZE, SOCK_FPROG_SIZE, BPF_MAXINSNS } from '#sentry/abi/bpf
 import { EFAULT, EINVAL, ENOENT, ENOMEM, EPERM } from '#sentry/abi/errno.ts';
 import { SO_LOCK_FILTER } from '#sentry/abi/socket.ts';
 import { getI64 } from '#sentry/abi/layout.ts';
+import { copyProgram } from '../../bpf/guest-program.ts';
 import { PacketFilter } from '../../bpf/packet-filter.ts';
 import type { Caller } from '../../vfs/inode.ts';
 import { guestOf } from '../anonymous/guest-caller.ts';
@@ -27,9 +28,8 @@ function attach(socket: Socket, value: OptionValue, caller: Caller): number {
   const address = getI64(value.view, FILTER_POINTER);
   if (length === 0 || length > BPF_MAXINSNS || address === 0) return -EINVAL;
   const { memory, scratch } = guestOf(caller);
-  if (memory.copyIn(address, scratch, 0, length * SOCK_FILTER_SIZE) < 0) return -EFAULT;
-  const words = new Uint32Array((length * SOCK_FILTER_SIZE) / 4);
-  for (let i = 0; i < words.length; i++) words[i] = scratch.view.getUint32(4 * i, true);
+  const words = copyProgram(memory, scratch, address, length);
+  if (typeof words === 'number') return words;
   const filter = PacketFilter.decode(words);
   if (filter === null) return -EINVAL;
   if (!socket.mayKeepFilter(length)) return -ENOMEM;

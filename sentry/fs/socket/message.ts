@@ -9,6 +9,7 @@
 import { EFAULT, ENOBUFS } from '#sentry/abi/errno.ts';
 import { POOL_PAGE_SIZE as PAGE } from '../../mm/page-pool.ts';
 import type { PagePool } from '../../mm/page-pool.ts';
+import { KernelIo } from '../../mm/io.ts';
 import type { Io } from '../../mm/io.ts';
 import type { FileDescription } from '../../vfs/file-description.ts';
 
@@ -87,14 +88,7 @@ export class Message {
   /** All unread bytes. */
   toBytes(): Uint8Array {
     const bytes = new Uint8Array(this.length);
-    for (let done = 0; done < this.length; ) {
-      const at = this.start + done;
-      const page = this.pages[at >> PAGE_SHIFT]!;
-      const n = Math.min(this.length - done, PAGE - (at & (PAGE - 1)));
-      const from = this.pool.offset(page) + (at & (PAGE - 1));
-      bytes.set(this.pool.memory(page).bytes.subarray(from, from + n), done);
-      done += n;
-    }
+    this.copy(new KernelIo({ bytes }, 0, this.length), this.length, 0);
     return bytes;
   }
 
